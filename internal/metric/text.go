@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (r *Registry) writeText(w io.Writer, e Exposition) {
 }
 
 func writeSample(w io.Writer, name, node string, s Sample) {
-	labels := make([]string, 0, 3)
+	labels := make([]string, 0, 3) // in the order of keys, as client_golang writes them
 	add := func(key, value string) []string {
 		return append(labels, key+`="`+labelEscaper.Replace(value)+`"`)
 	}
@@ -55,6 +56,7 @@ func writeSample(w io.Writer, name, node string, s Sample) {
 	if s.Label != "" {
 		labels = add(s.Label, s.LabelValue)
 	}
+	slices.Sort(labels)
 	if s.Kind != KindHistogram {
 		fmt.Fprintf(w, "%s%s %s\n", name, braces(labels), number(s.Value))
 		return
