@@ -47,8 +47,8 @@ type Frame struct {
 
 // Connect is a decoded CONNECT. Byte slices are views into the frame.
 type Connect struct {
-	Version     Version
-	Bridge      bool // protocol level had the bridge bit (0x80) set
+	Version     Version // without the bridge bit
+	Bridge      bool    // protocol level had the bridge bit (0x80) set
 	CleanStart  bool // Clean Session before MQTT 5
 	KeepAlive   uint16
 	ClientID    []byte
