@@ -1,0 +1,50 @@
+// Package queue is a session's queue and the message store behind it.
+//
+// Purpose: a message that was acknowledged to its publisher reaches the queue's
+// client, in order, whatever crashes in between. Two halves: [Queue], a pure
+// core, one for each session; and [Store], which keeps messages, queues and QoS 2
+// state in a key-value database (package kv). Neither knows MQTT packets: the
+// body of a message is opaque.
+//
+// State owned: a Queue owns what waits and what is in flight of one session. The
+// Store owns its database, the ids of queues and messages, and the sequence in
+// each queue. docs/formats/queue.md has the bytes.
+//
+// Concurrency: a Queue is owned by whoever holds its session's lock, and gives
+// out what is to be stored as a list of [Op]. A Store is safe from any
+// goroutine. Its Run is one committer, one completion goroutine, which calls
+// every Done and every answer to Do, and a few readers. Lock order: none of its
+// callbacks is called under a lock of the Store.
+//
+// Guarantees of the store:
+//  1. When a Done got nil, the event is durable as Config.Durability says: it
+//     is there after any crash until each of its queues acknowledged it.
+//  2. Dones are called in commit order, which is the order of Append, from one
+//     goroutine; the next commit runs meanwhile.
+//  3. Sequences in a queue rise in the order of Append. No sequence, queue id or
+//     message id is ever given twice, also not after a crash.
+//  4. An acknowledged message does not come back without a crash. After one it
+//     may: acknowledgements are written within AckDelay or AckCount.
+//  5. A binding, a release and an inbound packet id are durable when they are
+//     answered: QoS 2 state is exact after a crash (see [Queue.Bind]).
+//  6. Opening the store costs the same whatever it holds; opening a queue costs
+//     the same whatever it holds.
+//  7. What waits to be committed is bounded by MaxBytesPending; Append blocks at
+//     the bound.
+//  8. Space comes back: records go with the acknowledgement's batch, shared bodies
+//     a segment at a time.
+//
+// Crash argument for QoS 2. Outbound: the binding is durable before the PUBLISH
+// goes out, so after a crash the same id is used again and the client knows it;
+// the release (the message is the client's, the id stays) is durable before the
+// PUBREL goes out, so a client that forgot the id on PUBREL never sees it in a
+// PUBLISH again. Inbound: (session, packet id) is durable with the event before
+// the PUBREC, so a PUBLISH that is sent again is known; it is forgotten durably
+// before the PUBCOMP, after which the publisher may use the id for another
+// message.
+//
+// On failure: a write error (disk full, disk error) fails every Done from there
+// on and makes the store read-only with a sticky error; nothing more is
+// acknowledged. Reads go on. Damage that a read meets is reported through
+// Config.Fault, the message is counted as lost, other messages are served.
+package queue

@@ -1,0 +1,91 @@
+package queue
+
+import (
+	"time"
+
+	"tombolo/internal/clock"
+	"tombolo/internal/metric"
+)
+
+// Target is one queue that an event goes to.
+type Target struct {
+	Queue  QueueID
+	QoS    uint8 // effective
+	Retain bool
+	SubIDs []uint32
+	Seq    uint64 // filled in by Append
+}
+
+// Inbound is a publisher's QoS 2 packet id (R4): its session's queue, 0 for
+// none.
+type Inbound struct {
+	Queue    QueueID
+	PacketID uint16
+}
+
+// Event is one message for some queues. The store keeps nothing of it but the
+// message; Targets may be used again once done was called.
+type Event struct {
+	Msg     *Message
+	Targets []Target
+	Inbound Inbound
+}
+
+// Done says that something is durable, or never will be. It is called from the
+// completion goroutine, in commit order; it must be quick and must not call a
+// method of the Store that blocks (Append, Sync, Open).
+type Done func(err error)
+
+// Answer is Done for the ops of Do. For an OpRead es are the entries, in order,
+// and more says that there may be others behind them.
+type Answer func(tag uint64, es []Entry, more bool, err error)
+
+// Durability says what a Done is worth.
+type Durability uint8
+
+const (
+	// Fsync: the event survives the loss of power.
+	Fsync Durability = iota
+	// OS: it survives the end of this process.
+	OS
+	// Memory: nothing survives; the store is emptied when it is opened.
+	Memory
+)
+
+// String is the value of the option "durability".
+func (d Durability) String() string {
+	switch d {
+	case Fsync:
+		return "fsync"
+	case OS:
+		return "os"
+	}
+	return "memory"
+}
+
+// StoreConfig is the configuration of a Store; zero values take the defaults.
+type StoreConfig struct {
+	Durability Durability
+	// CommitDelayMax is how long the committer may wait for more after a
+	// larger batch; it never waits when one publisher has one message
+	// outstanding. Default 200 µs, negative for none.
+	CommitDelayMax time.Duration
+	// MaxBytesPending bounds what was handed in and is not committed; Append
+	// blocks at the bound. Default 32 MiB.
+	MaxBytesPending int
+	// AckDelay and AckCount bound how long, and how many, acknowledgements of
+	// one queue stay in memory. A crash turns them into duplicates. Defaults
+	// 10 ms and 64.
+	AckDelay time.Duration
+	AckCount int
+	// Incarnation makes the first half of message ids; 0 takes one that the
+	// store keeps in the database.
+	Incarnation uint64
+	// BatchEnd is called from the completion goroutine after the Dones of one
+	// commit, and after the answer to a read.
+	BatchEnd func()
+	// Fault is told about damage, once for each place.
+	Fault   func(err error)
+	Clock   clock.Clock      // default: the system's
+	Metrics *metric.Registry // may be nil
+}

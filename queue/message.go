@@ -1,0 +1,70 @@
+package queue
+
+// QueueID names a queue on this node. The Store assigns it and never assigns
+// it again; zero is no queue.
+type QueueID uint64
+
+// MessageID names a message in the whole cluster (R1): the incarnation of the
+// node that took it in, and a number that this incarnation gave once. Numbers
+// are leased in blocks, so gaps are legal.
+type MessageID struct{ Ingress, N uint64 }
+
+// Message is one published message. Immutable once handed to a queue or to the
+// store, and shared by all its receivers.
+type Message struct {
+	ID        MessageID
+	QoS       uint8
+	ExpiresAt int64  // unix milliseconds, 0 never
+	Body      []byte // opaque to this package
+
+	// segment is where the store keeps the body, 0 where the body stands in
+	// the queue's own record. Written by Store.Append before anybody else
+	// can see the message, or by the reader that builds it.
+	segment uint64
+}
+
+// Expired says whether the message is past its time at now (unix
+// milliseconds).
+func (m *Message) Expired(now int64) bool { return m.ExpiresAt != 0 && now >= m.ExpiresAt }
+
+// Entry is one message in one queue.
+type Entry struct {
+	Seq    uint64 // its place in the queue
+	Msg    *Message
+	QoS    uint8 // the effective one
+	Retain bool
+	SubIDs []uint32
+	// Dup says that the client may have been handed this message before. It is
+	// never false for one that was acknowledged as sent (OpSent) before a crash.
+	Dup bool
+	// PacketID is set for a QoS 2 message that is bound to a packet id
+	// already: send it again with that id, without another Bind.
+	PacketID uint16
+	// Released stands for a QoS 2 message that the client has (PUBREC came):
+	// only PUBREL and PUBCOMP are outstanding, Msg is nil.
+	Released bool
+}
+
+// Binding is a QoS 2 message whose packet id is durable.
+type Binding struct {
+	Seq      uint64
+	PacketID uint16
+}
+
+// Received is a publisher's QoS 2 packet id that is bound to a message (R4).
+type Received struct {
+	PacketID uint16
+	ID       MessageID
+}
+
+// State is what is durable about a queue, as Store.Open restores it. The zero
+// value is a fresh queue.
+type State struct {
+	Generation  uint64
+	Head, Tail  uint64 // live messages have sequences in [Head, Tail)
+	Count       int    // messages that are not acknowledged
+	SentThrough uint64 // messages up to here may have been handed to the client
+	Bound       []Binding
+	Released    []uint16   // in the order in which PUBREC came
+	Received    []Received // inbound QoS 2, ascending by packet id
+}
