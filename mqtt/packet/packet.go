@@ -49,7 +49,7 @@ type Frame struct {
 type Connect struct {
 	Version     Version // without the bridge bit
 	Bridge      bool    // protocol level had the bridge bit (0x80) set
-	CleanStart  bool // Clean Session before MQTT 5
+	CleanStart  bool    // Clean Session before MQTT 5
 	KeepAlive   uint16
 	ClientID    []byte
 	HasUsername bool
