@@ -1,0 +1,256 @@
+package conn
+
+import (
+	"io"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Events that other goroutines raise for the driver.
+const (
+	evParked   uint32 = 1 << iota // set by the driver alone: it waits for bytes
+	evWake                        // OnRoundEnd is wanted
+	evWritable                    // OnWritable is wanted
+	evResume                      // reading goes on
+	evClose                       // order is set
+)
+
+// fullRoundsMax bounds the rounds that fill their buffer before the driver lets
+// other goroutines run, so that one flooding peer does not hold a processor.
+const fullRoundsMax = 8
+
+// stream is one connection. in, handler, fullRounds and readEOF are owned by
+// the driver goroutine; out, flush and the fields named in them are guarded by
+// mu; the wire list in flush is owned by the flusher of the moment; the rest is
+// atomic or immutable once the driver runs.
+type stream struct {
+	mu    sync.Mutex // handed out by Locker
+	out   chunkList
+	flush flushState
+
+	events atomic.Uint32
+	paused atomic.Bool
+	gate   atomic.Pointer[chan struct{}] // parks the driver while paused
+	order  atomic.Pointer[closeOrder]
+
+	t       transport
+	handler Handler
+	cfg     *Config
+	in      inbox
+
+	fullRounds uint8
+	readEOF    bool
+
+	local, peer netip.AddrPort
+	ext         *extra // nil for plain sockets
+	l           *Listener
+	prev, next  *stream // the listener's list, guarded by its mu
+}
+
+// extra is what only some connections need. Immutable once the driver runs,
+// except for what its parts say.
+type extra struct {
+	info Info
+	tls  *tlsLayer
+	ws   *wsLayer
+	// ready is set when the handshakes are done and the driver runs.
+	ready atomic.Bool
+}
+
+// closeOrder says why and how a connection ends. Immutable.
+type closeOrder struct {
+	err    error
+	linger time.Duration
+}
+
+func (c *stream) Append(p []byte) {
+	if c.order.Load() != nil || c.flush.broken {
+		return
+	}
+	c.out.append(p)
+	c.markHighLocked()
+}
+
+func (c *stream) Reserve(n int) []byte {
+	if c.order.Load() != nil || c.flush.broken {
+		return make([]byte, n)
+	}
+	p := c.out.reserve(n)
+	c.markHighLocked()
+	return p
+}
+
+func (c *stream) Buffered() int { return c.out.size + c.flush.wireBytes }
+
+func (c *stream) Locker() *sync.Mutex { return &c.mu }
+
+func (c *stream) Info() Info {
+	var info Info
+	if c.ext != nil {
+		info = c.ext.info
+	}
+	info.Listener, info.Kind, info.Mountpoint = c.cfg.Name, c.cfg.Kind, c.cfg.Mountpoint
+	info.Local, info.Peer = c.local, c.peer
+	if info.PeerName == "" && c.peer.IsValid() {
+		info.PeerName = c.peer.String()
+	}
+	return info
+}
+
+func (c *stream) Wake() { c.raise(evWake) }
+
+func (c *stream) PauseRead() {
+	if c.gate.Load() == nil {
+		gate := make(chan struct{}, 1)
+		c.gate.CompareAndSwap(nil, &gate)
+	}
+	c.paused.Store(true)
+}
+
+func (c *stream) ResumeRead() {
+	if c.paused.Swap(false) {
+		c.raise(evResume)
+	}
+}
+
+func (c *stream) Shutdown(err error, linger time.Duration) {
+	if err == nil {
+		err = io.EOF
+	}
+	if c.order.CompareAndSwap(nil, &closeOrder{err: err, linger: linger}) {
+		c.raise(evClose)
+	}
+}
+
+// raise tells the driver of an event. The driver looks before it parks; only one
+// that is parked must be interrupted, and only by the first event.
+func (c *stream) raise(event uint32) {
+	old := c.events.Or(event)
+	if old&evParked == 0 || old&^evParked != 0 {
+		return
+	}
+	c.t.interrupt()
+	if gate := c.gate.Load(); gate != nil {
+		select {
+		case *gate <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run is the driver goroutine: it parks, reads, delivers, until told to close.
+func (c *stream) run(accept Accept) {
+	if c.handler = accept(c); c.handler == nil {
+		c.refuse()
+		return
+	}
+	if n := c.in.len(); n > 0 { // what came behind a PROXY header or a handshake
+		n, err := c.ext.decode(c, n)
+		if n > 0 {
+			c.round()
+		}
+		if err != nil {
+			c.Shutdown(err, c.cfg.CloseLinger)
+		}
+	}
+	for c.order.Load() == nil {
+		if !c.events.CompareAndSwap(0, evParked) {
+			c.serveEvents(c.events.Swap(0))
+			continue
+		}
+		c.await()
+	}
+	c.finish()
+}
+
+// await parks until bytes or an event come, and serves them.
+func (c *stream) await() {
+	if c.paused.Load() {
+		c.in.settle()
+		// Whoever raised an event before the gate stood could not open it.
+		if c.events.Load() == evParked {
+			<-*c.gate.Load()
+		}
+		c.serveEvents(c.events.Swap(0))
+		return
+	}
+	n, err := c.fill()
+	if events := c.events.Swap(0); events != evParked {
+		c.serveEvents(events)
+	}
+	if n > 0 {
+		c.round()
+	}
+	switch {
+	case err == nil:
+	case interrupted(err):
+		c.t.restore()
+	default:
+		c.readEOF = true
+		c.Shutdown(err, c.cfg.CloseLinger)
+	}
+}
+
+// fill parks until payload bytes are there and puts them behind those of in. With
+// layers it may come back with none.
+func (c *stream) fill() (int, error) {
+	if c.ext == nil {
+		return c.t.read(&c.in)
+	}
+	return c.ext.fill(c)
+}
+
+// round delivers what was read and ends the round.
+func (c *stream) round() {
+	c.deliver()
+	full := c.in.k != nil && c.in.k.free() == 0
+	c.handler.OnRoundEnd()
+	if !full {
+		c.fullRounds = 0
+		c.in.settle()
+	} else if c.fullRounds++; c.fullRounds == fullRoundsMax {
+		c.fullRounds = 0
+		runtime.Gosched()
+	}
+}
+
+// deliver gives the handler its bytes while it takes some and has enough.
+func (c *stream) deliver() {
+	for c.in.len() > 0 && c.in.len() >= c.in.want && !c.paused.Load() && c.order.Load() == nil {
+		consumed, want, err := c.handler.OnBytes(c.in.bytes())
+		c.in.k.r += consumed
+		c.in.want = want
+		if err != nil {
+			c.Shutdown(err, c.cfg.CloseLinger)
+			return
+		}
+		if consumed == 0 {
+			return
+		}
+	}
+}
+
+// serveEvents is called by the driver with what was raised. An event that is
+// raised after the swap is seen before the next park; an interrupt that comes
+// late ends one read for nothing.
+func (c *stream) serveEvents(events uint32) {
+	if events&evParked != 0 && events != evParked {
+		c.t.restore()
+	}
+	if c.order.Load() != nil {
+		return
+	}
+	if events&evWritable != 0 {
+		c.handler.OnWritable()
+	}
+	if events&evResume != 0 {
+		c.deliver()
+	}
+	if events&(evWake|evWritable|evResume) != 0 {
+		c.handler.OnRoundEnd()
+		c.in.settle()
+	}
+}
