@@ -1,0 +1,33 @@
+// Package broker joins sessions, topics, queues and metadata into an MQTT
+// broker: it registers clients, routes what they publish, and keeps what must
+// outlive a connection.
+//
+// State owned. The registry of clients by (mountpoint, client id); one topic
+// index per mountpoint; the timer wheel for keep alive, wills and expiry.
+// Sessions, subscriptions and retained messages live in package metadata,
+// queued messages in package queue; what is here is derived from them at boot.
+//
+// Concurrency. A connection's driver steps its own session and, while routing,
+// the sessions of the receivers, one at a time. Locks, in the order in which
+// they may nest:
+//
+//	client.mu → conn.Conn.Locker → (queue.Store and metadata.Store, which never call back under a lock)
+//
+// client.mu is the connection's own Locker while the session ends with its
+// connection, and a mutex of its own for sessions that do not. No two client
+// locks nest. No system call, channel send or callback happens under one.
+// Registration of one client id is serialised by its slot in the registry,
+// which is held across waits and therefore only taken by workers, or tried.
+//
+// Guarantees.
+//
+//  1. A QoS 1 or 2 message is acknowledged after it is stored for every
+//     persistent session that matched (P1).
+//  2. CONNACK with a persistent session, SUBACK and UNSUBACK follow the commit
+//     of what they acknowledge; a subscription matches before its SUBACK.
+//  3. One client id is one session; a second CONNECT takes it over (P8).
+//  4. Every buffer has a bound, and what is given up at it is counted.
+//
+// On failure. A panic inside a step ends that session. A store that fails
+// refuses what needs it with a reason code; nothing unsaved is acknowledged.
+package broker

@@ -1,0 +1,75 @@
+package session
+
+import "tombolo/mqtt/packet"
+
+// forwarded are the properties of a PUBLISH that travel with the message
+// (MQTT 5 §3.3.2.3). Message expiry travels beside the body, as a time.
+const forwarded = packet.PropPayloadFormat | packet.PropContentType | packet.PropResponseTopic |
+	packet.PropCorrelationData | packet.PropUser
+
+// EncodeBody gives the bytes under which a message is stored and queued: an
+// MQTT 5 PUBLISH packet at QoS 0 with the properties that travel. Using the
+// standard's own encoding keeps one parser for both and every byte documented.
+func EncodeBody(p *packet.Publish) []byte {
+	q := packet.Publish{Topic: p.Topic, Payload: p.Payload, Properties: p.Properties}
+	q.Properties.Set &= forwarded
+	return packet.AppendPublish(make([]byte, 0, packet.PublishSize(packet.V5, &q)), packet.V5, &q)
+}
+
+// DecodeBody reads what EncodeBody wrote into p, as views into body.
+func DecodeBody(body []byte, p *packet.Publish) error {
+	f, _, err := packet.Split(body, 0)
+	if err != nil {
+		return err
+	}
+	return packet.DecodePublish(f, packet.V5, p)
+}
+
+// Outgoing is one QoS 0 message on its way to many sessions. The bytes of each
+// variant are built once, on first use. Owned by the router for one message;
+// p is the router's and must not change until the last delivery.
+type Outgoing struct {
+	p         *packet.Publish
+	expiresAt int64
+	variants  [4][]byte
+	scratch   packet.Publish
+}
+
+// Set starts a new message; expiresAt is in unix ms, 0 for never.
+func (o *Outgoing) Set(p *packet.Publish, expiresAt int64) {
+	o.p, o.expiresAt = p, expiresAt
+	for i := range o.variants {
+		o.variants[i] = o.variants[i][:0]
+	}
+}
+
+// bytes returns the packet for a version and retain flag.
+func (o *Outgoing) bytes(v packet.Version, retain bool, now int64) []byte {
+	i := 0
+	if v == packet.V5 {
+		i = 1
+	} else {
+		v = packet.V311 // a PUBLISH is the same in 3.1 and 3.1.1
+	}
+	if retain {
+		i += 2
+	}
+	if len(o.variants[i]) == 0 {
+		o.scratch = packet.Publish{Topic: o.p.Topic, Payload: o.p.Payload, Properties: o.p.Properties, Retain: retain}
+		o.scratch.Properties.Set &= forwarded
+		setExpiry(&o.scratch.Properties, o.expiresAt, now)
+		o.variants[i] = packet.AppendPublish(o.variants[i], v, &o.scratch)
+	}
+	return o.variants[i]
+}
+
+// setExpiry writes the remaining lifetime ([MQTT-3.3.2-6]), at least a second
+// so that a message on the brink is not sent as one that never expires.
+func setExpiry(p *packet.Properties, expiresAt, now int64) {
+	if expiresAt == 0 {
+		p.Set &^= packet.PropMessageExpiry
+		return
+	}
+	p.Set |= packet.PropMessageExpiry
+	p.MessageExpiry = uint32(max((expiresAt-now+999)/1000, 1))
+}
