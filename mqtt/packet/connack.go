@@ -13,7 +13,7 @@ func DecodeConnack(f Frame, v Version, c *Connack) error {
 	if flags > 1 {
 		in.fail(errConnackFlags)
 	}
-	c.SessionPresent = flags == 1
+	c.SessionPresent = flags == 1 && v != V31 // a reserved byte there
 	if v == V5 {
 		c.Reason = in.reason(connackReasons)
 		c.Properties.decode(&in, inConnack)
