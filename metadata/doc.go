@@ -1,0 +1,3 @@
+// Package metadata is the replicated store of sessions, subscriptions, retained
+// messages and settings.
+package metadata

@@ -1,0 +1,138 @@
+package metadata
+
+import (
+	"bytes"
+	"math"
+
+	"tombolo/metadata/internal/pack"
+)
+
+// ClientKey names a client: ids are unique within a mountpoint.
+type ClientKey struct {
+	Mountpoint string
+	ClientID   string
+}
+
+// append is the key of a session: mountpoint, 0x00, client id. Neither holds
+// U+0000, so that the keys of a mountpoint stand together and split one way.
+func (k ClientKey) append(dst []byte) []byte {
+	dst = append(dst, k.Mountpoint...)
+	dst = append(dst, 0)
+	return append(dst, k.ClientID...)
+}
+
+func parseClientKey(key []byte) (ClientKey, bool) {
+	mountpoint, id, ok := bytes.Cut(key, []byte{0})
+	return ClientKey{Mountpoint: string(mountpoint), ClientID: string(id)}, ok
+}
+
+// Session is the durable record of one session. As a register it is won by the
+// higher Epoch, then by the later write; Floor and Ended are merged by maximum,
+// apart from who wins (R18).
+type Session struct {
+	Home           uint64 // node id
+	Epoch          Epoch  // raised by every grant (R17)
+	Floor          Epoch  // the epoch of the last clean start
+	Ended          Epoch  // void as soon as Epoch is higher
+	Connects       uint32 // connect counter (R19)
+	Expiry         uint32 // seconds; 0xFFFFFFFF never
+	DisconnectedAt int64  // unix ms; 0 connected
+	CleanStart     bool
+	Will           *Will // nil: none
+	WillFired      Epoch
+	Version        uint8 // protocol level of the last connection
+	Username       string
+
+	extra extra
+}
+
+// Will is the message that a session leaves behind.
+type Will struct {
+	Topic        string
+	Payload      []byte
+	QoS          uint8
+	Retain       bool
+	DelaySeconds uint32
+	Properties   []byte // encoded by the protocol layer, opaque here
+	At           int64  // unix ms when it is due; 0 not armed
+}
+
+const sessionFields = 12
+
+// appendSession is the codec of Session; the layout is drawn in
+// docs/formats/metadata.md.
+func appendSession(dst []byte, v *Session) []byte {
+	dst = appendHead(dst, sessionFields, v.extra)
+	dst = pack.AppendUint(dst, v.Home)
+	dst = appendEpoch(dst, v.Epoch)
+	dst = appendEpoch(dst, v.Floor)
+	dst = appendEpoch(dst, v.Ended)
+	dst = pack.AppendUint(dst, uint64(v.Connects))
+	dst = pack.AppendUint(dst, uint64(v.Expiry))
+	dst = pack.AppendInt(dst, v.DisconnectedAt)
+	dst = pack.AppendBool(dst, v.CleanStart)
+	dst = appendWill(dst, v.Will)
+	dst = appendEpoch(dst, v.WillFired)
+	dst = pack.AppendUint(dst, uint64(v.Version))
+	dst = pack.AppendString(dst, v.Username)
+	return append(dst, v.extra.bytes...)
+}
+
+func decodeSession(b []byte) (*Session, error) {
+	r := pack.NewReader(b)
+	unknown := readHead(&r, sessionFields)
+	v := &Session{
+		Home:           r.Uint(),
+		Epoch:          readEpoch(&r),
+		Floor:          readEpoch(&r),
+		Ended:          readEpoch(&r),
+		Connects:       uint32(r.UintMax(math.MaxUint32)),
+		Expiry:         uint32(r.UintMax(math.MaxUint32)),
+		DisconnectedAt: r.Int(),
+		CleanStart:     r.Bool(),
+		Will:           readWill(&r),
+		WillFired:      readEpoch(&r),
+		Version:        uint8(r.UintMax(math.MaxUint8)),
+		Username:       r.String(),
+	}
+	v.extra = readExtra(&r, unknown)
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+const willFields = 7
+
+func appendWill(dst []byte, w *Will) []byte {
+	if w == nil {
+		return pack.AppendNil(dst)
+	}
+	dst = pack.AppendArray(dst, willFields)
+	dst = pack.AppendString(dst, w.Topic)
+	dst = pack.AppendBytes(dst, w.Payload)
+	dst = pack.AppendUint(dst, uint64(w.QoS))
+	dst = pack.AppendBool(dst, w.Retain)
+	dst = pack.AppendUint(dst, uint64(w.DelaySeconds))
+	dst = pack.AppendBytes(dst, w.Properties)
+	return pack.AppendInt(dst, w.At)
+}
+
+func readWill(r *pack.Reader) *Will {
+	if r.Nil() {
+		return nil
+	}
+	if n := r.Array(); n != willFields {
+		r.Fail(pack.ErrKind)
+		return nil
+	}
+	return &Will{
+		Topic:        r.String(),
+		Payload:      clone(r.Bytes()),
+		QoS:          uint8(r.UintMax(2)),
+		Retain:       r.Bool(),
+		DelaySeconds: uint32(r.UintMax(math.MaxUint32)),
+		Properties:   clone(r.Bytes()),
+		At:           r.Int(),
+	}
+}

@@ -1,0 +1,136 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"tombolo/internal/clock"
+	"tombolo/internal/kv"
+	"tombolo/internal/metric"
+)
+
+// Config is what a Store needs to know; zero fields take the default.
+type Config struct {
+	Node           uint64           // this node's id; never zero
+	Metrics        *metric.Registry // nil: nobody looks
+	Clock          clock.Clock      // nil: the machine's
+	Rand           func() uint64    // nil: the system's; for actors and nonces
+	CommitDelayMax time.Duration    // how long a commit waits for company; 0: not at all, the disk's own time groups
+	CommitBytes    int              // about how much goes into one commit; 0: 256 KiB
+	QueueBytes     int              // what may wait for the disk; 0: 64 MiB
+}
+
+// Store is the metadata of one node. Its fields are immutable once built and
+// safe for use from any goroutine; what they hold says who owns it.
+type Store struct {
+	db        kv.DB
+	config    Config
+	queue     *queue
+	overlay   *overlay
+	completer *completer
+	watches   watches
+	counters  counters
+
+	running chan struct{} // closed once Run accepts work
+	hlc     struct {
+		sync.Mutex
+		last uint64
+	}
+	life struct {
+		sync.Mutex
+		running bool
+		stop    context.CancelFunc
+		ended   chan struct{}
+	}
+}
+
+// Open makes the store of db. Nothing is written before Run.
+func Open(db kv.DB, c Config) (*Store, error) {
+	if c.Node == 0 {
+		return nil, errors.New("metadata: the node id is zero: give every node an id of its own")
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.CommitBytes == 0 {
+		c.CommitBytes = 256 << 10
+	}
+	if c.QueueBytes == 0 {
+		c.QueueBytes = 64 << 20
+	}
+	if c.Metrics == nil {
+		c.Metrics = metric.New()
+	}
+	return &Store{
+		db: db, config: c,
+		queue:     newQueue(c.QueueBytes),
+		overlay:   newOverlay(),
+		completer: newCompleter(),
+		counters:  newCounters(c.Metrics),
+		running:   make(chan struct{}),
+	}, nil
+}
+
+// Run commits what is written until ctx ends or Close is called, then commits
+// what still waits and returns. A failed commit ends it with the error: nothing
+// more is acknowledged.
+func (s *Store) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s.life.Lock()
+	if s.life.running || s.life.ended != nil {
+		s.life.Unlock()
+		return errors.New("metadata: Run was called before")
+	}
+	s.life.running, s.life.stop, s.life.ended = true, stop, make(chan struct{})
+	s.life.Unlock()
+	defer close(s.life.ended)
+
+	completing, endCompleting := context.WithCancel(context.Background())
+	completed := make(chan struct{})
+	go func() { defer close(completed); s.completer.run(completing) }()
+	close(s.running)
+	err := s.commitLoop(ctx)
+	cause := err
+	if cause == nil {
+		cause = ErrClosed
+	}
+	for _, w := range s.queue.shut(cause) {
+		s.completer.add([]completion{{done: w.done, err: cause}})
+	}
+	endCompleting()
+	<-completed
+	return err
+}
+
+// Running is closed once Run commits what is written.
+func (s *Store) Running() <-chan struct{} { return s.running }
+
+// Stamp is a reading of the store's hybrid logical clock, for the epochs of
+// sessions: higher than every one before it, here and in all that this node has
+// heard of.
+func (s *Store) Stamp() uint64 {
+	s.hlc.Lock()
+	defer s.hlc.Unlock()
+	now := uint64(s.config.Clock.Now().UnixMilli()) << 16
+	s.hlc.last = max(now, s.hlc.last+1)
+	return s.hlc.last
+}
+
+// Close ends Run and waits for it. The database stays open: it is its opener's.
+func (s *Store) Close() error {
+	s.life.Lock()
+	stop, ended := s.life.stop, s.life.ended
+	s.life.Unlock()
+	if stop == nil {
+		s.queue.shut(ErrClosed)
+		return nil
+	}
+	stop()
+	<-ended
+	return nil
+}
+
+func isNotFound(err error) bool { return errors.Is(err, kv.ErrNotFound) }
