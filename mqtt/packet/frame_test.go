@@ -164,3 +164,21 @@ func TestNames(t *testing.T) {
 		t.Errorf("set prints as %q", got)
 	}
 }
+
+// TestConnackWithoutSession: session present must not stand beside a refusal
+// (MQTT-3.2.2-6), nor in MQTT 3.1.
+func TestConnackWithoutSession(t *testing.T) {
+	for _, c := range []struct {
+		v    Version
+		r    ReasonCode
+		want string
+	}{
+		{V31, Success, "\x20\x02\x00\x00"}, {V311, Success, "\x20\x02\x01\x00"},
+		{V311, NotAuthorized, "\x20\x02\x00\x05"}, {V5, ServerBusy, "\x20\x03\x00\x89\x00"},
+	} {
+		got := AppendConnack(nil, c.v, &Connack{SessionPresent: true, Reason: c.r})
+		if string(got) != c.want {
+			t.Errorf("MQTT %s, %s: %x, want %x", c.v, c.r, got, c.want)
+		}
+	}
+}
