@@ -88,7 +88,9 @@ func (q *Queue) commit(e *Entry) bool {
 	if e.Seq < b.opened {
 		return false
 	}
-	invariant.Check(e.Seq > b.through, "sequence %d after %d", e.Seq, b.through)
+	if e.Seq <= b.through {
+		invariant.Fail("sequence %d after %d", e.Seq, b.through)
+	}
 	b.through = e.Seq
 	q.seq = e.Seq
 	if q.online && b.stored == 0 && q.room(len(e.Msg.Body)) {
@@ -183,6 +185,9 @@ func (q *Queue) ReadFailed(tag uint64) {
 // forget lets go of memory: what was in flight or waits is only counted.
 func (q *Queue) forget() {
 	b := q.backlog
+	// First what is due: it was to hit what waits, not what comes back.
+	b.reading = false
+	q.settleEvictions()
 	first := b.from
 	if q.waiting.n > 0 {
 		first = q.waiting.front().Seq
@@ -191,9 +196,8 @@ func (q *Queue) forget() {
 		first = q.flight.front().Seq
 	}
 	b.stored += q.flight.live() + int(q.waiting.n)
-	b.from, b.bytes, b.reading = first, 0, false
+	b.from, b.bytes = first, 0
 	q.waiting, q.flight = ring{}, flight{}
-	q.settleEvictions()
 }
 
 func (b *backlog) ack(e *Entry) {
@@ -246,32 +250,26 @@ func (b *backlog) packetID(seq uint64) uint16 {
 	return 0
 }
 
-// evictDurable drops the oldest entry that is not bound: in memory by name, in
-// the store by place. While a read is under way nobody knows which one that is.
-func (q *Queue) evictDurable() {
+// evictHeld drops an entry that is in memory.
+func (b *backlog) evictHeld(e *Entry) {
+	b.bytes -= len(e.Msg.Body)
+	b.ops = append(b.ops, Op{Kind: OpEvict, Seq: e.Seq, segment: e.Msg.segment})
+}
+
+// evictStored drops the oldest entry that is only stored and not bound, or notes
+// that this is due when the answer to a read came.
+func (q *Queue) evictStored() bool {
 	b := q.backlog
-	for i := uint32(0); i < q.waiting.n; i++ {
-		e := q.waiting.at(i)
-		if e.PacketID != 0 {
-			continue
-		}
-		q.count().DroppedOldest++
-		b.bytes -= len(e.Msg.Body)
-		b.ops = append(b.ops, Op{Kind: OpEvict, Seq: e.Seq, segment: e.Msg.segment})
-		for ; i > 0; i-- {
-			*q.waiting.at(i) = *q.waiting.at(i - 1)
-		}
-		q.waiting.drop()
-		return
-	}
-	switch {
-	case b.reading:
+	if b.reading {
 		b.evictDue++
-	case b.stored > q.boundStored():
-		q.count().DroppedOldest++
-		b.stored--
-		b.evict(b.from, 1)
+		return false
 	}
+	if b.stored <= q.boundStored() {
+		return false
+	}
+	b.stored--
+	b.evict(b.from, 1)
+	return true
 }
 
 // boundStored is how many of the stored entries are bound and stay.
@@ -292,12 +290,12 @@ func (q *Queue) settleEvictions() {
 	due := b.evictDue
 	b.evictDue = 0
 	for range due {
-		q.evictDurable()
+		q.evictOldest()
 	}
 }
 
-// excessDurable runs when the client comes back: nothing is in memory yet.
-func (q *Queue) excessDurable(excess int) (dropped int) {
+// excessStored runs when the client comes back: nothing is in memory yet.
+func (q *Queue) excessStored(excess int) (dropped int) {
 	b := q.backlog
 	excess = min(excess, b.stored-q.boundStored())
 	if excess <= 0 {

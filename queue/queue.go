@@ -137,13 +137,18 @@ func (q *Queue) limit() int {
 // queue is not durable. Sequences rise; one that is 0 is given by a queue that
 // is not durable. An entry that Store.Open had counted already is only settled.
 func (q *Queue) Committed(e Entry) {
-	invariant.Check(q.reserved > 0, "commit of %d without a reservation", e.Seq)
+	// Fail in a branch, here and below: Check would box its arguments each time.
+	if q.reserved <= 0 {
+		invariant.Fail("commit of %d without a reservation", e.Seq)
+	}
 	q.reserved--
 	if q.backlog == nil {
 		if e.Seq == 0 {
 			e.Seq = q.seq + 1
 		}
-		invariant.Check(e.Seq > q.seq, "sequence %d after %d", e.Seq, q.seq)
+		if e.Seq <= q.seq {
+			invariant.Fail("sequence %d after %d", e.Seq, q.seq)
+		}
 		q.seq = e.Seq
 		q.waiting.push(&e)
 	} else if !q.commit(&e) {
@@ -220,7 +225,7 @@ func (q *Queue) Ack(seq uint64) bool {
 		return false
 	}
 	q.forgotten(e)
-	q.flight.remove(e)
+	q.flight.forget(e)
 	return true
 }
 
@@ -251,7 +256,7 @@ func (q *Queue) Release(seq uint64, packetID uint16, tag uint64) (wait bool) {
 	if q.backlog != nil {
 		q.backlog.release(e, packetID, tag)
 	}
-	q.flight.remove(e)
+	q.flight.forget(e)
 	return q.backlog != nil
 }
 
@@ -337,29 +342,44 @@ func (q *Queue) forgotten(e *Entry) {
 	}
 }
 
-// evictOldest drops the first entry that waits and is not bound.
+// evictOldest drops the first entry that waits and is not bound: in memory by
+// name, in the store by place. While a read is under way nobody knows which one
+// that is.
 func (q *Queue) evictOldest() {
-	if q.backlog != nil {
-		q.evictDurable()
-		return
+	for i := uint32(0); i < q.waiting.n; i++ {
+		if e := q.waiting.at(i); e.PacketID == 0 {
+			q.count().DroppedOldest++
+			if q.backlog != nil {
+				q.backlog.evictHeld(e)
+			}
+			q.waiting.remove(i)
+			return
+		}
 	}
-	q.count().DroppedOldest++
-	q.waiting.drop()
+	if q.backlog != nil && q.evictStored() {
+		q.count().DroppedOldest++
+	}
 }
 
 // dropExcess drops what is above MaxOnline: the oldest under LIFO, the newest
-// otherwise, as if the backlog were put into an online queue in order.
+// otherwise, as if the backlog were put into an online queue in order. Bound
+// messages stay.
 func (q *Queue) dropExcess(excess int) {
 	if q.backlog != nil {
-		q.count().DroppedExcess += uint64(q.excessDurable(excess))
+		q.count().DroppedExcess += uint64(q.excessStored(excess))
 		return
 	}
-	q.count().DroppedExcess += uint64(excess)
-	for range excess {
-		if q.lifo {
-			q.waiting.drop()
-		} else {
-			q.waiting.dropBack()
+	for i := uint32(0); i < q.waiting.n && excess > 0; {
+		at := i
+		if !q.lifo {
+			at = q.waiting.n - 1 - i
 		}
+		if q.waiting.at(at).PacketID != 0 {
+			i++
+			continue
+		}
+		q.waiting.remove(at)
+		q.count().DroppedExcess++
+		excess--
 	}
 }

@@ -58,6 +58,21 @@ func (r *ring) dropBack() {
 	}
 }
 
+// remove takes out the entry at place i; the shorter side moves.
+func (r *ring) remove(i uint32) {
+	if i < r.n/2 {
+		for ; i > 0; i-- {
+			*r.at(i) = *r.at(i - 1)
+		}
+		r.drop()
+		return
+	}
+	for ; i+1 < r.n; i++ {
+		*r.at(i) = *r.at(i + 1)
+	}
+	r.dropBack()
+}
+
 func (r *ring) emptied() {
 	r.head = 0
 	if len(r.slots) > ringSlotsMin && int(r.peak) < len(r.slots)/4 {
@@ -117,8 +132,8 @@ func (f *flight) find(seq uint64) *Entry {
 	return nil
 }
 
-// remove takes out an entry that find returned.
-func (f *flight) remove(e *Entry) {
+// forget takes out an entry that find returned.
+func (f *flight) forget(e *Entry) {
 	if e != f.front() {
 		seq := e.Seq
 		*e = Entry{Seq: seq}
