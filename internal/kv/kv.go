@@ -93,14 +93,14 @@ func PrefixRange(prefix []byte) Range {
 type Stats struct {
 	Engine string // "memory" or "goleveldb"
 
-	MemoryBytes   int64 // block cache, table buffers and write buffers in use
-	TableCount    int
-	TableBytes    int64
-	LevelTables   []int // tables per level
-	Level0Tables  int   // at the slowdown trigger writes are throttled
-	OpenTables    int
-	AliveSnapshot int
-	AliveIterator int
+	MemoryBytes    int64 // block cache, table buffers and write buffers in use
+	TableCount     int
+	TableBytes     int64
+	LevelTables    []int // tables per level
+	Level0Tables   int   // at the slowdown trigger writes are throttled
+	OpenTables     int
+	AliveSnapshots int
+	AliveIterators int
 
 	BytesRead, BytesWritten uint64
 	WriteDelays             int64  // writes that were throttled by compaction

@@ -44,6 +44,7 @@ const DefaultMemoryBudget = 64 << 20
 // Report is what opening found and did. Immutable once returned.
 type Report struct {
 	Created  bool     // there was no database
+	Clean    bool     // it was closed in order, and nothing was changed since
 	Rebuilt  bool     // the manifest was made anew from the tables
 	TornTail bool     // the last journal ends in half a record: an ordinary crash
 	Dropped  []string // one sentence for each piece of data that could not be read
