@@ -1,0 +1,326 @@
+package dvv
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Clock is the server-wide clock of one store: exactly which dots it has seen.
+// For each actor it holds a base, below which nothing is missing, and the dots
+// that arrived early, as runs (a bitmap with its zeros left out). Immutable; the
+// zero value has seen nothing.
+//
+// Invariants, by check:
+//  1. actors ascend;
+//  2. no entry is empty: base > 0 or there are runs;
+//  3. runs ascend, do not touch each other, and the first begins above base+1.
+type Clock struct {
+	entries []entry
+}
+
+// entry is what a Clock knows of one actor. Immutable once it stands in a Clock.
+type entry struct {
+	actor Actor
+	base  uint64
+	runs  []Run
+}
+
+func (c Clock) find(a Actor) (int, bool) {
+	return slices.BinarySearchFunc(c.entries, a, func(e entry, a Actor) int { return cmp.Compare(e.actor, a) })
+}
+
+func (c Clock) entry(a Actor) entry {
+	if i, ok := c.find(a); ok {
+		return c.entries[i]
+	}
+	return entry{actor: a}
+}
+
+// Base is the counter up to which every dot of a was seen.
+func (c Clock) Base(a Actor) uint64 { return c.entry(a).base }
+
+// Top is the highest counter of a that was seen.
+func (c Clock) Top(a Actor) uint64 { return c.entry(a).top() }
+
+func (e entry) top() uint64 {
+	if n := len(e.runs); n > 0 {
+		return e.runs[n-1].Last
+	}
+	return e.base
+}
+
+// Has says whether d was seen.
+func (c Clock) Has(d Dot) bool { return d.Counter > 0 && c.entry(d.Actor).has(d.Counter) }
+
+func (e entry) has(n uint64) bool {
+	if n <= e.base {
+		return true
+	}
+	i, _ := slices.BinarySearchFunc(e.runs, n, func(r Run, n uint64) int { return cmp.Compare(r.Last, n) })
+	return i < len(e.runs) && e.runs[i].First <= n
+}
+
+// Actors is all that were seen, ascending.
+func (c Clock) Actors() []Actor {
+	list := make([]Actor, len(c.entries))
+	for i, e := range c.entries {
+		list[i] = e.actor
+	}
+	return list
+}
+
+// Contiguous says whether nothing of a below its top is missing.
+func (c Clock) Contiguous(a Actor) bool { return len(c.entry(a).runs) == 0 }
+
+// Gaps is the counters of a below its top that were not seen.
+func (c Clock) Gaps(a Actor) []Run {
+	e := c.entry(a)
+	var gaps []Run
+	from := e.base + 1
+	for _, r := range e.runs {
+		gaps = append(gaps, Run{from, r.First - 1})
+		from = r.Last + 1
+	}
+	return gaps
+}
+
+// Bases is the vector of all bases: what is known without exception.
+func (c Clock) Bases() VV {
+	v := make([]Dot, 0, len(c.entries))
+	for _, e := range c.entries {
+		if e.base > 0 {
+			v = append(v, Dot{e.actor, e.base})
+		}
+	}
+	return VV{v}
+}
+
+// Tops is the vector of the highest counters.
+func (c Clock) Tops() VV {
+	v := make([]Dot, 0, len(c.entries))
+	for _, e := range c.entries {
+		v = append(v, Dot{e.actor, e.top()})
+	}
+	return VV{v}
+}
+
+// Add is c with the dots seen; a zero counter is no dot.
+func (c Clock) Add(dots ...Dot) Clock {
+	sorted := slices.Clone(dots)
+	slices.SortFunc(sorted, Dot.Compare)
+	var add Clock
+	for _, d := range sorted {
+		n := len(add.entries)
+		if d.Counter == 0 {
+			continue
+		}
+		if n == 0 || add.entries[n-1].actor != d.Actor {
+			add.entries = append(add.entries, entry{actor: d.Actor})
+			n++
+		}
+		e := &add.entries[n-1]
+		if k := len(e.runs); k > 0 && d.Counter <= e.runs[k-1].Last+1 {
+			e.runs[k-1].Last = d.Counter
+		} else {
+			e.runs = append(e.runs, Run{d.Counter, d.Counter})
+		}
+	}
+	for i := range add.entries {
+		add.entries[i] = norm(add.entries[i])
+	}
+	return c.Join(add)
+}
+
+// AddSpan is c with all dots of s seen. An empty span, and counter zero, add
+// nothing.
+func (c Clock) AddSpan(s Span) Clock {
+	first := max(s.First, 1)
+	if s.Last < first {
+		return c
+	}
+	return c.Join(Clock{[]entry{norm(entry{actor: s.Actor, runs: []Run{{first, s.Last}}})}})
+}
+
+// Seal is c with the gaps of a closed: for an actor that will never be heard of
+// again.
+func (c Clock) Seal(a Actor) Clock { return c.AddSpan(Span{a, 1, c.Top(a)}) }
+
+// norm takes the first run into the base if it touches it.
+func norm(e entry) entry {
+	if len(e.runs) > 0 && e.runs[0].First <= e.base+1 {
+		e.base = max(e.base, e.runs[0].Last)
+		e.runs = e.runs[1:]
+	}
+	if len(e.runs) == 0 {
+		e.runs = nil
+	}
+	return e
+}
+
+// Join is the dots that either has seen.
+func (c Clock) Join(o Clock) Clock {
+	if len(o.entries) == 0 {
+		return c
+	}
+	if len(c.entries) == 0 {
+		return o
+	}
+	out := make([]entry, 0, len(c.entries)+1)
+	a, b := c.entries, o.entries
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].actor < b[0].actor:
+			out = append(out, a[0])
+			a = a[1:]
+		case len(a) == 0 || b[0].actor < a[0].actor:
+			out = append(out, b[0])
+			b = b[1:]
+		default:
+			out = append(out, joinEntry(a[0], b[0]))
+			a, b = a[1:], b[1:]
+		}
+	}
+	return Clock{out}
+}
+
+// joinEntry merges the runs of both, the base being the run from 1.
+func joinEntry(a, b entry) entry {
+	out := entry{actor: a.actor, base: max(a.base, b.base)}
+	if len(a.runs) == 0 && len(b.runs) == 0 {
+		return out
+	}
+	x, y := a.runs, b.runs
+	for len(x) > 0 || len(y) > 0 {
+		var r Run
+		if len(y) == 0 || len(x) > 0 && x[0].First <= y[0].First {
+			r, x = x[0], x[1:]
+		} else {
+			r, y = y[0], y[1:]
+		}
+		n := len(out.runs)
+		switch {
+		case r.First <= out.base+1:
+			out.base = max(out.base, r.Last) // no run is kept yet: they ascend
+		case n > 0 && r.First <= out.runs[n-1].Last+1:
+			out.runs[n-1].Last = max(out.runs[n-1].Last, r.Last)
+		default:
+			out.runs = append(out.runs, r)
+		}
+	}
+	return out
+}
+
+// Descends says whether c has seen all that o has.
+func (c Clock) Descends(o Clock) bool {
+	i := 0
+	for _, e := range o.entries {
+		for i < len(c.entries) && c.entries[i].actor < e.actor {
+			i++
+		}
+		if i == len(c.entries) || c.entries[i].actor != e.actor || len(missing(nil, e, c.entries[i])) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Equal says whether both have seen the same dots.
+func (c Clock) Equal(o Clock) bool {
+	return slices.EqualFunc(c.entries, o.entries, func(a, b entry) bool {
+		return a.actor == b.actor && a.base == b.base && slices.Equal(a.runs, b.runs)
+	})
+}
+
+// Missing is what c has seen and o has not, ascending.
+func (c Clock) Missing(o Clock) []Span {
+	var spans []Span
+	for _, e := range c.entries {
+		spans = missing(spans, e, o.entry(e.actor))
+	}
+	return spans
+}
+
+// missing appends the dots of e that o lacks.
+func missing(dst []Span, e, o entry) []Span {
+	lack := func(first, last uint64) { // what o lacks of first..last
+		first = max(first, o.base+1)
+		for _, r := range o.runs {
+			if first > last || r.First > last {
+				break
+			}
+			if r.Last < first {
+				continue
+			}
+			if r.First > first {
+				dst = append(dst, Span{e.actor, first, r.First - 1})
+			}
+			first = r.Last + 1
+		}
+		if first <= last {
+			dst = append(dst, Span{e.actor, first, last})
+		}
+	}
+	if e.base > 0 {
+		lack(1, e.base)
+	}
+	for _, r := range e.runs {
+		lack(r.First, r.Last)
+	}
+	return dst
+}
+
+// Clip is the dots of c that limit covers.
+func (c Clock) Clip(limit VV) Clock {
+	var out Clock
+	for _, e := range c.entries {
+		top := limit.Get(e.actor)
+		k := entry{actor: e.actor, base: min(e.base, top)}
+		for _, r := range e.runs {
+			if r.First <= top {
+				k.runs = append(k.runs, Run{r.First, min(r.Last, top)})
+			}
+		}
+		if k.base > 0 || len(k.runs) > 0 {
+			out.entries = append(out.entries, k)
+		}
+	}
+	return out
+}
+
+// String lists the entries: "{3f01:7 a200:2+5-6+9}".
+func (c Clock) String() string {
+	parts := make([]string, len(c.entries))
+	for i, e := range c.entries {
+		parts[i] = Dot{e.actor, e.base}.String()
+		for _, r := range e.runs {
+			if r.First == r.Last {
+				parts[i] += fmt.Sprintf("+%d", r.First)
+			} else {
+				parts[i] += fmt.Sprintf("+%d-%d", r.First, r.Last)
+			}
+		}
+	}
+	return "{" + strings.Join(parts, " ") + "}"
+}
+
+// check reports the first broken invariant of the type's comment.
+func (c Clock) check() error {
+	for i, e := range c.entries {
+		if i > 0 && c.entries[i-1].actor >= e.actor {
+			return fmt.Errorf("invariant 1: actor %v stands behind %v", e.actor, c.entries[i-1].actor)
+		}
+		if e.base == 0 && len(e.runs) == 0 {
+			return fmt.Errorf("invariant 2: the entry of %v is empty", e.actor)
+		}
+		last := e.base
+		for _, r := range e.runs {
+			if r.First < last+2 || r.Last < r.First {
+				return fmt.Errorf("invariant 3: run %d-%d of %v after %d", r.First, r.Last, e.actor, last)
+			}
+			last = r.Last
+		}
+	}
+	return nil
+}
