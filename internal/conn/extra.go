@@ -54,14 +54,24 @@ func (x *extra) send(c *stream) {
 
 // takeLocked moves the outbox to the flusher, framed.
 func (x *extra) takeLocked(c *stream) {
-	if x.ws != nil {
-		x.ws.takeLocked(&c.out, &c.flush.wire)
-		return
+	to := &c.flush.wire
+	if x.tls != nil {
+		to = &x.tls.plain
+		// After the order to close nothing is appended any more.
+		x.tls.last = x.tls.closing
 	}
-	c.flush.wire.take(&c.out)
+	if x.ws != nil {
+		x.ws.takeLocked(&c.out, to)
+	} else {
+		to.take(&c.out)
+	}
+	c.flush.wireBytes = c.flush.wire.size
+	if x.tls != nil {
+		c.flush.wireBytes += to.size
+	}
 }
 
-// sendClose appends what the layers say at the end of a connection.
+// sendClose asks the layers for what they say at the end of a connection.
 func (c *stream) sendClose(order *closeOrder) {
 	if c.ext == nil {
 		return
@@ -72,7 +82,7 @@ func (c *stream) sendClose(order *closeOrder) {
 		c.flush.urgent = true
 	}
 	if c.ext.tls != nil {
-		c.ext.tls.closing.Store(true)
+		c.ext.tls.closing = true
 		c.flush.urgent = true
 	}
 	c.mu.Unlock()

@@ -55,9 +55,9 @@ func (c *stream) takeLocked() {
 	f.again, f.urgent = false, false
 	if c.ext != nil {
 		c.ext.takeLocked(c)
-	} else {
-		f.wire.take(&c.out)
+		return
 	}
+	f.wire.take(&c.out)
 	f.wireBytes = f.wire.size
 }
 
@@ -218,5 +218,8 @@ func (c *stream) release() {
 		c.flush.wire.drop()
 	}
 	c.mu.Unlock()
+	if c.ext != nil && c.ext.tls != nil {
+		c.ext.tls.drop()
+	}
 	c.l.remove(c)
 }

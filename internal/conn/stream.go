@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"runtime"
@@ -189,7 +190,7 @@ func (c *stream) await() {
 	case interrupted(err):
 		c.t.restore()
 	default:
-		c.readEOF = true
+		c.readEOF = !errors.Is(err, ErrFraming)
 		c.Shutdown(err, c.cfg.CloseLinger)
 	}
 }
