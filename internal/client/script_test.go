@@ -50,7 +50,7 @@ func accepted() []byte { return packet.AppendConnack(nil, packet.V5, &packet.Con
 // TestBrokerDisconnects: the client says why, and whoever waits is released.
 func TestBrokerDisconnects(t *testing.T) {
 	say := packet.AppendDisconnect(accepted(), packet.V5, &packet.Disconnect{
-		Reason: packet.SessionTakenOver,
+		Reason:     packet.SessionTakenOver,
 		Properties: packet.Properties{Set: packet.PropReasonString, ReasonString: []byte("elsewhere")}})
 	address, _ := serve(t, say)
 	c, err := client.Dial(t.Context(), client.Config{Address: address, Connect: connect(packet.V5, "x")})
