@@ -79,3 +79,16 @@ func TestHandlerShowsWhatIsRegisteredLater(t *testing.T) {
 		t.Fatalf("tombolo_late is missing in:\n%s", rec.Body)
 	}
 }
+
+func TestMarkdownHasARowForEachMetric(t *testing.T) {
+	page := string(filled().Markdown())
+	for _, row := range []string{
+		"| `mqtt_publish_received_total` | counter | `mqtt_version`: \"5\", 4 | `mqtt_publish_received` | PUBLISH packets in. |\n",
+		"| `commit_seconds` | histogram |  |  | Commits. |\n| `mqtt_",
+		"| `sessions` | gauge |  |  | Sessions. |\n",
+	} {
+		if !strings.Contains(page, row) {
+			t.Errorf("no row %q in:\n%s", row, page)
+		}
+	}
+}
