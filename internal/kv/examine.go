@@ -214,8 +214,8 @@ func (x *examination) checkJournals() error {
 	if missing && (len(nums) == 0 || x.strayTable(from)) {
 		x.journalMissing(from)
 	}
-	for i, num := range nums {
-		gap, err := x.checkJournal(num, i == len(nums)-1, &next)
+	for _, num := range nums {
+		gap, err := x.checkJournal(num, &next)
 		if err != nil {
 			return err
 		}
@@ -248,7 +248,7 @@ func (x *examination) strayTable(journal int64) bool {
 
 // checkJournal reads one journal and moves next, the sequence number that
 // must come, behind it.
-func (x *examination) checkJournal(num int64, last bool, next *uint64) (gap bool, err error) {
+func (x *examination) checkJournal(num int64, next *uint64) (gap bool, err error) {
 	name := fmt.Sprintf("%06d.log", num)
 	data, err := readFile(x.disk, name)
 	if err != nil {
@@ -260,12 +260,10 @@ func (x *examination) checkJournal(num int64, last bool, next *uint64) (gap bool
 		x.fault(name, false, "journal %s is damaged %s", name, scan.damage[0])
 		*next = 0
 		return false, nil
-	case scan.torn && !last:
-		// It was synced when the next one was begun.
-		x.fault(name, false, "journal %s is cut short at byte %d", name, scan.goodEnd)
-		*next = 0
-		return false, nil
 	case scan.torn:
+		// An ordinary end, also where a younger journal follows: power may have
+		// gone while the last opening recovered it. If writes were lost, the
+		// younger one begins behind a gap.
 		x.tornTail = true
 	}
 	what, after := followSequence(scan.records, *next)

@@ -38,6 +38,11 @@ func (r *repairer) run() error {
 		if err := aside(f.file); err != nil {
 			return err
 		}
+		if fd, _ := parseName(f.file); fd.Type == storage.TypeTable {
+			if err := r.salvage(f.file); err != nil {
+				return err
+			}
+		}
 	}
 	if x.fresh {
 		// The creation was cut short: nothing of it holds data.
@@ -48,6 +53,18 @@ func (r *repairer) run() error {
 	}
 	if x.trim >= 0 {
 		return r.trimManifest()
+	}
+	return nil
+}
+
+func (r *repairer) salvage(name string) error {
+	n, err := salvageTable(r.disk, name, r.x.sizes[name])
+	if err != nil {
+		return fmt.Errorf("salvage %s: %w", name, err)
+	}
+	r.report.Dropped = append(r.report.Dropped, fmt.Sprintf("%d entries of %s could still be read", n, name))
+	if n == 0 {
+		delete(r.x.sizes, name)
 	}
 	return nil
 }
