@@ -152,3 +152,14 @@ func Usage() string {
 	}
 	return b.String()
 }
+
+// Complete lists the keys that begin with prefix, for a shell.
+func Complete(prefix string) []string {
+	var out []string
+	for i := range theTable().options {
+		if o := &theTable().options[i]; !o.Wildcard() && strings.HasPrefix(o.Key, prefix) {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}

@@ -14,6 +14,7 @@ type Sources struct {
 	Files      []string     // read in this order
 	Environ    []string     // NAME=value, as os.Environ gives them
 	Flags      []Assignment // as ParseFlags gives them
+	FlagFaults []Fault      // as ParseFlags gives them, to be reported with the rest
 	CheckFiles bool         // report files that options name and that cannot be read
 }
 
@@ -23,7 +24,7 @@ type loader struct {
 	set      map[string]Assignment // by concrete key, the strongest one
 	values   map[string]value
 	faults   []Fault
-	warnings []string
+	warnings []Fault // what is no fault, but should be known
 }
 
 // Load reads all sources and checks everything. The Settings is never nil; if
@@ -42,15 +43,25 @@ func Load(src Sources) (*Settings, []Fault) {
 		l.checkFiles(s)
 	}
 	l.warn()
-	s.warnings = l.warnings
-	slices.SortStableFunc(l.faults, func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Origin.Kind, b.Origin.Kind), cmp.Compare(a.Origin.Name, b.Origin.Name), cmp.Compare(a.Origin.Line, b.Origin.Line))
-	})
+	slices.SortStableFunc(l.warnings, byOrigin)
+	for _, w := range l.warnings {
+		s.warnings = append(s.warnings, w.String())
+	}
+	slices.SortStableFunc(l.faults, byOrigin)
 	return s, l.faults
 }
 
+func byOrigin(a, b Fault) int {
+	return cmp.Or(cmp.Compare(a.Origin.Kind, b.Origin.Kind), cmp.Compare(a.Origin.Name, b.Origin.Name), cmp.Compare(a.Origin.Line, b.Origin.Line))
+}
+
+// fault keeps what is wrong; one value that several listeners inherit is told
+// once.
 func (l *loader) fault(key string, origin Origin, format string, args ...any) {
-	l.faults = append(l.faults, Fault{Key: key, Origin: origin, Text: fmt.Sprintf(format, args...)})
+	f := Fault{Key: key, Origin: origin, Text: fmt.Sprintf(format, args...)}
+	if !slices.Contains(l.faults, f) {
+		l.faults = append(l.faults, f)
+	}
 }
 
 // collect gathers the assignments of all sources; a later one replaces an
@@ -61,7 +72,7 @@ func (l *loader) collect(src Sources) {
 		r.file(f, Origin{})
 	}
 	environ, faults := readEnviron(l.table, src.Environ)
-	l.faults = append(append(l.faults, r.faults...), faults...)
+	l.faults = slices.Concat(r.faults, faults, src.FlagFaults)
 	for _, a := range slices.Concat(src.Base, r.out, environ, src.Flags) {
 		if l.table.find(a.Key) == nil {
 			l.fault("", a.Origin, "%s", l.table.unknown(a.Key))
@@ -123,8 +134,13 @@ func maskError(o *Option, text string, err error) string {
 	return strings.NewReplacer(show(text), "the value", text, "the value").Replace(err.Error())
 }
 
+// warning keeps what should be known; one value that several listeners
+// inherit is told once.
 func (l *loader) warning(origin Origin, key, format string, args ...any) {
-	l.warnings = append(l.warnings, Fault{Key: key, Origin: origin, Text: fmt.Sprintf(format, args...)}.String())
+	w := Fault{Key: key, Origin: origin, Text: fmt.Sprintf(format, args...)}
+	if !slices.Contains(l.warnings, w) {
+		l.warnings = append(l.warnings, w)
+	}
 }
 
 // warn says what was set although it has no effect, in the order of the table.

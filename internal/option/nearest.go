@@ -38,7 +38,21 @@ func (t *table) nearest(key string) string {
 			}
 		}
 	}
+	if best == "" {
+		best = t.longer(key)
+	}
 	return best
+}
+
+// longer returns the first key that contains the asked one, for keys of which
+// only the beginning was remembered.
+func (t *table) longer(key string) string {
+	for i := range t.options {
+		if o := &t.options[i]; len(key) > 3 && o.Applies() && strings.Contains(o.Key, key) {
+			return instance(o, nil)
+		}
+	}
+	return ""
 }
 
 // instance writes the words of a key into the wildcards of an option with as

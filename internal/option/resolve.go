@@ -180,10 +180,7 @@ func (r *resolver) fault(setting, format string, args ...any) {
 
 func (r *resolver) warn(setting, format string, args ...any) {
 	v, key := r.get(setting)
-	w := Fault{Key: key, Origin: v.origin, Text: fmt.Sprintf(format, args...)}.String()
-	if !slices.Contains(r.l.warnings, w) { // one protocol-level value, many listeners
-		r.l.warnings = append(r.l.warnings, w)
-	}
+	r.l.warning(v.origin, key, format, args...)
 }
 
 func (r *resolver) resolve() {
@@ -303,10 +300,7 @@ func (r *resolver) modules() {
 			name = item
 		}
 		if name == "" {
-			w := Fault{Key: key, Origin: v.origin, Text: item + " is " + pendingFeature}.String()
-			if !slices.Contains(r.l.warnings, w) {
-				r.l.warnings = append(r.l.warnings, w)
-			}
+			r.l.warning(v.origin, key, "%s is %s", item, pendingFeature)
 			continue
 		}
 		if !slices.Contains(r.listener.HTTPModules, name) {

@@ -176,3 +176,17 @@ func validKey(key string) bool {
 	}
 	return word > 0
 }
+
+// Quote writes a value so that a file reads it back: as it is where that is
+// enough, between single quotes otherwise.
+func Quote(text string) string {
+	plain := text != "" && text[0] != '\'' && !strings.ContainsAny(text, "#\r\n") && !strings.Contains(text, "$(") &&
+		text == strings.Trim(text, " \t") && text != `""`
+	switch {
+	case plain:
+		return text
+	case strings.ContainsAny(text, "'\n"):
+		return "'''" + text + "'''"
+	}
+	return "'" + text + "'"
+}
