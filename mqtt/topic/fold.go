@@ -1,7 +1,5 @@
 package topic
 
-import "slices"
-
 // foldScanMax is up to how many hits a subscriber is looked for one by one.
 const foldScanMax = 32
 
@@ -72,11 +70,8 @@ func (f *folder[S]) add(h Hit[S]) {
 	old.Options.QoS = max(old.Options.QoS, h.Options.QoS)
 	old.Options.RetainAsPublished = old.Options.RetainAsPublished || h.Options.RetainAsPublished
 	old.Options.NoLocal = old.Options.NoLocal && h.Options.NoLocal
-	// The slice may belong to an audience: appending must copy it.
-	old.IDs = append(slices.Clip(old.IDs), h.IDs...)
-	if len(old.IDs) == 0 {
-		old.IDs = nil
-	}
+	// What belongs to an audience has no room behind it: append copies it.
+	old.IDs = append(old.IDs, h.IDs...)
 }
 
 func (f *folder[S]) find(s S) (int, bool) {

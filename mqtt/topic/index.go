@@ -14,8 +14,12 @@ const (
 	cacheHitsDefault    = 1 << 20
 )
 
-// watchMin is the least number of counters for invalidation (watch).
-const watchMin = 1 << 10
+// The counters for invalidation (watch): several for each cached topic, so
+// that few changes meet one by chance, at 8 bytes each.
+const (
+	watchPerEntry = 4
+	watchMin      = 1 << 10
+)
 
 // exactShards is the number of tables for exact filters. A table that grows
 // is filled anew while other writers wait; in a table of a million filters
@@ -28,7 +32,7 @@ const sweepStep = 2
 // Config sizes an Index.
 type Config struct {
 	// CacheEntries is how many topics have their result kept, rounded up to
-	// a power of two; an entry takes about 200 bytes besides its hits. 0 takes
+	// a power of two; an entry takes about 250 bytes besides its hits. 0 takes
 	// the default of 16,384; below 0 keeps none.
 	CacheEntries int
 	// CacheHits is how many hits all kept results may hold together, at 40
@@ -76,7 +80,7 @@ func NewIndex[S comparable](c Config) *Index[S] {
 	x := &Index[S]{nobody: new(Result[S])}
 	x.kinds.exact = kind[exact[S]]{seed: seed, dead: new(exact[S])}
 	x.kinds.node = kind[node[S]]{seed: seed, dead: new(node[S])}
-	x.watch = newWatch(seed, powerOfTwo(max(c.CacheEntries, watchMin)))
+	x.watch = newWatch(seed, powerOfTwo(max(c.CacheEntries*watchPerEntry, watchMin)))
 	if c.CacheEntries > 0 {
 		x.cache.cells = make([]atomic.Pointer[entry[S]], powerOfTwo(max(c.CacheEntries, ways)))
 		x.cache.hitsMax = int64(c.CacheHits)

@@ -23,8 +23,9 @@ const watchMax = prefixMax + 2
 // wildcard. Every topic that the filter matches begins with those levels, so
 // a result that depends on the counters of all leading parts of its topic
 // cannot miss a change; and a change elsewhere passes it by, unless the
-// hashes meet. Measured with 16,384 cached topics while one goroutine
-// subscribes to site/<n>/dev/<m>/+ as fast as it can: see BenchmarkStorm.
+// hashes meet. With a subscribe to a filter of its own between any two matches of
+// 1,000 topics, 10 % of the matches have to search instead of all of them
+// (BenchmarkStorm, 65,536 counters).
 type watch struct {
 	seed  maphash.Seed
 	moves []atomic.Uint64
