@@ -25,6 +25,31 @@ func DecodeBody(body []byte, p *packet.Publish) error {
 	return packet.DecodePublish(f, packet.V5, p)
 }
 
+// propertyTopic stands where EncodeProperties needs a topic.
+var propertyTopic = []byte{'-'}
+
+// EncodeProperties gives the properties of a message that is kept without its
+// topic and payload (a retained message, a will): an MQTT 5 PUBLISH at QoS 0
+// to "-" without a payload. None at all is nil. Message expiry is kept.
+func EncodeProperties(pr *packet.Properties) []byte {
+	p := packet.Publish{Topic: propertyTopic, Properties: *pr}
+	p.Properties.Set &= forwarded | packet.PropMessageExpiry
+	if p.Properties.Set == 0 {
+		return nil
+	}
+	return packet.AppendPublish(nil, packet.V5, &p)
+}
+
+// DecodeProperties reads what EncodeProperties wrote into p.Properties, as
+// views, and leaves topic and payload to the caller.
+func DecodeProperties(b []byte, p *packet.Publish) error {
+	if len(b) == 0 {
+		p.Properties.Reset()
+		return nil
+	}
+	return DecodeBody(b, p)
+}
+
 // Outgoing is one QoS 0 message on its way to many sessions. The bytes of each
 // variant are built once, on first use. Owned by the router for one message;
 // p is the router's and must not change until the last delivery.

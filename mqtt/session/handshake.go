@@ -35,12 +35,12 @@ func (p *Params) Persistent() bool { return p.Expiry > 0 }
 
 // Will is a will message kept for a session. Immutable once built.
 type Will struct {
-	Topic  string
-	Body   []byte // see EncodeBody
-	QoS    uint8
-	Retain bool
-	Delay  uint32 // seconds, effective
-	Expiry uint32 // message expiry in seconds counted from publication; 0 = never
+	Topic      string
+	Payload    []byte
+	Properties []byte // see EncodeProperties; message expiry counts from publication
+	QoS        uint8
+	Retain     bool
+	Delay      uint32 // seconds, effective
 }
 
 type handshakeState uint8
@@ -190,14 +190,13 @@ func (h *Handshake) settle(c *packet.Connect) {
 }
 
 func newWill(w *packet.Will, l *Limits) *Will {
-	out := &Will{Topic: string(w.Topic), QoS: w.QoS, Retain: w.Retain}
+	out := &Will{
+		Topic: string(w.Topic), QoS: w.QoS, Retain: w.Retain,
+		Payload: append([]byte(nil), w.Payload...), Properties: EncodeProperties(&w.Properties),
+	}
 	if w.Properties.Has(packet.PropWillDelay) {
 		out.Delay = min(w.Properties.WillDelay, l.WillDelayMax)
 	}
-	if w.Properties.Has(packet.PropMessageExpiry) {
-		out.Expiry = w.Properties.MessageExpiry
-	}
-	out.Body = EncodeBody(&packet.Publish{Topic: w.Topic, Payload: w.Payload, Properties: w.Properties})
 	return out
 }
 

@@ -202,3 +202,6 @@ func (s *Session) refuse(err error, e *Effects) {
 	reason, detail := reasonOf(err)
 	s.Disconnect(reason, detail, e)
 }
+
+// Speaks5 reports whether refusals can be told apart by reason codes.
+func (s *Session) Speaks5() bool { return s.dialect.properties }

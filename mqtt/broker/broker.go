@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"tombolo/internal/metric"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/topic"
+)
+
+// mount is one mountpoint: a topic tree of its own. Immutable; the index is
+// safe for concurrent use.
+type mount struct {
+	broker *Broker
+	name   string
+	index  *topic.Index[*client]
+}
+
+// gauges are levels that the broker keeps as it goes. Safe for concurrent use.
+type gauges struct {
+	online, sessions, subscriptions atomic.Int64
+}
+
+// Broker is the assembly of all sessions. Safe for concurrent use; its fields
+// are immutable or synchronise themselves, except where mu guards them.
+type Broker struct {
+	cfg      Config
+	settings atomic.Pointer[Settings]
+	registry *registry
+	wheel    *wheel
+	count    *counters
+	gauge    gauges
+	ready    atomic.Bool // stored sessions are loaded
+	closing  atomic.Bool
+
+	stop    chan struct{} // closed when Run ends
+	workers sync.WaitGroup
+
+	queueRound *round // owned by the queue store's completion goroutine
+
+	mu struct {
+		sync.RWMutex
+		mounts map[string]*mount
+	}
+}
+
+// New builds a broker; Load reads what is stored, Run keeps time.
+func New(c Config) *Broker {
+	b := &Broker{
+		cfg: c, registry: newRegistry(), wheel: newWheel(c.Now),
+		count: newCounters(c.Metrics), stop: make(chan struct{}),
+	}
+	b.mu.mounts = make(map[string]*mount)
+	b.settings.Store(c.Settings)
+	gauge := func(name, help, verne string, v *atomic.Int64) {
+		c.Metrics.GaugeFunc(metric.Opts{Name: name, Help: help, Verne: verne}, func() float64 { return float64(v.Load()) })
+	}
+	gauge("sessions_online", "Clients that are connected.", "", &b.gauge.online)
+	gauge("sessions", "Sessions, connected or not.", "", &b.gauge.sessions)
+	gauge("subscriptions", "Subscriptions of all sessions.", "router_subscriptions", &b.gauge.subscriptions)
+	return b
+}
+
+// Change makes s the settings from the next packet on.
+func (b *Broker) Change(s *Settings) { b.settings.Store(s) }
+
+// Ready reports whether what was stored is loaded, so that clients find their
+// sessions.
+func (b *Broker) Ready() bool { return b.ready.Load() }
+
+// Run keeps time for keep alives, wills and expiry until ctx ends, and returns
+// when the broker's workers have ended.
+func (b *Broker) Run(ctx context.Context) error {
+	b.wheel.run(ctx)
+	close(b.stop)
+	b.workers.Wait()
+	return nil
+}
+
+// mount returns the mountpoint of a name, made on first use.
+func (b *Broker) mount(name string) *mount {
+	b.mu.RLock()
+	m := b.mu.mounts[name]
+	b.mu.RUnlock()
+	if m != nil {
+		return m
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if m = b.mu.mounts[name]; m == nil {
+		m = &mount{broker: b, name: name, index: topic.NewIndex[*client](topic.Config{})}
+		b.mu.mounts[name] = m
+	}
+	return m
+}
+
+// spawn runs f on a worker of its own.
+func (b *Broker) spawn(f func()) {
+	b.workers.Add(1)
+	go func() {
+		defer b.workers.Done()
+		f()
+	}()
+}
+
+// Shutdown ends every connection: version 5 clients are told that the server
+// shuts down. Wills are kept with their sessions, as the standard allows
+// (§3.1.2.5), because the broker comes back. It returns when all were told.
+func (b *Broker) Shutdown() {
+	b.closing.Store(true)
+	r := b.begin()
+	b.registry.each(func(c *client) bool {
+		b.kick(c, nil, packet.ServerShuttingDown, "server is shutting down", r)
+		if len(r.after) > 64 {
+			b.end(r)
+			r = b.begin()
+		}
+		return true
+	})
+	b.end(r)
+}

@@ -1,0 +1,143 @@
+package broker
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tombolo/internal/conn"
+	"tombolo/metadata"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/mqtt/topic"
+	"tombolo/queue"
+)
+
+// client is one session: its protocol state, its queue, and the connection it
+// has at the moment. Guarded by *mu, except for what is said to be immutable
+// or atomic.
+type client struct {
+	key     Key    // immutable
+	mount   *mount // immutable
+	durable bool   // immutable: the queue is in the store
+	mu      *sync.Mutex
+	own     sync.Mutex // what mu points to if the session outlives connections
+
+	core    session.Session
+	queue   *queue.Queue
+	qid     queue.QueueID // immutable
+	onOp    queue.Answer  // immutable
+	conn    conn.Conn     // nil: no connection
+	peer    *peer
+	id      *Identity
+	rules   Rules
+	touched uint64 // the round that will flush conn
+
+	subs           map[string]topic.Options
+	record         *metadata.Session // what is stored; nil: nothing
+	expiry         uint32            // seconds the session outlives its connection
+	will           *session.Will
+	willAt         int64         // unix ms when a delayed will is due; 0 not armed
+	connectedAt    int64         // unix ms
+	disconnectedAt int64         // unix ms; 0 connected
+	ended          bool          // not in the registry any more
+	retained       []retainedJob // subscriptions that wait for retained messages
+	retaining      bool          // a worker sees to them
+
+	online atomic.Bool // a hint for shared subscriptions
+}
+
+// errors that connections are closed with; OnClose sees them again.
+var (
+	errKicked   = errors.New("connection ended by the broker")
+	errShutdown = errors.New("broker is shutting down")
+)
+
+// lingerMax bounds how long a last packet may take to leave.
+const lingerMax = 2 * time.Second
+
+// append puts p into the outbox of the connection; the caller holds c.mu.
+func (c *client) append(p []byte) {
+	l := c.conn.Locker()
+	if l != c.mu {
+		l.Lock()
+		defer l.Unlock()
+	}
+	c.conn.Append(p)
+}
+
+// buffered is what the client has not taken yet; the caller holds c.mu.
+func (c *client) buffered() int {
+	l := c.conn.Locker()
+	if l != c.mu {
+		l.Lock()
+		defer l.Unlock()
+	}
+	return c.conn.Buffered()
+}
+
+// part ends c's connection from inside a step: the session is detached at
+// once, the rest happens when no lock is held. The caller holds c.mu.
+func (b *Broker) part(c *client, e *session.Effects, r *round) {
+	if e.HasSessionExpiry {
+		c.expiry = e.SessionExpiry
+	}
+	b.count.closed[closeLabel(&e.Close)].Inc()
+	c.peer.logClose(&e.Close)
+	conn := c.conn
+	b.detach(c, e.Close, r)
+	conn.Shutdown(errKicked, lingerMax)
+}
+
+// detach takes the connection from c and files the departure. The caller holds
+// c.mu and c has a connection.
+func (b *Broker) detach(c *client, cl session.Close, r *round) {
+	c.core.Detach(r.now)
+	if c.durable && c.queue.HasOps() {
+		r.ops = c.queue.Ops(r.ops[:0])
+		b.cfg.Queue.Do(c.qid, r.ops, c.onOp)
+	}
+	c.conn, c.peer = nil, nil
+	c.online.Store(false)
+	c.disconnectedAt = r.now
+	b.gauge.online.Add(-1)
+	ended := c.expiry == 0
+	if ended {
+		c.ended = true
+	}
+	r.after = append(r.after, departure{client: c, close: cl, ended: ended})
+}
+
+// closeLabel gives the label under which an end is counted.
+func closeLabel(c *session.Close) string {
+	switch c.Reason {
+	case packet.Success, packet.DisconnectWithWill:
+		return closeClient
+	case packet.SessionTakenOver:
+		return closeTakeover
+	case packet.KeepAliveTimeout:
+		return closeKeepAlive
+	case packet.ServerShuttingDown:
+		return closeShutdown
+	case packet.AdministrativeAction:
+		return closeAdmin
+	case packet.QuotaExceeded:
+		return closeSlow
+	default:
+		return closeProtocol
+	}
+}
+
+// kick ends c's connection, if it is still that of p (or p is nil).
+func (b *Broker) kick(c *client, p *peer, reason packet.ReasonCode, detail string, r *round) bool {
+	r.lock(c)
+	defer r.unlock(c)
+	if c.conn == nil || (p != nil && c.peer != p) {
+		return false
+	}
+	r.other.Reset()
+	c.core.Disconnect(reason, detail, &r.other)
+	b.emit(c, &r.other, r)
+	return true
+}

@@ -1,0 +1,414 @@
+package broker
+
+import (
+	"context"
+	"encoding/hex"
+
+	"tombolo/metadata"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/mqtt/topic"
+	"tombolo/netsplit"
+	"tombolo/queue"
+)
+
+// handshake steps a packet of a connection that has no session yet.
+func (p *peer) handshake(f packet.Frame, r *round) bool {
+	p.countType(f.Type)
+	e := &r.own
+	e.Reset()
+	p.hs.Packet(f, e)
+	if e.Request != session.RequestNone {
+		return p.connecting(r)
+	}
+	return p.reply(e, r)
+}
+
+// reply sends what the handshake produced; false if it ended the connection.
+func (p *peer) reply(e *session.Effects, r *round) bool {
+	l := p.conn.Locker()
+	l.Lock()
+	if len(e.Out) > 0 {
+		p.conn.Append(e.Out)
+		r.out += uint64(len(e.Out))
+	}
+	l.Unlock()
+	r.touched = append(r.touched, p.conn)
+	if !e.Closing {
+		return true
+	}
+	p.b.count.connack["refused"].Inc()
+	p.b.count.closed[closeRefused].Inc()
+	p.logClose(&e.Close)
+	p.conn.Shutdown(errKicked, lingerMax)
+	return false
+}
+
+// connecting takes up a CONNECT or the next step of its authentication. What
+// needs neither a disk nor a decision from elsewhere is done at once; the rest
+// goes to a worker while the connection is not read.
+func (p *peer) connecting(r *round) bool {
+	params := p.hs.Params()
+	p.identify(params)
+	l := p.conn.Locker()
+	l.Lock()
+	p.accepted = true
+	l.Unlock()
+	if p.immediate(params) {
+		if existing, ok := p.b.registry.tryHold(p.key()); ok {
+			if existing == nil || !existing.kept() {
+				done := p.register(existing, r)
+				p.b.registry.release(p.key())
+				return done
+			}
+			p.b.registry.release(p.key())
+		}
+	}
+	p.conn.PauseRead()
+	p.b.spawn(func() {
+		defer p.conn.ResumeRead()
+		p.connectSlowly()
+	})
+	return false
+}
+
+// immediate reports whether registration needs no waiting.
+func (p *peer) immediate(params *session.Params) bool {
+	return p.open() && params.AuthMethod == "" && !params.Persistent() && params.Will == nil
+}
+
+// open reports whether this connection needs no credentials.
+func (p *peer) open() bool { return p.b.cfg.Authenticator == nil || p.listener.Anonymous }
+
+// identify settles the client id and mountpoint before anyone is asked.
+func (p *peer) identify(params *session.Params) {
+	if params.ClientID == "" {
+		var id [12]byte
+		p.b.cfg.Random(id[:])
+		params.ClientID = "auto-" + hex.EncodeToString(id[:])
+		params.Assigned = true
+	}
+	info := p.conn.Info()
+	if info.CommonNameIsUser && info.CommonName != "" {
+		params.HasUsername, params.Username = true, info.CommonName
+	}
+}
+
+func (p *peer) key() Key {
+	return Key{Mountpoint: p.listener.Mountpoint, ClientID: p.hs.Params().ClientID}
+}
+
+func (p *peer) identity() *Identity {
+	params, info := p.hs.Params(), p.conn.Info()
+	return &Identity{
+		Mountpoint: p.listener.Mountpoint, ClientID: params.ClientID, Username: params.Username,
+		Peer: info.Peer, PeerName: info.PeerName, Listener: p.listener.Name,
+		CommonName: info.CommonName, TLS: info.TLS,
+	}
+}
+
+// connectSlowly authenticates and registers on a worker.
+func (p *peer) connectSlowly() {
+	r := p.b.begin()
+	defer p.b.end(r)
+	ctx, cancel := context.WithTimeout(context.Background(), p.b.settings.Load().ConnectTimeout)
+	defer cancel()
+	authData, more, v := p.authenticate(ctx)
+	r.own.Reset()
+	if v.Reason != packet.Success {
+		p.b.count.unauthorized["connect"].Inc()
+		p.hs.Refuse(v.Reason, v.Detail, &r.own)
+		p.reply(&r.own, r)
+		return
+	}
+	if more {
+		p.hs.Challenge(authData, &r.own)
+		p.reply(&r.own, r)
+		return
+	}
+	p.hs.Params().AuthData = authData
+	existing, ok := p.b.registry.hold(p.key(), p.b.stop)
+	if !ok {
+		p.hs.Refuse(packet.ServerShuttingDown, "server is shutting down", &r.own)
+		p.reply(&r.own, r)
+		return
+	}
+	defer p.b.registry.release(p.key())
+	p.register(existing, r)
+}
+
+// authenticate asks whoever decides; more means that the client has to answer
+// a challenge first.
+func (p *peer) authenticate(ctx context.Context) (data []byte, more bool, v Verdict) {
+	params := p.hs.Params()
+	if params.AuthMethod != "" {
+		if p.exchange == nil && p.b.cfg.Enhanced != nil {
+			p.exchange = p.b.cfg.Enhanced.Begin(p.identity(), params.AuthMethod)
+		}
+		if p.exchange == nil {
+			return nil, false, Verdict{packet.BadAuthenticationMethod, "authentication method is not known here"}
+		}
+		reply, done, v := p.exchange.Next(ctx, params.AuthData)
+		return reply, !done, v
+	}
+	if p.open() {
+		return nil, false, Verdict{}
+	}
+	return nil, false, p.b.cfg.Authenticator.Authenticate(ctx, p.identity(), params.Password)
+}
+
+// register makes p the connection of its client id. The caller holds the key;
+// existing is the client under it. False if the connection has ended.
+func (p *peer) register(existing *client, r *round) bool {
+	b, params := p.b, p.hs.Params()
+	r.own.Reset()
+	if !b.cfg.Gate.Now().Allows(netsplit.Register) {
+		p.hs.Refuse(packet.ServerUnavailable, "netsplit: registering is closed (allow_register_during_netsplit)", &r.own)
+		return p.reply(&r.own, r)
+	}
+	if w := params.Will; w != nil && b.cfg.Authorizer != nil &&
+		!b.cfg.Authorizer.RulesFor(p.identity()).MayPublish([]byte(w.Topic), w.QoS, w.Retain) {
+		b.count.unauthorized["publish"].Inc()
+		p.hs.Refuse(packet.NotAuthorized, "not authorized to publish the will", &r.own)
+		return p.reply(&r.own, r)
+	}
+	resumable := false
+	if existing != nil {
+		resumable = b.takeOver(existing, r)
+		b.settle(r)
+	}
+	c, present, err := b.sessionFor(p, existing, resumable && !params.CleanStart, r)
+	if err != nil {
+		b.count.commitFailed.Inc()
+		b.cfg.Log.Error("session could not be stored", "client", params.ClientID, "error", err)
+		p.hs.Refuse(packet.ServerUnavailable, "session could not be stored", &r.own)
+		return p.reply(&r.own, r)
+	}
+	return p.attach(c, present, r)
+}
+
+// takeOver ends the connection of a client whose id has connected again; true
+// if its session goes on.
+func (b *Broker) takeOver(c *client, r *round) bool {
+	if b.kick(c, nil, packet.SessionTakenOver, "the client id connected again", r) {
+		b.count.takeovers.Inc()
+	}
+	r.lock(c)
+	defer r.unlock(c)
+	return !c.ended
+}
+
+// sessionFor returns the session that the connection continues, or a new one,
+// after it is stored as far as it must outlive a crash.
+func (b *Broker) sessionFor(p *peer, existing *client, goOn bool, r *round) (c *client, present bool, err error) {
+	params := p.hs.Params()
+	if goOn {
+		c = existing
+	} else {
+		if existing != nil {
+			b.discard(existing, r)
+		}
+		if c, err = b.newClient(p, params); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := b.storeSession(c, params, !goOn); err != nil {
+		return nil, false, err
+	}
+	return c, goOn, nil
+}
+
+// newClient makes a session that nobody else knows yet.
+func (b *Broker) newClient(p *peer, params *session.Params) (*client, error) {
+	key := p.key()
+	c := &client{key: key, mount: b.mount(key.Mountpoint), durable: params.Persistent()}
+	set := b.settings.Load()
+	if !c.durable {
+		c.mu = p.conn.Locker()
+		c.initBound(set)
+		return c, nil
+	}
+	c.mu = &c.own
+	id, st, err := b.cfg.Queue.Open(queueName(key), true)
+	if err != nil {
+		return nil, err
+	}
+	b.makeDurable(c, id, st, set)
+	return c, nil
+}
+
+// initBound gives a session that ends with its connection a queue in memory.
+func (c *client) initBound(set *Settings) {
+	c.queue = queue.New(set.Queue, false, queue.State{})
+	c.core.Init(set.Limits, c.queue, false, nil)
+}
+
+// makeDurable joins a client with its stored queue.
+func (b *Broker) makeDurable(c *client, id queue.QueueID, st queue.State, set *Settings) {
+	c.qid = id
+	c.queue = queue.New(set.Queue, true, st)
+	c.onOp = func(tag uint64, es []queue.Entry, more bool, err error) { b.queueDone(c, tag, es, more, err) }
+	ids := make([]uint16, len(st.Received))
+	for i := range st.Received {
+		ids[i] = st.Received[i].PacketID
+	}
+	c.core.Init(set.Limits, c.queue, true, ids)
+}
+
+// queueName is the name of a client's queue in the message store.
+func queueName(k Key) string { return k.Mountpoint + "\x00" + k.ClientID }
+
+func (k Key) meta() metadata.ClientKey {
+	return metadata.ClientKey{Mountpoint: k.Mountpoint, ClientID: k.ClientID}
+}
+
+// storeSession writes the session's record and waits for it, if the session
+// outlives its connection or leaves a will. Called with the key held.
+func (b *Broker) storeSession(c *client, params *session.Params, fresh bool) error {
+	epoch := metadata.Epoch{HLC: b.cfg.Metadata.Stamp(), Node: b.cfg.NodeID}
+	rec := &metadata.Session{Home: b.cfg.NodeID, Epoch: epoch}
+	if old := c.record; old != nil {
+		*rec = *old
+		rec.Epoch = epoch
+	}
+	if fresh {
+		rec.Floor = epoch
+	}
+	rec.Connects++
+	rec.Expiry, rec.CleanStart = params.Expiry, params.CleanStart
+	rec.Version, rec.Username = uint8(params.Version), params.Username
+	rec.DisconnectedAt = 0
+	rec.Will = storedWill(params.Will, 0)
+	if !params.Persistent() && params.Will == nil && c.record == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	b.cfg.Metadata.PutSession(c.key.meta(), rec, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.record = rec
+	c.mu.Unlock()
+	return nil
+}
+
+// kept reports whether something of the session is on disk.
+func (c *client) kept() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.durable || c.record != nil
+}
+
+// attach binds the connection to its session and lets the client in.
+func (p *peer) attach(c *client, present bool, r *round) bool {
+	b, params := p.b, p.hs.Params()
+	id := p.identity()
+	var rules Rules
+	if b.cfg.Authorizer != nil {
+		rules = b.cfg.Authorizer.RulesFor(id)
+	}
+	if !present {
+		b.gauge.sessions.Add(1)
+	}
+	b.registry.put(c)
+	l := p.conn.Locker()
+	r.lock(c)
+	if l != c.mu {
+		l.Lock()
+	}
+	gone := p.closed
+	p.client.Store(c)
+	if l != c.mu {
+		l.Unlock()
+	}
+	c.conn, c.peer, c.id, c.rules = p.conn, p, id, rules
+	c.expiry, c.will, c.willAt = params.Expiry, params.Will, 0
+	c.connectedAt, c.disconnectedAt = r.now, 0
+	c.online.Store(true)
+	b.gauge.online.Add(1)
+	connects := uint32(0)
+	if c.record != nil {
+		connects = c.record.Connects
+	}
+	r.own.Reset()
+	c.queue.SetLimits(b.settings.Load().Queue)
+	c.core.Attach(params, present, connects, params.AuthData, r.now, &r.own)
+	b.emit(c, &r.own, r)
+	if gone {
+		b.detach(c, session.Close{Reason: packet.UnspecifiedError, Detail: "connection lost", Will: true}, r)
+	}
+	r.unlock(c)
+	b.count.connack["accepted"].Inc()
+	p.watch(params, r)
+	return !gone
+}
+
+// watch sets the timers of a connection that is in.
+func (p *peer) watch(params *session.Params, r *round) {
+	if params.KeepAlive > 0 {
+		p.keepAlive = grace(params.KeepAlive)
+		p.b.wheel.at(r.now+p.keepAlive, keepAliveCheck{p})
+	}
+	if life := p.b.settings.Load().ConnectionLifetime; life > 0 {
+		p.b.wheel.at(r.now+life.Milliseconds(), lifetimeCheck{p})
+	}
+}
+
+// lifetimeCheck ends a connection at max_connection_lifetime.
+type lifetimeCheck struct{ p *peer }
+
+func (t lifetimeCheck) due(int64) int64 {
+	if c := t.p.client.Load(); c != nil {
+		r := t.p.b.begin()
+		t.p.b.kick(c, t.p, packet.AdministrativeAction, "connection reached max_connection_lifetime", r)
+		t.p.b.end(r)
+	}
+	return 0
+}
+
+// reauthenticate hands an AUTH of a connected client to its exchange.
+func (p *peer) reauthenticate(c *client, e *session.Effects, _ *round) {
+	data := append([]byte(nil), e.Auth.Properties.AuthData...)
+	first := e.Auth.Reason == packet.Reauthenticate
+	p.conn.PauseRead()
+	p.b.spawn(func() {
+		defer p.conn.ResumeRead()
+		r := p.b.begin()
+		defer p.b.end(r)
+		ctx, cancel := context.WithTimeout(context.Background(), p.b.settings.Load().ConnectTimeout)
+		defer cancel()
+		if first && p.b.cfg.Enhanced != nil {
+			p.exchange = p.b.cfg.Enhanced.Begin(p.identity(), p.hs.Params().AuthMethod)
+		}
+		if p.exchange == nil {
+			p.b.kick(c, p, packet.BadAuthenticationMethod, "authentication method is not known here", r)
+			return
+		}
+		reply, done, v := p.exchange.Next(ctx, data)
+		if v.Reason != packet.Success {
+			p.b.kick(c, p, packet.NotAuthorized, v.Detail, r)
+			return
+		}
+		r.lock(c)
+		defer r.unlock(c)
+		if c.peer != p {
+			return
+		}
+		r.own.Reset()
+		if done {
+			c.core.AuthDone(reply, &r.own)
+		} else {
+			c.core.AuthContinue(reply, &r.own)
+		}
+		p.b.emit(c, &r.own, r)
+	})
+}
+
+// optionsOf turns a stored subscription into the index's form.
+func optionsOf(v *metadata.Subscription) topic.Options {
+	return topic.Options{
+		QoS: v.QoS, NoLocal: v.NoLocal, RetainAsPublished: v.RetainAsPublished,
+		RetainHandling: v.RetainHandling, ID: v.ID,
+	}
+}

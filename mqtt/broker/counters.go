@@ -1,0 +1,96 @@
+package broker
+
+import (
+	"tombolo/internal/metric"
+	"tombolo/mqtt/packet"
+)
+
+// counters are the broker's own metrics. Safe for concurrent use.
+type counters struct {
+	received     map[string]*metric.Counter // packets by type
+	publishIn    [3]*metric.Counter
+	publishOut   [3]*metric.Counter
+	bytesIn      *metric.Counter
+	bytesOut     *metric.Counter
+	connack      map[string]*metric.Counter
+	malformed    *metric.Counter
+	closed       map[string]*metric.Counter
+	dropped      map[string]*metric.Counter
+	publishError *metric.Counter
+	unauthorized map[string]*metric.Counter
+	noMatch      *metric.Counter
+	takeovers    *metric.Counter
+	expired      *metric.Counter
+	keepAlive    *metric.Counter
+	wills        *metric.Counter
+	retainedSet  *metric.Counter
+	paused       *metric.Counter
+	panics       *metric.Counter
+	commitFailed *metric.Counter
+}
+
+// Reasons for which a delivery is given up. One per receiver (P12).
+const (
+	dropQueueFull = "queue_full"
+	dropOutbox    = "outbox_full"
+	dropTooLarge  = "packet_too_large"
+	dropOffline   = "offline"
+	dropGate      = "netsplit"
+	dropStore     = "store_failed"
+	dropReserved  = "reserved_topic"
+	dropDenied    = "not_authorized"
+)
+
+// Reasons for which connections end, as labels.
+const (
+	closeClient    = "client"
+	closeLost      = "connection_lost"
+	closeProtocol  = "protocol"
+	closeKeepAlive = "keep_alive"
+	closeTakeover  = "taken_over"
+	closeAdmin     = "administrative"
+	closeShutdown  = "shutdown"
+	closeRefused   = "refused"
+	closeSlow      = "slow_consumer"
+)
+
+var packetTypes = []packet.Type{
+	packet.TypeConnect, packet.TypePublish, packet.TypePuback, packet.TypePubrec, packet.TypePubrel,
+	packet.TypePubcomp, packet.TypeSubscribe, packet.TypeUnsubscribe, packet.TypePingreq,
+	packet.TypeDisconnect, packet.TypeAuth,
+}
+
+func newCounters(m *metric.Registry) *counters {
+	c := &counters{}
+	qos := func(name, help, verne string) [3]*metric.Counter {
+		v := m.CounterVec(metric.Opts{Name: name, Help: help, Verne: verne, Label: "qos"}, "0", "1", "2")
+		return [3]*metric.Counter{v["0"], v["1"], v["2"]}
+	}
+	c.publishIn = qos("mqtt_publish_received_total", "PUBLISH packets received.", "mqtt_publish_received")
+	c.publishOut = qos("mqtt_publish_sent_total", "PUBLISH packets sent.", "mqtt_publish_sent")
+	types := make([]string, len(packetTypes))
+	for i, t := range packetTypes {
+		types[i] = t.String()
+	}
+	c.received = m.CounterVec(metric.Opts{Name: "mqtt_packets_received_total", Help: "Control packets received.", Label: "type"}, types...)
+	c.bytesIn = m.Counter(metric.Opts{Name: "mqtt_received_bytes_total", Help: "Bytes received from clients.", Verne: "bytes_received"})
+	c.bytesOut = m.Counter(metric.Opts{Name: "mqtt_sent_bytes_total", Help: "Bytes handed to connections.", Verne: "bytes_sent"})
+	c.connack = m.CounterVec(metric.Opts{Name: "mqtt_connack_sent_total", Help: "CONNACK packets sent.", Verne: "mqtt_connack_sent", Label: "outcome"}, "accepted", "refused")
+	c.malformed = m.Counter(metric.Opts{Name: "mqtt_invalid_packets_total", Help: "Packets that the standard forbids.", Verne: "mqtt_invalid_msg_size_error"})
+	c.closed = m.CounterVec(metric.Opts{Name: "mqtt_connections_closed_total", Help: "Connections ended, by reason.", Label: "reason"},
+		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow)
+	c.dropped = m.CounterVec(metric.Opts{Name: "mqtt_messages_dropped_total", Help: "Deliveries given up on purpose, one per receiver.", Verne: "queue_message_drop", Label: "reason"},
+		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied)
+	c.publishError = m.Counter(metric.Opts{Name: "mqtt_publish_refused_total", Help: "PUBLISH packets that were not admitted.", Verne: "mqtt_publish_error"})
+	c.unauthorized = m.CounterVec(metric.Opts{Name: "mqtt_not_authorized_total", Help: "Requests that the rules forbid.", Label: "request"}, "connect", "publish", "subscribe")
+	c.noMatch = m.Counter(metric.Opts{Name: "router_no_match_total", Help: "Messages that matched no subscription."})
+	c.takeovers = m.Counter(metric.Opts{Name: "session_takeovers_total", Help: "Connections closed because the client id connected again."})
+	c.expired = m.Counter(metric.Opts{Name: "session_expired_total", Help: "Sessions that reached their expiry.", Verne: "client_expired"})
+	c.keepAlive = m.Counter(metric.Opts{Name: "mqtt_keep_alive_expired_total", Help: "Connections that were silent for 1.5 times their keep alive.", Verne: "client_keepalive_expired"})
+	c.wills = m.Counter(metric.Opts{Name: "mqtt_wills_published_total", Help: "Will messages published."})
+	c.retainedSet = m.Counter(metric.Opts{Name: "retained_writes_total", Help: "Retained messages set or cleared."})
+	c.paused = m.Counter(metric.Opts{Name: "mqtt_reads_paused_total", Help: "Times a connection was not read for a while, because of its rate or its unread output."})
+	c.panics = m.Counter(metric.Opts{Name: "session_panics_total", Help: "Sessions ended by a bug of ours."})
+	c.commitFailed = m.Counter(metric.Opts{Name: "store_commits_failed_total", Help: "Writes of the broker that a store refused."})
+	return c
+}

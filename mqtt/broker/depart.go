@@ -1,0 +1,267 @@
+package broker
+
+import (
+	"tombolo/metadata"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+)
+
+// departed deals with a connection that has ended: its will, and the session's
+// end or its time without a client. No lock is held.
+func (b *Broker) departed(d departure, r *round) {
+	c := d.client
+	if w := b.dueWill(c, &d, r); w != nil {
+		b.publishWill(c, w, r)
+	}
+	switch {
+	case d.close.Reason == packet.SessionTakenOver:
+		// Whoever took over holds the key and decides what becomes of it.
+	case d.ended:
+		b.endSession(c, r)
+	case b.closing.Load():
+		// Stopping is no reason to write every session again: at the next
+		// start a session that reads "connected" counts as just left.
+	default:
+		b.goOffline(c)
+	}
+}
+
+// dueWill takes the will that is to be published now. One that is delayed is
+// armed, one that was called off is forgotten.
+func (b *Broker) dueWill(c *client, d *departure, r *round) *session.Will {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.will
+	switch {
+	case w == nil:
+		return nil
+	case d.close.Clean:
+		c.will = nil
+		return nil
+	case d.close.Reason == packet.ServerShuttingDown:
+		return nil
+	case d.close.Reason == packet.SessionTakenOver && b.settings.Load().SuppressWillOnTakeover:
+		c.will = nil
+		return nil
+	case w.Delay == 0 || d.ended:
+		c.will = nil
+		return w
+	}
+	// The will is due after its delay or when the session ends, whichever
+	// comes first (MQTT 5 §3.1.3.2.2).
+	c.willAt = r.now + int64(min(w.Delay, c.expiry))*1000
+	return nil
+}
+
+// publishWill publishes w in the name of c.
+func (b *Broker) publishWill(c *client, w *session.Will, r *round) {
+	var p packet.Publish
+	if err := session.DecodeProperties(w.Properties, &p); err != nil {
+		b.cfg.Log.Error("will message is damaged", "client", c.key.ClientID, "error", err)
+		return
+	}
+	p.Topic, p.Payload, p.QoS, p.Retain = []byte(w.Topic), w.Payload, w.QoS, w.Retain
+	pub := publication{mount: c.mount, packet: &p}
+	if p.Properties.Has(packet.PropMessageExpiry) {
+		pub.expiresAt = r.now + int64(p.Properties.MessageExpiry)*1000
+	}
+	b.count.wills.Inc()
+	b.route(&pub, r)
+}
+
+// goOffline records when the session lost its client and sets the timers for
+// its end and its will. A registration that is under way writes the record
+// itself.
+func (b *Broker) goOffline(c *client) {
+	if _, free := b.registry.tryHold(c.key); !free {
+		return
+	}
+	defer b.registry.release(c.key)
+	c.mu.Lock()
+	if c.conn != nil || c.ended || c.record == nil {
+		c.mu.Unlock()
+		return
+	}
+	rec := *c.record
+	rec.DisconnectedAt, rec.Expiry = c.disconnectedAt, c.expiry
+	rec.Will = storedWill(c.will, c.willAt)
+	c.record = &rec
+	c.mu.Unlock()
+	b.cfg.Metadata.PutSession(c.key.meta(), &rec, b.counted)
+	b.arm(c)
+}
+
+// counted counts a write nobody waits for.
+func (b *Broker) counted(err error) {
+	if err != nil {
+		b.count.commitFailed.Inc()
+	}
+}
+
+// arm sets the timers of a session without a client.
+func (b *Broker) arm(c *client) {
+	c.mu.Lock()
+	since, expiry, willAt := c.disconnectedAt, c.expiry, c.willAt
+	c.mu.Unlock()
+	if expiry != session.ExpiryNever {
+		b.wheel.at(since+int64(expiry)*1000, expiryCheck{c, since})
+	}
+	if willAt > 0 {
+		b.wheel.at(willAt, willCheck{c, willAt})
+	}
+}
+
+// expiryCheck ends a session whose client stayed away too long.
+type expiryCheck struct {
+	c     *client
+	since int64
+}
+
+func (t expiryCheck) due(int64) int64 {
+	c := t.c
+	b := c.mount.broker
+	b.spawn(func() {
+		if _, ok := b.registry.hold(c.key, b.stop); !ok {
+			return
+		}
+		defer b.registry.release(c.key)
+		c.mu.Lock()
+		expired := c.conn == nil && !c.ended && c.disconnectedAt == t.since
+		if expired {
+			c.ended = true
+		}
+		c.mu.Unlock()
+		if !expired {
+			return
+		}
+		b.count.expired.Inc()
+		r := b.begin()
+		b.fireWill(c, r)
+		b.erase(c)
+		b.end(r)
+	})
+	return 0
+}
+
+// willCheck publishes a delayed will if the client has not come back.
+type willCheck struct {
+	c  *client
+	at int64
+}
+
+func (t willCheck) due(int64) int64 {
+	c := t.c
+	c.mu.Lock()
+	armed := c.willAt == t.at && c.conn == nil && !c.ended
+	c.mu.Unlock()
+	if armed {
+		b := c.mount.broker
+		b.spawn(func() {
+			r := b.begin()
+			b.fireWill(c, r)
+			b.end(r)
+			b.goOffline(c)
+		})
+	}
+	return 0
+}
+
+// fireWill publishes the will that c has armed.
+func (b *Broker) fireWill(c *client, r *round) {
+	c.mu.Lock()
+	w := c.will
+	armed := w != nil && c.willAt > 0
+	if armed {
+		c.will, c.willAt = nil, 0
+	}
+	c.mu.Unlock()
+	if armed {
+		b.publishWill(c, w, r)
+	}
+}
+
+// endSession ends a session that does not outlive its connection.
+func (b *Broker) endSession(c *client, _ *round) {
+	if !c.kept() {
+		b.forgetClient(c)
+		return
+	}
+	b.spawn(func() {
+		if _, ok := b.registry.hold(c.key, b.stop); !ok {
+			return
+		}
+		defer b.registry.release(c.key)
+		if b.registry.get(c.key) == c {
+			b.erase(c)
+		}
+	})
+}
+
+// discard ends a session that a clean start replaces. The caller holds the
+// key; the record is overwritten by the new session's, or erased.
+func (b *Broker) discard(c *client, r *round) {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	b.fireWill(c, r)
+	b.erase(c)
+}
+
+// erase removes everything of a session that has ended. The caller holds the
+// key.
+func (b *Broker) erase(c *client) {
+	filters := b.forgetClient(c)
+	if c.durable {
+		for _, f := range filters {
+			b.cfg.Metadata.DeleteSubscription(c.key.meta(), f, b.counted)
+		}
+		b.cfg.Queue.Drop(c.qid, b.counted)
+	}
+	c.mu.Lock()
+	stored := c.record != nil
+	c.record = nil
+	c.mu.Unlock()
+	if stored {
+		b.cfg.Metadata.DeleteSession(c.key.meta(), b.counted)
+	}
+}
+
+// forgetClient takes a session that has ended out of the index and the
+// registry, and returns the filters it had.
+func (b *Broker) forgetClient(c *client) []string {
+	c.mu.Lock()
+	c.ended = true
+	filters := make([]string, 0, len(c.subs))
+	for f := range c.subs {
+		b.unindex(c, f)
+		filters = append(filters, f)
+	}
+	b.gauge.subscriptions.Add(-int64(len(c.subs)))
+	c.subs = nil
+	c.mu.Unlock()
+	if b.registry.remove(c) {
+		b.gauge.sessions.Add(-1)
+	}
+	return filters
+}
+
+// storedWill is the form of a will in the session's record.
+func storedWill(w *session.Will, at int64) *metadata.Will {
+	if w == nil {
+		return nil
+	}
+	return &metadata.Will{
+		Topic: w.Topic, Payload: w.Payload, Properties: w.Properties,
+		QoS: w.QoS, Retain: w.Retain, DelaySeconds: w.Delay, At: at,
+	}
+}
+
+func loadedWill(w *metadata.Will) *session.Will {
+	if w == nil {
+		return nil
+	}
+	return &session.Will{
+		Topic: w.Topic, Payload: w.Payload, Properties: w.Properties,
+		QoS: w.QoS, Retain: w.Retain, Delay: w.DelaySeconds,
+	}
+}

@@ -1,0 +1,141 @@
+package broker
+
+import (
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/queue"
+)
+
+// store appends the message for the durable queues among its receivers, and
+// remembers the publisher's packet identifier in the same commit (R4).
+func (b *Broker) store(pub *publication, inbound queue.Inbound, wait *pending, r *round) *pending {
+	w := wait.expect(pub)
+	w.message = r.msg(b, pub.packet, pub.expiresAt)
+	if len(r.targets) == 0 {
+		b.cfg.Queue.InboundOnly(inbound, w.message.ID, func(err error) { b.stored(w, err) })
+		return w
+	}
+	w.targets = append([]queue.Target(nil), r.targets...)
+	w.clients = append([]*client(nil), r.durable...)
+	ev := &queue.Event{Msg: w.message, Targets: w.targets, Inbound: inbound}
+	b.cfg.Queue.Append(ev, func(err error) { b.stored(w, err) })
+	return w
+}
+
+// stored is called by the queue store's completion goroutine: the message is
+// durable, or never will be. Receivers get it now, the publisher its answer.
+func (b *Broker) stored(w *pending, err error) {
+	r := b.completionRound()
+	set := b.settings.Load()
+	if err != nil {
+		w.failed.Store(true)
+		b.count.commitFailed.Inc()
+	}
+	for i, c := range w.clients {
+		t := &w.targets[i]
+		r.lock(c)
+		switch {
+		case err != nil:
+			c.queue.Abandoned()
+			b.count.dropped[dropStore].Inc()
+		default:
+			c.queue.Committed(queue.Entry{Seq: t.Seq, Msg: w.message, QoS: t.QoS, Retain: t.Retain, SubIDs: t.SubIDs})
+			b.pump(c, set, r)
+		}
+		r.unlock(c)
+	}
+	w.settle(b, r)
+}
+
+// queueDone is called by the queue store's completion goroutine with the
+// answer to an operation of c's queue.
+func (b *Broker) queueDone(c *client, tag uint64, es []queue.Entry, more bool, err error) {
+	r := b.completionRound()
+	r.lock(c)
+	defer r.unlock(c)
+	switch {
+	case tag&queue.ReadTag != 0 && err != nil:
+		c.queue.ReadFailed(tag)
+		b.count.commitFailed.Inc()
+	case tag&queue.ReadTag != 0:
+		c.queue.Loaded(tag, es, more)
+	case err != nil:
+		// Not durable, so nothing may follow from it; the client sends its
+		// packet again on the next connection.
+		b.count.commitFailed.Inc()
+		if c.conn != nil {
+			r.other.Reset()
+			c.core.Disconnect(packet.ServerUnavailable, "message store failed", &r.other)
+			b.emit(c, &r.other, r)
+		}
+		return
+	default:
+		r.other.Reset()
+		c.core.QueueDone(tag, r.now, &r.other)
+		b.emit(c, &r.other, r)
+	}
+	b.pump(c, b.settings.Load(), r)
+}
+
+// forget removes an inbound QoS 2 identifier durably, after which PUBCOMP may
+// go out.
+func (b *Broker) forget(c *client, e *session.Effects) {
+	token := e.Token
+	op := [1]queue.Op{{Kind: queue.OpInboundDone, PacketID: uint16(e.PacketID), Tag: 1}}
+	b.cfg.Queue.Do(c.qid, op[:], func(_ uint64, _ []queue.Entry, _ bool, err error) {
+		r := b.completionRound()
+		r.lock(c)
+		defer r.unlock(c)
+		r.other.Reset()
+		if err != nil {
+			b.count.commitFailed.Inc()
+			if c.conn != nil {
+				c.core.Disconnect(packet.ServerUnavailable, "message store failed", &r.other)
+			}
+		} else {
+			c.core.Forgotten(token, &r.other)
+		}
+		b.emit(c, &r.other, r)
+	})
+}
+
+// completionRound returns the round of the queue store's completion goroutine,
+// which BatchEnd ends.
+func (b *Broker) completionRound() *round {
+	if b.queueRound == nil {
+		b.queueRound = b.begin()
+	}
+	return b.queueRound
+}
+
+// BatchEnd is called by the queue store's completion goroutine after the
+// answers of one commit: everything they caused is written at once.
+func (b *Broker) BatchEnd() {
+	if r := b.queueRound; r != nil {
+		b.queueRound = nil
+		b.endCallback(r)
+	}
+}
+
+// inCallback runs f in a round of its own, for callbacks of the metadata store.
+func (b *Broker) inCallback(f func(r *round)) {
+	r := b.begin()
+	f(r)
+	b.endCallback(r)
+}
+
+// endCallback ends a round of a store's completion goroutine. What departures
+// lead to may wait for that very store, so a worker sees to them.
+func (b *Broker) endCallback(r *round) {
+	if len(r.after) > 0 {
+		left := append([]departure(nil), r.after...)
+		clear(r.after)
+		r.after = r.after[:0]
+		b.spawn(func() {
+			r := b.begin()
+			r.after = append(r.after, left...)
+			b.end(r)
+		})
+	}
+	b.end(r)
+}

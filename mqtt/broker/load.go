@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"fmt"
+
+	"tombolo/metadata"
+	"tombolo/mqtt/topic"
+)
+
+// Load reads the sessions and subscriptions that are stored; the broker is
+// Ready when it returns. What it costs follows the number of sessions and
+// subscriptions, not of messages. Call it before clients are accepted.
+func (b *Broker) Load() error {
+	r := b.begin()
+	defer b.end(r)
+	var failed error
+	err := b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
+		failed = b.loadSession(Key{k.Mountpoint, k.ClientID}, v, r.now)
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return fmt.Errorf("loading sessions: %w", err)
+	}
+	err = b.cfg.Metadata.EachSubscription(func(k metadata.ClientKey, filter string, v *metadata.Subscription) bool {
+		b.loadSubscription(Key{k.Mountpoint, k.ClientID}, filter, v)
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("loading subscriptions: %w", err)
+	}
+	b.ready.Store(true)
+	return nil
+}
+
+// loadSession makes the client of one record. A session that reads
+// "connected" lost its client with the process: it counts as just left, and
+// its will waits for the client for a while.
+func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
+	if v.Ended != (metadata.Epoch{}) && !v.Ended.Less(v.Epoch) {
+		return nil
+	}
+	set := b.settings.Load()
+	c := &client{key: k, mount: b.mount(k.Mountpoint), durable: v.Expiry > 0, record: v, expiry: v.Expiry}
+	c.mu = &c.own
+	c.will = loadedWill(v.Will)
+	c.disconnectedAt = v.DisconnectedAt
+	if c.will != nil {
+		c.willAt = v.Will.At
+	}
+	if c.disconnectedAt == 0 {
+		c.disconnectedAt = now
+		if c.will != nil {
+			delay := max(set.WillGrace.Milliseconds(), int64(c.will.Delay)*1000)
+			c.willAt = now + delay
+			if v.Expiry > 0 {
+				c.willAt = min(c.willAt, now+int64(v.Expiry)*1000)
+			}
+		}
+	}
+	if err := b.openQueue(c, set); err != nil {
+		return fmt.Errorf("session %q: %w", k.ClientID, err)
+	}
+	b.registry.put(c)
+	b.gauge.sessions.Add(1)
+	if !c.durable {
+		// Only its will was stored. It ends when that is settled.
+		b.wheel.at(c.willAt, expiryCheck{c, c.disconnectedAt})
+		return nil
+	}
+	b.arm(c)
+	return nil
+}
+
+func (b *Broker) openQueue(c *client, set *Settings) error {
+	if !c.durable {
+		c.initBound(set)
+		return nil
+	}
+	id, st, err := b.cfg.Queue.Open(queueName(c.key), false)
+	if err != nil {
+		return err
+	}
+	b.makeDurable(c, id, st, set)
+	return nil
+}
+
+func (b *Broker) loadSubscription(k Key, filter string, v *metadata.Subscription) {
+	c := b.registry.get(k)
+	if c == nil {
+		return // a subscription without a session; the store sweeps it
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs == nil {
+		c.subs = make(map[string]topic.Options)
+	}
+	if _, had := c.subs[filter]; !had {
+		b.gauge.subscriptions.Add(1)
+	}
+	o := optionsOf(v)
+	c.subs[filter] = o
+	b.index(c, filter, o)
+}

@@ -1,0 +1,305 @@
+package broker
+
+import (
+	"bytes"
+	"sync/atomic"
+
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/mqtt/topic"
+	"tombolo/netsplit"
+	"tombolo/queue"
+)
+
+// publication is one message on its way through route. Its packet is a view
+// that lives as long as the round.
+type publication struct {
+	from      *client // nil: the broker itself
+	token     uint64
+	mount     *mount
+	packet    *packet.Publish
+	expiresAt int64 // unix ms; 0 never
+}
+
+// publishFrom handles a client's PUBLISH: may it, and where to.
+func (b *Broker) publishFrom(c *client, e *session.Effects, r *round) {
+	p := &e.Publish
+	b.count.publishIn[p.QoS].Inc()
+	pub := publication{from: c, token: e.Token, mount: c.mount, packet: p}
+	switch {
+	case p.Topic[0] == '$' && reserved(p.Topic):
+		// Not for clients to use among themselves ([MQTT-4.7.2-1]).
+		b.count.dropped[dropReserved].Inc()
+		b.refusePublish(&pub, packet.NotAuthorized, "topics that begin with $ belong to the server", false, r)
+		return
+	case c.rules != nil && !c.rules.MayPublish(p.Topic, p.QoS, p.Retain):
+		b.count.unauthorized["publish"].Inc()
+		b.count.dropped[dropDenied].Inc()
+		b.refusePublish(&pub, packet.NotAuthorized, "not authorized to publish to this topic", true, r)
+		return
+	case !b.cfg.Gate.Now().Allows(netsplit.Publish):
+		b.count.dropped[dropGate].Inc()
+		b.refusePublish(&pub, packet.ImplementationSpecificError, "netsplit: publishing is closed (allow_publish_during_netsplit)", p.QoS > 0, r)
+		return
+	}
+	if p.Properties.Has(packet.PropMessageExpiry) {
+		pub.expiresAt = r.now + int64(p.Properties.MessageExpiry)*1000
+	}
+	b.route(&pub, r)
+}
+
+// reserved reports whether a '$' topic is the server's. $SYS is ours and
+// $share would be a subscription; any other is refused all the same, so that
+// no application grows on what a later version takes.
+func reserved(t []byte) bool { return bytes.HasPrefix(t, []byte("$")) }
+
+// refusePublish answers a publish that is not made. closes says that a client
+// whose version has no negative acknowledgement is disconnected.
+func (b *Broker) refusePublish(pub *publication, reason packet.ReasonCode, detail string, closes bool, r *round) {
+	b.count.publishError.Inc()
+	c := pub.from
+	r.lock(c)
+	defer r.unlock(c)
+	if c.conn == nil {
+		return
+	}
+	r.other.Reset()
+	if closes && c.core.ClosesOnRefusedPublish() {
+		c.core.Disconnect(reason, detail, &r.other)
+	} else {
+		c.core.PublishDone(pub.token, reason, detail, &r.other)
+	}
+	b.emit(c, &r.other, r)
+}
+
+// route brings a message to everyone who wants it. What need not be stored
+// happens here and now; the publisher is answered when the rest is stored.
+func (b *Broker) route(pub *publication, r *round) {
+	set := b.settings.Load()
+	p := pub.packet
+	r.message = nil
+	r.outgoing.Set(p, pub.expiresAt)
+	var wait *pending
+	if p.Retain {
+		wait = b.retain(pub, wait)
+	}
+	res := pub.mount.index.Match(p.Topic)
+	matched := len(res.Direct) + len(res.Shared)
+	r.receive = r.receive[:0]
+	for i := range res.Direct {
+		h := &res.Direct[i]
+		if h.Options.NoLocal && h.Sub == pub.from && pub.from != nil {
+			continue
+		}
+		b.choose(h, p, set, r)
+	}
+	for i := range res.Shared {
+		if h := b.pick(&res.Shared[i], set.SharePolicy); h != nil {
+			b.choose(h, p, set, r)
+		}
+	}
+	if set.Queue.Refuse && !b.admitAll(pub, set, r) {
+		if wait != nil {
+			wait.settle(b, r)
+		}
+		b.finish(pub.from, pub.token, packet.QuotaExceeded, "a subscriber's queue is full (queue_full = refuse)", r)
+		return
+	}
+	wait = b.deliver(pub, set, wait, r)
+	if matched == 0 {
+		b.count.noMatch.Inc()
+	}
+	if wait != nil {
+		wait.settle(b, r)
+		return
+	}
+	reason := packet.Success
+	if matched == 0 && p.QoS > 0 {
+		reason = packet.NoMatchingSubscribers
+	}
+	b.finish(pub.from, pub.token, reason, "", r)
+}
+
+// choose files a delivery to the subscriber of h.
+func (b *Broker) choose(h *topic.Hit[*client], p *packet.Publish, set *Settings, r *round) {
+	qos := min(p.QoS, h.Options.QoS)
+	if set.Limits.UpgradeQoS {
+		qos = h.Options.QoS
+	}
+	r.receive = append(r.receive, receiver{
+		client: h.Sub, qos: qos, ids: h.IDs,
+		retain: p.Retain && h.Options.RetainAsPublished,
+	})
+}
+
+// deliver makes the deliveries that were chosen.
+func (b *Broker) deliver(pub *publication, set *Settings, wait *pending, r *round) *pending {
+	r.targets, r.durable = r.targets[:0], r.durable[:0]
+	for i := range r.receive {
+		d := &r.receive[i]
+		switch {
+		case d.qos == 0:
+			b.deliverNow(d, set, r)
+		case d.client.durable:
+			if set.Queue.Refuse || b.admit(d.client, d.qos) {
+				r.targets = append(r.targets, queue.Target{Queue: d.client.qid, QoS: d.qos, Retain: d.retain, SubIDs: d.ids})
+				r.durable = append(r.durable, d.client)
+			}
+		default:
+			b.enqueue(d, pub, set, r)
+		}
+	}
+	inbound := queue.Inbound{}
+	if c := pub.from; c != nil && c.durable && pub.packet.QoS == 2 {
+		inbound = queue.Inbound{Queue: c.qid, PacketID: uint16(pub.packet.ID)}
+	}
+	if len(r.targets) == 0 && inbound.Queue == 0 {
+		return wait
+	}
+	return b.store(pub, inbound, wait, r)
+}
+
+// deliverNow writes a QoS 0 message to the connection, or counts why not.
+func (b *Broker) deliverNow(d *receiver, set *Settings, r *round) {
+	c := d.client
+	r.lock(c)
+	defer r.unlock(c)
+	if c.conn == nil {
+		b.count.dropped[dropOffline].Inc()
+		return
+	}
+	if set.OutboxBytesMax > 0 && c.buffered() > set.OutboxBytesMax {
+		b.overflow(c, set, r)
+		return
+	}
+	r.other.Reset()
+	c.core.Deliver0(&r.outgoing, d.retain, d.ids, r.now, &r.other)
+	b.emit(c, &r.other, r)
+}
+
+// overflow gives up a QoS 0 delivery to a client that does not read, and the
+// client as well if the operator wants that. The caller holds c.mu.
+func (b *Broker) overflow(c *client, set *Settings, r *round) {
+	b.count.dropped[dropOutbox].Inc()
+	if !set.OutboxDisconnect {
+		return
+	}
+	r.other.Reset()
+	c.core.Disconnect(packet.QuotaExceeded, "client does not read what it is sent (max_outbox_bytes)", &r.other)
+	b.emit(c, &r.other, r)
+}
+
+// enqueue hands a QoS 1 or 2 message to a session that ends with its
+// connection.
+func (b *Broker) enqueue(d *receiver, pub *publication, set *Settings, r *round) {
+	c := d.client
+	m := r.msg(b, pub.packet, pub.expiresAt)
+	r.lock(c)
+	defer r.unlock(c)
+	if !set.Queue.Refuse && !b.admitted(c, c.queue.Admit(d.qos)) {
+		return
+	}
+	c.queue.Committed(queue.Entry{Msg: m, QoS: d.qos, Retain: d.retain, SubIDs: d.ids})
+	b.pump(c, set, r)
+}
+
+// pump sends what c's queue has ready, unless the client has stopped reading;
+// OnWritable goes on then. The caller holds c.mu.
+func (b *Broker) pump(c *client, set *Settings, r *round) {
+	r.other.Reset()
+	if c.conn != nil && (set.OutboxBytesMax <= 0 || c.buffered() <= set.OutboxBytesMax) {
+		c.core.Pump(r.now, &r.other)
+	}
+	b.emit(c, &r.other, r)
+}
+
+// admit asks a durable queue for a place.
+func (b *Broker) admit(c *client, qos uint8) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return b.admitted(c, c.queue.Admit(qos))
+}
+
+func (b *Broker) admitted(c *client, a queue.Admission) bool {
+	switch {
+	case c.ended:
+		if a == queue.Accept || a == queue.AcceptEvictOldest {
+			c.queue.Abandoned()
+		}
+		return false
+	case a == queue.AcceptEvictOldest:
+		b.count.dropped[dropQueueFull].Inc() // the oldest goes
+		return true
+	case a == queue.DropNew:
+		b.count.dropped[dropQueueFull].Inc()
+		return false
+	}
+	return a == queue.Accept
+}
+
+// admitAll takes a place in every queue at QoS > 0 or in none, for
+// queue_full = refuse: a publish is refused before it has any effect.
+func (b *Broker) admitAll(pub *publication, set *Settings, r *round) bool {
+	for i := range r.receive {
+		d := &r.receive[i]
+		if d.qos == 0 || b.admit(d.client, d.qos) {
+			continue
+		}
+		for j := range i {
+			if u := &r.receive[j]; u.qos > 0 {
+				u.client.mu.Lock()
+				u.client.queue.Abandoned()
+				u.client.mu.Unlock()
+			}
+		}
+		return false
+	}
+	return true
+}
+
+// finish answers the publisher.
+func (b *Broker) finish(c *client, token uint64, reason packet.ReasonCode, detail string, r *round) {
+	if c == nil || uint16(token>>32) == 0 {
+		return
+	}
+	r.lock(c)
+	r.other.Reset()
+	c.core.PublishDone(token, reason, detail, &r.other)
+	b.emit(c, &r.other, r)
+	r.unlock(c)
+}
+
+// pending is a publish of which parts are being stored. Its counter is atomic;
+// the rest is immutable once the first part was handed to a store.
+type pending struct {
+	from    *client
+	token   uint64
+	left    atomic.Int32
+	failed  atomic.Bool
+	message *queue.Message
+	targets []queue.Target
+	clients []*client // beside targets
+}
+
+// expect adds a part to what a publish waits for; it begins with one part that
+// route itself settles, so that it cannot end early.
+func (w *pending) expect(pub *publication) *pending {
+	if w == nil {
+		w = &pending{from: pub.from, token: pub.token}
+		w.left.Add(1)
+	}
+	w.left.Add(1)
+	return w
+}
+
+// settle ends a part; the last one answers the publisher.
+func (w *pending) settle(b *Broker, r *round) {
+	if w.left.Add(-1) > 0 {
+		return
+	}
+	if w.failed.Load() {
+		b.finish(w.from, w.token, packet.ServerUnavailable, "message could not be stored", r)
+		return
+	}
+	b.finish(w.from, w.token, packet.Success, "", r)
+}

@@ -1,0 +1,265 @@
+package broker
+
+import (
+	"tombolo/metadata"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/mqtt/topic"
+	"tombolo/netsplit"
+)
+
+// wish is one filter of a SUBSCRIBE, owned, on its way to SUBACK.
+type wish struct {
+	filter  string // as it was sent
+	options topic.Options
+	fresh   bool // the session did not have it before
+	reason  packet.ReasonCode
+}
+
+// subscribe handles SUBSCRIBE: the filters match from now on, SUBACK follows
+// when they are stored, retained messages follow SUBACK.
+func (b *Broker) subscribe(c *client, e *session.Effects, r *round) {
+	open := b.cfg.Gate.Now().Allows(netsplit.Subscribe)
+	wishes := make([]wish, len(e.Subscribe.Subscriptions))
+	detail := ""
+	id := uint32(0)
+	if pr := &e.Subscribe.Properties; pr.Has(packet.PropSubscriptionID) && len(pr.SubscriptionIDs) > 0 {
+		id = pr.SubscriptionIDs[0]
+	}
+	for i := range wishes {
+		s := &e.Subscribe.Subscriptions[i]
+		w := &wishes[i]
+		w.filter = string(s.Filter)
+		w.options = topic.Options{QoS: s.QoS, NoLocal: s.NoLocal, RetainAsPublished: s.RetainAsPublished, RetainHandling: s.RetainHandling, ID: id}
+		if !open {
+			w.reason, detail = packet.ImplementationSpecificError, "netsplit: subscribing is closed (allow_subscribe_during_netsplit)"
+			continue
+		}
+		w.reason, detail = b.mayDo(c, s.Filter, w, detail)
+	}
+	token := e.Token
+	stored := b.addAll(c, wishes, r, func(err error, r *round) {
+		if err != nil {
+			b.failAll(c, wishes, r)
+		}
+		b.suback(c, token, wishes, detail, r)
+	})
+	if !stored {
+		b.suback(c, token, wishes, detail, r)
+	}
+}
+
+// mayDo checks one filter; GrantedQoS0 to GrantedQoS2 are the good outcomes.
+func (b *Broker) mayDo(c *client, filter []byte, w *wish, detail string) (packet.ReasonCode, string) {
+	set := b.settings.Load()
+	if err := topic.CheckFilter(filter, set.Limits.TopicDepthMax); err != nil {
+		return packet.TopicFilterInvalid, "topic filter is not valid"
+	}
+	if c.rules != nil && !c.rules.MaySubscribe(w.filter, w.options.QoS) {
+		b.count.unauthorized["subscribe"].Inc()
+		return packet.NotAuthorized, "not authorized to subscribe to this filter"
+	}
+	return packet.ReasonCode(w.options.QoS), detail
+}
+
+// addAll puts the filters that may be into the session, the index and, for a
+// session that outlives its connection, the store. done is called when the
+// last is stored; false means that nothing needs storing and done is not
+// called.
+func (b *Broker) addAll(c *client, wishes []wish, r *round, done func(error, *round)) bool {
+	limit := b.settings.Load().SubscriptionsPerClient
+	last := -1
+	for i := range wishes {
+		w := &wishes[i]
+		if w.reason.Failed() {
+			continue
+		}
+		if !b.add(c, w, limit, r) {
+			continue
+		}
+		if c.durable {
+			last = i
+		}
+	}
+	if last < 0 {
+		return false
+	}
+	key := c.key.meta()
+	epoch := c.epoch()
+	for i := range wishes {
+		w := &wishes[i]
+		if w.reason.Failed() {
+			continue
+		}
+		o := &w.options
+		v := &metadata.Subscription{QoS: o.QoS, NoLocal: o.NoLocal, RetainAsPublished: o.RetainAsPublished, RetainHandling: o.RetainHandling, ID: o.ID, Epoch: epoch}
+		if i == last {
+			b.cfg.Metadata.PutSubscription(key, w.filter, v, func(err error) { b.inCallback(func(r *round) { done(err, r) }) })
+			break
+		}
+		b.cfg.Metadata.PutSubscription(key, w.filter, v, nil)
+	}
+	return true
+}
+
+// epoch is the epoch of the session's record.
+func (c *client) epoch() metadata.Epoch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.record == nil {
+		return metadata.Epoch{}
+	}
+	return c.record.Epoch
+}
+
+// add makes one filter match.
+func (b *Broker) add(c *client, w *wish, limit int, r *round) bool {
+	r.lock(c)
+	defer r.unlock(c)
+	if c.ended {
+		w.reason = packet.UnspecifiedError
+		return false
+	}
+	_, had := c.subs[w.filter]
+	if !had && limit > 0 && len(c.subs) >= limit {
+		w.reason = packet.QuotaExceeded
+		return false
+	}
+	if c.subs == nil {
+		c.subs = make(map[string]topic.Options)
+	}
+	c.subs[w.filter] = w.options
+	w.fresh = !had
+	if !had {
+		b.gauge.subscriptions.Add(1)
+	}
+	b.index(c, w.filter, w.options)
+	return true
+}
+
+// index enters a filter into the topic index. Called under c.mu, so that the
+// index and c.subs change together; the index has a lock of its own, taken
+// last.
+func (b *Broker) index(c *client, filter string, o topic.Options) {
+	group, f, shared, _ := topic.SplitShare(filter)
+	if shared {
+		c.mount.index.SubscribeShared(group, f, c, o)
+		return
+	}
+	c.mount.index.Subscribe(f, c, o)
+}
+
+func (b *Broker) unindex(c *client, filter string) {
+	group, f, shared, _ := topic.SplitShare(filter)
+	if shared {
+		c.mount.index.UnsubscribeShared(group, f, c)
+		return
+	}
+	c.mount.index.Unsubscribe(f, c)
+}
+
+// failAll takes back filters that could not be stored.
+func (b *Broker) failAll(c *client, wishes []wish, r *round) {
+	b.count.commitFailed.Inc()
+	r.lock(c)
+	defer r.unlock(c)
+	for i := range wishes {
+		w := &wishes[i]
+		if w.reason.Failed() {
+			continue
+		}
+		w.reason = packet.UnspecifiedError
+		if _, ok := c.subs[w.filter]; ok && w.fresh {
+			delete(c.subs, w.filter)
+			b.gauge.subscriptions.Add(-1)
+			b.unindex(c, w.filter)
+		}
+	}
+}
+
+// suback answers SUBSCRIBE and then sends what is retained.
+func (b *Broker) suback(c *client, token uint64, wishes []wish, detail string, r *round) {
+	reasons := make([]packet.ReasonCode, len(wishes))
+	for i := range wishes {
+		reasons[i] = wishes[i].reason
+	}
+	r.lock(c)
+	if c.conn == nil {
+		r.unlock(c)
+		return
+	}
+	r.other.Reset()
+	c.core.SubscribeDone(token, reasons, detail, &r.other)
+	b.emit(c, &r.other, r)
+	p := c.peer
+	r.unlock(c)
+	b.queueRetained(c, p, wishes, r)
+}
+
+// wantsRetained obeys Retain Handling; shared subscriptions get nothing
+// (MQTT 5 §3.8.4).
+func wantsRetained(w *wish) bool {
+	_, _, shared, _ := topic.SplitShare(w.filter)
+	return !shared && (w.options.RetainHandling == 0 || w.options.RetainHandling == 1 && w.fresh)
+}
+
+// unsubscribe handles UNSUBSCRIBE.
+func (b *Broker) unsubscribe(c *client, e *session.Effects, r *round) {
+	open := b.cfg.Gate.Now().Allows(netsplit.Unsubscribe)
+	reasons := make([]packet.ReasonCode, len(e.Unsubscribe.Filters))
+	token := e.Token
+	answer := func(r *round) {
+		r.lock(c)
+		defer r.unlock(c)
+		if c.conn != nil {
+			r.other.Reset()
+			c.core.UnsubscribeDone(token, reasons, &r.other)
+			b.emit(c, &r.other, r)
+		}
+	}
+	last := ""
+	var gone []string
+	for i, f := range e.Unsubscribe.Filters {
+		filter := string(f)
+		reasons[i] = b.remove(c, filter, open, r)
+		if reasons[i] == packet.Success && c.durable {
+			gone, last = append(gone, filter), filter
+		}
+	}
+	if last == "" {
+		answer(r)
+		return
+	}
+	for _, f := range gone[:len(gone)-1] {
+		b.cfg.Metadata.DeleteSubscription(c.key.meta(), f, nil)
+	}
+	b.cfg.Metadata.DeleteSubscription(c.key.meta(), last, func(err error) {
+		if err != nil {
+			b.count.commitFailed.Inc()
+			for i := range reasons {
+				reasons[i] = packet.UnspecifiedError
+			}
+		}
+		b.inCallback(answer)
+	})
+}
+
+// remove ends one subscription. Before MQTT 5 there is no way to say no, and
+// an observed remove is safe in any split (R15).
+func (b *Broker) remove(c *client, filter string, open bool, r *round) packet.ReasonCode {
+	if topic.CheckFilter([]byte(filter), 0) != nil {
+		return packet.TopicFilterInvalid
+	}
+	r.lock(c)
+	defer r.unlock(c)
+	if !open && c.core.Speaks5() {
+		return packet.ImplementationSpecificError
+	}
+	if _, ok := c.subs[filter]; !ok {
+		return packet.NoSubscriptionExisted
+	}
+	delete(c.subs, filter)
+	b.gauge.subscriptions.Add(-1)
+	b.unindex(c, filter)
+	return packet.Success
+}
