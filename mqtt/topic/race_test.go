@@ -85,10 +85,16 @@ func TestStaleResult(t *testing.T) {
 		rounds = 2000
 	}
 	for i := range rounds {
+		there, still := true, false
 		x.Subscribe("a/b/+", 1, Options{})
-		there := hasSub(x.Match([]byte("a/b/c")), 1)
+		for range 20 { // a late reader may yet put its result over ours
+			there = there && hasSub(x.Match([]byte("a/b/c")), 1)
+		}
 		x.Unsubscribe("a/b/+", 1)
-		if still := hasSub(x.Match([]byte("a/b/c")), 1); !there || still {
+		for range 20 {
+			still = still || hasSub(x.Match([]byte("a/b/c")), 1)
+		}
+		if !there || still {
 			t.Errorf("round %d: seen after Subscribe: %v, after Unsubscribe: %v", i, there, still)
 			break
 		}
