@@ -107,7 +107,7 @@ func listenerSettings() []listenerSetting {
 			Doc: "The authenticators that are asked for connections through this listener, in this order. Unset, all that are enabled; [] refuses everyone."}},
 		{"authz_plugins", mqttKinds, false, Option{Kind: KindList, Values: []string{"vmq_acl"}, Hidden: true,
 			Doc: "The authorisers that are asked for publishes and subscriptions of clients of this listener, in this order. Unset, all that are enabled; [] refuses everything."}},
-		{"buffer_sizes", []string{ListenerTCP, ListenerSSL}, false, Option{Kind: KindList, Hidden: true, Example: "65536,65536,65536",
+		{"buffer_sizes", []string{ListenerTCP, ListenerSSL}, false, Option{Kind: KindString, Hidden: true, Example: "65536,65536,65536",
 			Doc: "Socket buffers in bytes: send,receive,user. Unset, the system tunes them, which is nearly always better. The third number has no meaning here."}},
 		{"active_n", []string{ListenerTCP, ListenerSSL}, false, Option{Kind: KindInt, Default: "1", Hidden: true, NotApplicable: "a socket is read until it is empty; there is nothing to arm again",
 			Doc: "In VerneMQ: packets read before the socket is armed again."}},
