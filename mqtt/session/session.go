@@ -205,3 +205,6 @@ func (s *Session) refuse(err error, e *Effects) {
 
 // Speaks5 reports whether refusals can be told apart by reason codes.
 func (s *Session) Speaks5() bool { return s.dialect.properties }
+
+// Version is the protocol version of the last connection; 0 before the first.
+func (s *Session) Version() packet.Version { return s.version }

@@ -1,0 +1,43 @@
+# Two targets matter to a newcomer: `make run` and `make test`.
+
+GO      ?= go
+BIN     := bin/tombolo
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+TOOLS   := .tools
+
+.PHONY: help build run test check unit race install long fuzz conformance clean docs
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+build: ## build bin/tombolo
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/tombolo
+
+run: build ## start a broker on this machine to try out (loopback only)
+	$(BIN) dev
+
+test: install check unit race ## everything: installs what it needs, checks, tests, race detector
+
+install: ## install the real clients and brokers that the tests use (Debian packages, npm)
+	bash .ci/install
+
+check: ## formatting, vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run: gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./internal/conn ./cmd/tombolo
+	$(GO) tool staticcheck ./...
+
+unit: ## all tests
+	$(GO) test -count=1 -timeout 20m ./...
+
+race: ## the tests that run goroutines, under the race detector
+	$(GO) test -race -short -count=1 -timeout 25m ./...
+
+fuzz: ## a minute of fuzzing for each target
+	bash .ci/fuzz 60s
+
+docs: ## regenerate the generated pages
+	$(GO) test ./internal/option ./cmd/tombolo -run 'Fresh|Page' -args -update
+
+clean: ## remove what was built
+	rm -rf bin $(TOOLS)

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"tombolo/internal/node"
+	"tombolo/internal/option"
+)
+
+func init() { register(newDev) }
+
+// devDefaults is what tombolo dev sets before anything else is read.
+var devDefaults = [][2]string{
+	{"listener.tcp.default", "127.0.0.1:1883"},
+	{"listener.ws.default", "127.0.0.1:8083"},
+	{"listener.http.default", "127.0.0.1:8888"},
+	{"allow_anonymous", "on"},
+	{"log.console.level", "notice"},
+}
+
+func newDev() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "dev [--OPTION VALUE ...]",
+		Short: "Start a broker to try things out, open to this machine only",
+		Long: `Dev runs a broker with everything set for a first look: MQTT on 127.0.0.1:1883,
+MQTT over WebSocket on 127.0.0.1:8083, metrics and the API on 127.0.0.1:8888, no
+passwords, everything allowed, data in ./data. It listens on loopback addresses
+only and refuses any other. Ctrl-C stops it; what was stored stays in ./data.
+
+Any option can be set beside it as a flag: tombolo config doc lists them.`,
+		Example: `  tombolo dev
+  tombolo dev --listener.tcp.default 127.0.0.1:1884 --data_dir /tmp/broker`,
+	}
+	return withOptions(c, func(cmd *cobra.Command, src option.Sources) error {
+		for _, d := range devDefaults {
+			src.Base = append(src.Base, option.Assignment{Key: d[0], Value: d[1], Origin: option.Origin{Kind: option.FromOption, Name: "tombolo dev"}})
+		}
+		return runNode(cmd, src, node.Config{LoopbackOnly: true, AllowAll: true}, devBanner)
+	})
+}
+
+func devBanner(cmd *cobra.Command, set *option.Settings, n *node.Node) {
+	fmt.Fprintf(cmd.OutOrStdout(), `tombolo %s is ready. No passwords, everything allowed, loopback only: for trying out.
+
+`, version)
+	for _, a := range n.Addresses() {
+		fmt.Fprintln(cmd.OutOrStdout(), "  "+a)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), `  data      %s
+  admin     %s
+
+Try, in other terminals:
+  tombolo sub -t 'hello/#' -v
+  tombolo pub -t hello/you -m 'good morning'
+  tombolo session show
+
+Ctrl-C stops.
+`, set.String("data_dir"), node.SocketPath(set))
+}

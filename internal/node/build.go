@@ -1,0 +1,75 @@
+package node
+
+import (
+	"crypto/rand"
+	"path/filepath"
+	"time"
+
+	"tombolo/internal/admin"
+	"tombolo/internal/log"
+	"tombolo/internal/metric"
+	"tombolo/mqtt/broker"
+)
+
+// refusalEvery is how often one reason for refusing connections is logged.
+const refusalEvery = 10 * time.Second
+
+// build makes the broker and what stands around it.
+func (n *Node) build() error {
+	n.security = newSecurity(n)
+	if err := n.security.open(); err != nil {
+		return err
+	}
+	n.broker = broker.New(broker.Config{
+		Node: n.set.String("nodename"), NodeID: n.id, Settings: brokerSettings(n.set),
+		Metadata: n.metadata, Queue: n.queue, Gate: &n.gate,
+		Authenticator: n.security, Authorizer: n.security,
+		Metrics: n.metrics, Log: n.log.For("mqtt"), Now: time.Now,
+		Random: func(b []byte) { _, _ = rand.Read(b) }, // never fails since Go 1.24
+	})
+	n.ports = &ports{n: n, refusals: log.NewLimiter(refusalEvery, 64, time.Now)}
+	n.admin = admin.New(n.adminConfig())
+	n.set.OnAnyChange(func(key, _, _ string) { n.changed(key) })
+	return nil
+}
+
+// changed applies an option that was set at run time.
+func (n *Node) changed(key string) {
+	if key == "log.console.level" {
+		if level, err := log.ParseLevel(n.set.String(key)); err == nil {
+			_ = n.log.SetLevel("", level) // "" is always known
+		}
+	}
+	n.broker.Change(brokerSettings(n.set))
+	n.logger.Info("option changed", "key", key, "value", n.set.Masked(key))
+}
+
+func (n *Node) adminConfig() admin.Config {
+	view := &view{n}
+	return admin.Config{
+		Version: n.cfg.Version, Health: view, Options: view, Levels: view, Sessions: view,
+		Retained: view, Subscriptions: view, Listeners: view, Status: view.status, Stores: view,
+		Metrics: n.metrics, Log: n.log.For("admin"),
+		Exposition: metric.Exposition{
+			Namespace: n.set.String("prometheus_namespace"), Node: n.set.String("nodename"),
+			Verne: true, VerneNamespace: metric.VerneNamespace,
+		},
+	}
+}
+
+// socketPath is where the admin socket is.
+func (n *Node) socketPath() string { return SocketPath(n.set) }
+
+// Settings that SocketPath reads.
+type socketSettings interface {
+	String(key string) string
+	IsSet(key string) bool
+}
+
+// SocketPath is where the admin socket of a node with these settings is.
+func SocketPath(set socketSettings) string {
+	if set.IsSet("admin.socket") {
+		return set.String("admin.socket")
+	}
+	return filepath.Join(set.String("data_dir"), socketNam)
+}

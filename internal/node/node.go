@@ -1,0 +1,240 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tombolo/internal/admin"
+	"tombolo/internal/clock"
+	"tombolo/internal/kv"
+	"tombolo/internal/log"
+	"tombolo/internal/metric"
+	"tombolo/internal/option"
+	"tombolo/metadata"
+	"tombolo/mqtt/broker"
+	"tombolo/netsplit"
+	"tombolo/queue"
+)
+
+// Config is what a node is built of.
+type Config struct {
+	Settings *option.Settings
+	Version  admin.Version
+	// LoopbackOnly refuses listeners that other machines reach.
+	LoopbackOnly bool
+	// AllowAll lets every client publish and subscribe to everything, for
+	// tombolo dev; otherwise the authorizers that are configured decide.
+	AllowAll bool
+	// OnReady is called once, when listeners accept.
+	OnReady func(*Node)
+	// OnStopping is called when the node begins to stop; nil is nobody.
+	OnStopping func()
+}
+
+// Node is one running node. Its parts are immutable once start has built them.
+type Node struct {
+	cfg      Config
+	set      *option.Settings
+	id       uint64
+	log      *log.Log
+	logger   *slog.Logger
+	metrics  *metric.Registry
+	gate     netsplit.Gate
+	metaDB   kv.DB
+	queueDB  kv.DB
+	metadata *metadata.Store
+	queue    *queue.Store
+	broker   *broker.Broker
+	security *security
+	ports    *ports
+	admin    *admin.Server
+	started  time.Time
+	stopping atomic.Bool
+
+	bg sync.WaitGroup
+}
+
+// New returns a node that Run will start.
+func New(c Config) *Node {
+	return &Node{cfg: c, set: c.Settings, metrics: metric.New(), started: time.Now()}
+}
+
+// Run starts the node and keeps it up until ctx ends or a part fails, then
+// stops it in order.
+func (n *Node) Run(ctx context.Context) error {
+	if err := n.checkListeners(); err != nil {
+		return err
+	}
+	if err := n.openLog(); err != nil {
+		return err
+	}
+	defer n.log.Close()
+	if err := n.openStores(); err != nil {
+		return errors.Join(err, n.closeStores())
+	}
+	err := n.serve(ctx)
+	return errors.Join(err, n.closeStores())
+}
+
+// checkListeners refuses a configuration with which the node would be of no
+// use, or open where it must not be.
+func (n *Node) checkListeners() error {
+	mqtt := 0
+	for _, l := range n.set.Listeners() {
+		if l.Kind != option.ListenerHTTP && l.Kind != option.ListenerHTTPS {
+			mqtt++
+		}
+		if n.cfg.LoopbackOnly && !l.Address.Loopback() {
+			return fmt.Errorf("listener.%s.%s = %s can be reached from other machines, and this command has no passwords; use tombolo start with a password file for that", l.Kind, l.Name, l.Address)
+		}
+	}
+	if mqtt == 0 {
+		return errors.New("no listener is configured, so no client could connect; set one, for example: listener.tcp.default = 127.0.0.1:1883")
+	}
+	return nil
+}
+
+// Addresses lists the listeners as they are open, one string each.
+func (n *Node) Addresses() []string {
+	var out []string
+	for _, p := range n.ports.all {
+		out = append(out, fmt.Sprintf("%-9s %s", p.cfg.Kind, p.address()))
+	}
+	return out
+}
+
+// serve runs everything above the stores.
+func (n *Node) serve(ctx context.Context) error {
+	run, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	stores := n.runStores(run, cancel)
+	err := n.runBroker(ctx, run, cancel)
+	if sync := n.queue.Sync(); sync != nil && err == nil {
+		err = fmt.Errorf("message store: %w", sync)
+	}
+	cancel(nil)
+	if failed := stores(); err == nil {
+		err = failed
+	}
+	return err
+}
+
+// part runs f in the background; its error stops the node.
+func (n *Node) part(wg *sync.WaitGroup, cancel context.CancelCauseFunc, name string, f func() error) {
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		if err := f(); err != nil && !errors.Is(err, context.Canceled) {
+			n.logger.Error("part of the node failed", "part", name, "error", err)
+			cancel(fmt.Errorf("%s: %w", name, err))
+		}
+	}()
+}
+
+// runStores starts the committers and returns how to wait for their end.
+func (n *Node) runStores(run context.Context, cancel context.CancelCauseFunc) (wait func() error) {
+	var wg sync.WaitGroup
+	n.part(&wg, cancel, "metadata store", func() error { return n.metadata.Run(run) })
+	n.part(&wg, cancel, "message store", func() error { return n.queue.Run(run) })
+	return func() error {
+		wg.Wait()
+		if err := context.Cause(run); err != nil && !errors.Is(err, context.Canceled) {
+			return err
+		}
+		return nil
+	}
+}
+
+// runBroker loads what is stored, opens listeners, and serves until ctx ends
+// or a part fails.
+func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFunc) error {
+	select {
+	case <-n.metadata.Running():
+	case <-run.Done():
+		return context.Cause(run)
+	}
+	if err := n.build(); err != nil {
+		return err
+	}
+	if err := n.broker.Load(); err != nil {
+		return err
+	}
+	if err := n.ports.open(); err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(run)
+	defer stop()
+	var wg sync.WaitGroup
+	n.part(&wg, cancel, "broker", func() error { return n.broker.Run(serving) })
+	n.part(&wg, cancel, "reports", func() error { return n.report(serving) })
+	n.part(&wg, cancel, "files", func() error { return n.security.run(serving) })
+	ended := n.ports.serve(run)
+	if n.cfg.OnReady != nil {
+		n.cfg.OnReady(n)
+	}
+	select {
+	case <-ctx.Done():
+	case <-run.Done():
+	}
+	n.stop(ended, stop, &wg)
+	if err := context.Cause(run); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// stop closes listeners, tells clients, and waits for what runs, all within
+// shutdown_timeout.
+func (n *Node) stop(ended func(time.Duration) bool, stop func(), wg *sync.WaitGroup) {
+	n.stopping.Store(true)
+	if n.cfg.OnStopping != nil {
+		n.cfg.OnStopping()
+	}
+	limit := n.set.Duration("shutdown_timeout")
+	n.ports.closeListeners()
+	n.broker.Shutdown()
+	if !ended(limit) {
+		n.logger.Warn("connections did not end within shutdown_timeout", "limit", limit)
+	}
+	stop()
+	wg.Wait()
+}
+
+// openLog opens the log files.
+func (n *Node) openLog() error {
+	l, err := newLog(n.set)
+	if err != nil {
+		return err
+	}
+	if err := l.Open(); err != nil {
+		return fmt.Errorf("log files: %w; check log.console.file and its permissions", err)
+	}
+	n.log, n.logger = l, l.For("node")
+	return nil
+}
+
+// Reload reads again what SIGHUP stands for: password and ACL files,
+// certificates, log files.
+func (n *Node) Reload() error {
+	var errs []error
+	if err := n.log.Reopen(); err != nil {
+		errs = append(errs, err)
+	}
+	if n.security != nil {
+		errs = append(errs, n.security.reload())
+	}
+	if n.ports != nil {
+		errs = append(errs, n.ports.reload())
+	}
+	return errors.Join(errs...)
+}
+
+// Logger is the log of the node itself; valid once OnReady was called.
+func (n *Node) Logger() *slog.Logger { return n.logger }
+
+func systemClock() clock.Clock { return clock.System() }

@@ -1,0 +1,97 @@
+package node
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"tombolo/internal/option"
+	"tombolo/mqtt/broker"
+	"tombolo/mqtt/session"
+	"tombolo/queue"
+)
+
+// willGrace is how long a will that was kept through a stop waits for its
+// client (R29).
+const willGrace = 5 * time.Second
+
+// brokerSettings turns options into the broker's settings.
+func brokerSettings(s *option.Settings) *broker.Settings {
+	return &broker.Settings{
+		Limits:                 limits(s),
+		Queue:                  queueConfig(s),
+		SubscriptionsPerClient: s.Int("max_subscriptions_per_client"),
+		MessageRateMax:         s.Int("max_message_rate"),
+		OutboxBytesMax:         int(s.Bytes("max_outbox_bytes")),
+		OutboxDisconnect:       s.String("outbox_full") == "disconnect",
+		ConnectTimeout:         s.Duration("mqtt_connect_timeout"),
+		SharePolicy:            sharePolicy(s.String("shared_subscription_policy")),
+		SuppressWillOnTakeover: s.Bool("suppress_lwt_on_session_takeover"),
+		WillGrace:              willGrace,
+	}
+}
+
+func limits(s *option.Settings) *session.Limits {
+	return &session.Limits{
+		Versions:             session.AllVersions,
+		ClientIDBytesMax:     s.Int("max_client_id_size"),
+		PacketBytesMax:       int(s.Bytes("max_message_size")),
+		TopicDepthMax:        s.Int("topic_max_depth"),
+		InflightMax:          s.Int("max_inflight_messages"),
+		ReceiveMaxClient:     uint16(s.Int("receive_max_client")),
+		ReceiveMaxBroker:     uint16(s.Int("receive_max_broker")),
+		TopicAliasMaxClient:  uint16(s.Int("topic_alias_max_client")),
+		TopicAliasMaxBroker:  uint16(s.Int("topic_alias_max_broker")),
+		KeepAliveMax:         uint16(s.Duration("max_keepalive") / time.Second),
+		ServerKeepAlive:      uint16(s.Duration("server_keep_alive") / time.Second),
+		SessionExpiryMax:     seconds(s.Duration("max_session_expiry_interval")),
+		PersistentExpiry:     seconds(s.Duration("persistent_client_expiration")),
+		WillDelayMax:         seconds(s.Duration("max_last_will_delay")),
+		UpgradeQoS:           s.Bool("upgrade_outgoing_qos"),
+		DisconnectRefusedV31: s.Bool("disconnect_on_unauthorized_publish_v3"),
+	}
+}
+
+// seconds is a duration as MQTT counts it; what is longer than MQTT can say
+// never ends.
+func seconds(d time.Duration) uint32 {
+	n := int64(d / time.Second)
+	if d < 0 || n >= math.MaxUint32 {
+		return session.ExpiryNever
+	}
+	return uint32(n)
+}
+
+func queueConfig(s *option.Settings) queue.Config {
+	return queue.Config{
+		MaxOnline:         s.Int("max_online_messages"),
+		MaxOffline:        s.Int("max_offline_messages"),
+		LIFO:              s.String("queue_type") == "lifo",
+		Refuse:            s.String("queue_full") == "refuse",
+		OverrideMaxOnline: s.Bool("override_max_online_messages"),
+	}
+}
+
+func sharePolicy(s string) broker.SharePolicy {
+	switch s {
+	case "random":
+		return broker.Random
+	case "local_only":
+		return broker.LocalOnly
+	case "prefer_online_before_local":
+		return broker.PreferOnlineBeforeLocal
+	default:
+		return broker.PreferLocal
+	}
+}
+
+// versions turns a listener's allowed_protocol_versions into bits.
+func versions(list []int) uint8 {
+	bits := uint8(0)
+	for _, v := range list {
+		if slices.Contains([]int{3, 4, 5}, v) {
+			bits |= 1 << v
+		}
+	}
+	return bits
+}
