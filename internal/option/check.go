@@ -33,7 +33,11 @@ func (l *loader) crossCheck(s *Settings) {
 		fault("cluster.certfile", "cluster.certfile and cluster.keyfile belong together")
 	}
 	if s.Int("cluster.link_port") == s.Int("cluster.gossip_port") {
-		fault("cluster.gossip_port", "is the same port as cluster.link_port")
+		key := "cluster.gossip_port"
+		if !s.IsSet(key) {
+			key = "cluster.link_port"
+		}
+		fault(key, "cluster.link_port and cluster.gossip_port must differ, and both are %d", s.Int(key))
 	}
 	if p, i := "cluster.memberlist.probe_timeout", "cluster.memberlist.probe_interval"; s.Duration(p) >= s.Duration(i) {
 		fault(p, "must be less than %s, which is %s", i, s.Text(i))

@@ -98,7 +98,11 @@ func (l *loader) evaluate() {
 		}
 		if err != nil {
 			l.fault(key, a.Origin, "%s", maskError(o, text, err))
-			l.values[key] = defaultValue(o)
+			v := defaultValue(o)
+			if o.Wildcard() {
+				v.origin = a.Origin // so that it counts as declared
+			}
+			l.values[key] = v
 		}
 	}
 }

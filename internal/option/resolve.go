@@ -111,7 +111,11 @@ type resolver struct {
 func (l *loader) resolver(s *Settings, kind, name string) *resolver {
 	key := "listener." + kind + "." + name
 	v := l.values[key]
-	address, err := parseAddress(v.parsed.text)
+	var address Address
+	var err error
+	if v.text != "" { // else its fault has been reported
+		address, err = parseAddress(v.text)
+	}
 	if err == nil && address.Network == "unix" && kind != ListenerTCP {
 		err = fmt.Errorf("a Unix socket is for listener.tcp only")
 	}

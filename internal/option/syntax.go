@@ -136,13 +136,17 @@ func (p *parser) single(number int, key, value string) {
 // triple reads from start, the text at the line on which the value begins.
 func (p *parser) triple(number int, start, key string) {
 	_, body, _ := strings.Cut(start, "'''")
-	text, after, found := strings.Cut(body, "'''")
-	if !found {
+	end := strings.Index(body, "'''")
+	if end < 0 {
 		p.fault(number, "the value of %s opens ''' that nothing closes", key)
 		p.rest = ""
 		return
 	}
-	after, rest, _ := strings.Cut(after, "\n")
+	for strings.HasPrefix(body[end+3:], "'") {
+		end++ // of a longer row of quotes the last three close
+	}
+	text := body[:end]
+	after, rest, _ := strings.Cut(body[end+3:], "\n")
 	p.rest = rest
 	p.line = number + strings.Count(start[:len(start)-len(rest)], "\n")
 	p.finish(number, key, strings.ReplaceAll(text, "\r\n", "\n"), strings.TrimSuffix(after, "\r"))
