@@ -78,6 +78,9 @@ type StoreConfig struct {
 	// 10 ms and 64.
 	AckDelay time.Duration
 	AckCount int
+	// TidyEvery is how often the sweeper looks for sparse segments and for space
+	// to give back. Default 30 s.
+	TidyEvery time.Duration
 	// Incarnation makes the first half of message ids; 0 takes one that the
 	// store keeps in the database.
 	Incarnation uint64

@@ -3,57 +3,249 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"tombolo/internal/clock"
 	"tombolo/internal/kv"
+	"tombolo/internal/metric"
 )
 
-// Run commits and answers until ctx ends; then what was handed in is committed
-// and Run returns. A store whose writes fail keeps running, to fail what comes.
-func (s *Store) Run(ctx context.Context) error { return errNotYet }
+// The errors of a store that a caller may ask about.
+var (
+	// ErrStopped is the answer to what came after the store was stopped.
+	ErrStopped = errors.New("message store stopped")
+	// ErrNoQueue is the answer to ops for a queue that is not open.
+	ErrNoQueue = errors.New("no such queue")
+	// ErrNewerFormat is a database of a later version of this program.
+	ErrNewerFormat = errors.New("message store written by a newer version")
+)
 
-// Close ends the use of the store; the database stays open. Run must have
-// returned.
-func (s *Store) Close() error { return errNotYet }
+// Store is the message store. Safe for use from any goroutine; its fields are
+// immutable, atomic, or guarded by mu. Under mu there is no I/O and no callback.
+type Store struct {
+	db           kv.DB
+	c            StoreConfig
+	counts       counts
+	incarnation  uint64
+	firstSegment uint64 // segments below are from before this run
 
-// OpenStore opens the message store in db. It costs the same whatever is in
-// there.
-func OpenStore(db kv.DB, c StoreConfig) (*Store, error) { return nil, errNotYet }
+	nextID atomic.Uint64 // message ids below were given
+	leased atomic.Uint64 // message ids below are durably leased
 
-// Store is the message store.
-type Store struct{}
+	work        chan struct{} // capacity 1: there is something to commit
+	completions chan reply
+	readers     []*readQueue
+	sweeps      chan struct{} // capacity 1: there is something to sweep
 
-// NextID returns a message id that was never given before (R1).
-func (s *Store) NextID() MessageID { return MessageID{} }
+	mu struct {
+		sync.Mutex
+		space   sync.Cond // pending fell below the bound, leases came, or the store failed
+		running bool
+		stopped bool
+		failed  error // the first write error; sticky
 
-// Open returns the queue with this name (mountpoint, a zero byte, client id) and
-// its durable state; it is created if there is none, and emptied first if fresh.
-func (s *Store) Open(name string, fresh bool) (QueueID, State, error) { return 0, State{}, errNotYet }
+		open    *group   // takes what comes
+		sealed  []*group // wait for the committer
+		free    []*group
+		pending int // bytes in groups that are not committed
 
-// Lookup returns the queue with this name.
-func (s *Store) Lookup(name string) (QueueID, bool) { return 0, false }
+		lanes   map[QueueID]*lane
+		names   map[string]*lane
+		opening map[string]chan struct{} // names that are being read from disk
 
-// Each calls fn for every queue, by name; false ends it.
-func (s *Store) Each(fn func(name string, id QueueID, st State) bool) error { return errNotYet }
+		dirty  []due   // ascending by time
+		urgent []*lane // cursors that the next commit must hold
 
-// Append stores an event. Sequences are assigned before it returns. It does no
-// I/O and blocks only while MaxBytesPending is reached.
-func (s *Store) Append(ev *Event, done Done) {}
+		segments map[uint64]*segment
+		filling  *segment
+		touched  []*segment
 
-// InboundOnly binds a publisher's packet id to a message that no durable queue
-// wants.
-func (s *Store) InboundOnly(in Inbound, id MessageID, done Done) {}
+		nextQueue, queueLease     uint64
+		nextSegment, segmentLease uint64
+		leaseAsked                uint64 // message ids: what a waiting group leases
 
-// Do does what a Queue asked for. done is called for each op with a tag, from
-// the completion goroutine.
-func (s *Store) Do(id QueueID, ops []Op, done Answer) {}
+		dropped []QueueID // records to be swept
+		drops   uint64    // queues dropped so far
+		moves   uint64    // odd while bodies are being moved
+		deleted uint64    // records deleted since the last compaction
+		scratch []byte
+		batches uint64 // commits so far
+	}
+}
 
-// Drop removes the queue and all that is in it.
-func (s *Store) Drop(id QueueID, done Done) {}
+const (
+	defaultCommitDelayMax  = 200 * time.Microsecond
+	defaultMaxBytesPending = 32 << 20
+	defaultAckDelay        = 10 * time.Millisecond
+	defaultAckCount        = 64
+)
 
-// Barrier calls done when everything handed in before is durable.
-func (s *Store) Barrier(done Done) {}
+func (c *StoreConfig) fill() {
+	if c.CommitDelayMax == 0 {
+		c.CommitDelayMax = defaultCommitDelayMax
+	}
+	if c.MaxBytesPending <= 0 {
+		c.MaxBytesPending = defaultMaxBytesPending
+	}
+	if c.AckDelay <= 0 {
+		c.AckDelay = defaultAckDelay
+	}
+	if c.AckCount <= 0 {
+		c.AckCount = defaultAckCount
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Metrics == nil {
+		c.Metrics = metric.New()
+	}
+	if c.Fault == nil {
+		c.Fault = func(error) {}
+	}
+	if c.BatchEnd == nil {
+		c.BatchEnd = func() {}
+	}
+}
 
-// Sync waits until everything handed in before is durable.
-func (s *Store) Sync() error { return errNotYet }
+// completionsMax is how many groups and answers may wait for the completion
+// goroutine before the committer and the readers do.
+const completionsMax = 8
 
-var errNotYet = errors.New("queue: the store is not connected yet")
+// OpenStore opens the message store in db, which must not be used by anybody
+// else. It costs the same whatever is in there, except under Memory, which
+// empties it. The policy of db must fit: kv.SyncAlways for Fsync.
+func OpenStore(db kv.DB, c StoreConfig) (*Store, error) {
+	c.fill()
+	s := &Store{
+		db: db, c: c,
+		work:        make(chan struct{}, 1),
+		sweeps:      make(chan struct{}, 1),
+		completions: make(chan reply, completionsMax),
+	}
+	s.mu.space.L = &s.mu.Mutex
+	s.mu.open = &group{}
+	s.mu.lanes = map[QueueID]*lane{}
+	s.mu.names = map[string]*lane{}
+	s.mu.opening = map[string]chan struct{}{}
+	s.mu.segments = map[uint64]*segment{}
+	for range readerCount {
+		s.readers = append(s.readers, newReadQueue())
+	}
+	if c.Durability == Memory {
+		if err := s.wipe(); err != nil {
+			return nil, fmt.Errorf("empty the message store: %w", err)
+		}
+	}
+	if err := s.lease(); err != nil {
+		return nil, fmt.Errorf("open the message store: %w", err)
+	}
+	s.counts.register(c.Metrics, s)
+	return s, nil
+}
+
+func (s *Store) sync() bool { return s.c.Durability == Fsync }
+
+// Run commits and answers until ctx ends. Then it commits what was handed in,
+// brings every cursor up to date, and returns; what comes later gets
+// ErrStopped. A store whose writes fail keeps running, to fail what comes.
+func (s *Store) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.mu.running || s.mu.stopped {
+		s.mu.Unlock()
+		return errors.New("message store: Run was called twice")
+	}
+	s.mu.running = true
+	s.mu.Unlock()
+
+	var makers, completion sync.WaitGroup
+	completion.Go(s.complete)
+	makers.Go(func() { s.commitUntil(ctx) })
+	for _, r := range s.readers {
+		makers.Go(func() { s.serveReads(r) })
+	}
+	makers.Go(func() { s.sweepUntil(ctx) })
+	<-ctx.Done()
+	for _, r := range s.readers {
+		r.stop()
+	}
+	makers.Wait()
+	close(s.completions)
+	completion.Wait()
+	return s.Err()
+}
+
+// Err is the write error that made the store read-only, nil while it is well.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.failed
+}
+
+// Close ends the use of the store without Run; the database stays open. It is
+// not needed after Run.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.mu.running {
+		s.mu.stopped = true
+		s.mu.space.Broadcast()
+	}
+	return s.mu.failed
+}
+
+// Barrier calls done when everything that was handed in before is durable.
+func (s *Store) Barrier(done Done) {
+	s.mu.Lock()
+	if s.mu.stopped {
+		s.mu.Unlock()
+		done(ErrStopped)
+		return
+	}
+	// What Do was told counts as well.
+	for _, d := range s.mu.dirty {
+		if d.lane.dirty {
+			s.urgeLocked(d.lane)
+		}
+	}
+	s.mu.open.tickets = append(s.mu.open.tickets, ticket{done: done})
+	s.mu.Unlock()
+	s.wake()
+}
+
+// Sync waits until everything that was handed in before is durable. It must not
+// be called from a Done.
+func (s *Store) Sync() error {
+	result := make(chan error, 1)
+	s.Barrier(func(err error) { result <- err })
+	return <-result
+}
+
+func (s *Store) wake() {
+	select {
+	case s.work <- struct{}{}:
+	default:
+	}
+}
+
+// wipe deletes everything.
+func (s *Store) wipe() error {
+	it := s.db.Iterator(kv.Range{})
+	defer it.Close()
+	var b kv.Batch
+	for it.Next() {
+		b.Delete(it.Key())
+		if b.Bytes() >= groupBytesMax/4 {
+			if err := s.db.Write(&b, false); err != nil {
+				return err
+			}
+			b.Reset()
+		}
+	}
+	if err := it.Err(); err != nil {
+		return err
+	}
+	return s.db.Write(&b, false)
+}

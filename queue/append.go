@@ -1,0 +1,162 @@
+package queue
+
+// Append stores an event. The sequences of its targets are assigned before it
+// returns, in the order of calls; a target whose queue is gone is left out and
+// keeps sequence 0. It does no I/O, and blocks only while MaxBytesPending is
+// reached. done may be nil.
+func (s *Store) Append(ev *Event, done Done) {
+	s.mu.Lock()
+	err := s.roomLocked()
+	if err != nil {
+		s.refuseLocked(done, err)
+		return
+	}
+	g := s.groupLocked(len(ev.Msg.Body))
+	before := g.batch.Bytes()
+	s.appendLocked(g, ev)
+	if ev.Inbound.Queue != 0 {
+		s.receivedLocked(g, ev.Inbound, ev.Msg.ID)
+	}
+	s.handedLocked(g, before, done)
+	s.counts.events.Inc()
+}
+
+// InboundOnly binds a publisher's packet id to a message that no durable queue
+// wants (R4).
+func (s *Store) InboundOnly(in Inbound, id MessageID, done Done) {
+	s.mu.Lock()
+	if err := s.roomLocked(); err != nil {
+		s.refuseLocked(done, err)
+		return
+	}
+	g := s.groupLocked(0)
+	before := g.batch.Bytes()
+	s.receivedLocked(g, in, id)
+	s.handedLocked(g, before, done)
+}
+
+// roomLocked waits until there is room for more, and says why nothing more is
+// taken.
+func (s *Store) roomLocked() error {
+	if s.mu.pending >= s.c.MaxBytesPending {
+		s.counts.blocked.Inc()
+	}
+	for s.mu.pending >= s.c.MaxBytesPending && s.mu.failed == nil && !s.mu.stopped {
+		s.mu.space.Wait()
+	}
+	if s.mu.stopped {
+		return ErrStopped
+	}
+	return s.mu.failed
+}
+
+// refuseLocked unlocks. The refusal of a running store takes its turn behind
+// what was handed in before.
+func (s *Store) refuseLocked(done Done, err error) {
+	if done == nil {
+		s.mu.Unlock()
+		return
+	}
+	if s.mu.stopped {
+		s.mu.Unlock()
+		done(err)
+		return
+	}
+	s.mu.open.tickets = append(s.mu.open.tickets, ticket{done: done})
+	s.mu.Unlock()
+	s.wake()
+}
+
+// handedLocked counts what was put into g, takes done, and unlocks.
+func (s *Store) handedLocked(g *group, before int, done Done) {
+	grown := g.batch.Bytes() - before
+	g.bytes += grown
+	s.mu.pending += grown
+	if done != nil {
+		g.tickets = append(g.tickets, ticket{done: done})
+	}
+	s.mu.Unlock()
+	s.wake()
+}
+
+// groupLocked returns the group that takes what comes; a full one is closed.
+func (s *Store) groupLocked(bytes int) *group {
+	g := s.mu.open
+	if g.batch.Bytes() > 0 && g.batch.Bytes()+bytes > groupBytesMax {
+		s.sealLocked()
+		g = s.mu.open
+	}
+	return g
+}
+
+// sealLocked closes the open group: what it says about segments is true from
+// here on.
+func (s *Store) sealLocked() {
+	g := s.mu.open
+	s.segmentsLocked(g)
+	s.mu.sealed = append(s.mu.sealed, g)
+	if n := len(s.mu.free); n > 0 {
+		s.mu.open = s.mu.free[n-1]
+		s.mu.free = s.mu.free[:n-1]
+	} else {
+		s.mu.open = &group{}
+	}
+}
+
+func (s *Store) appendLocked(g *group, ev *Event) {
+	shared := len(ev.Targets) > 1 && len(ev.Msg.Body) >= inlineBytes
+	var at place
+	var holders []holder
+	for i := range ev.Targets {
+		t := &ev.Targets[i]
+		t.Seq = 0
+		l := s.mu.lanes[t.Queue]
+		if l == nil || l.dropped {
+			continue
+		}
+		t.Seq = s.sequenceLocked(g, l)
+		if shared {
+			holders = append(holders, holder{l.id, l.generation, t.Seq})
+		}
+	}
+	if len(holders) > 0 {
+		at = s.shareLocked(g, ev.Msg, holders)
+	}
+	ev.Msg.segment = at.segment
+	var k key
+	for i := range ev.Targets {
+		t := &ev.Targets[i]
+		if t.Seq == 0 {
+			continue
+		}
+		s.mu.scratch = appendRecord(s.mu.scratch[:0], ev.Msg, t, at)
+		g.batch.Put(k.record(t.Queue, firstGeneration, t.Seq), s.mu.scratch)
+	}
+}
+
+// sequenceLocked gives the next sequence of a queue. A lease that is used up is
+// renewed in the group that holds the record, so that either both are there
+// after a crash or neither.
+func (s *Store) sequenceLocked(g *group, l *lane) uint64 {
+	seq := l.tail
+	if seq >= l.lease {
+		l.lease = seq + seqLease
+		s.cursorLocked(g, l)
+	}
+	l.tail++
+	g.marks = append(g.marks, mark{l, l.tail})
+	return seq
+}
+
+func (s *Store) receivedLocked(g *group, in Inbound, id MessageID) {
+	l := s.mu.lanes[in.Queue]
+	if l == nil || l.dropped {
+		return
+	}
+	if l.received == nil {
+		l.received = map[uint16]MessageID{}
+	}
+	l.received[in.PacketID] = id
+	var k key
+	g.batch.Put(k.inbound(in.Queue, in.PacketID), appendReceived(nil, id))
+}

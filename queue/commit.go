@@ -1,0 +1,266 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// delayWorth is the least size of the last commit, in tickets, that makes the
+// committer wait for more: below it publishers are few and wait for us, and a
+// wait would only cost them time.
+const delayWorth = 32
+
+// commitUntil is the committer.
+func (s *Store) commitUntil(ctx context.Context) {
+	timer := s.c.Clock.NewTimer(time.Hour)
+	defer timer.Stop()
+	last := 0
+	for {
+		g, wait := s.takeGroup()
+		if g != nil {
+			last = len(g.tickets)
+			s.commit(g)
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-s.work:
+			last = s.linger(ctx, last)
+		case <-timer.C():
+		case <-ctx.Done():
+			s.drain()
+			return
+		}
+	}
+}
+
+// linger gives a busy store a moment to gather a batch. It returns 0, so that it
+// happens at most once between two commits.
+func (s *Store) linger(ctx context.Context, last int) int {
+	if last < delayWorth || s.c.CommitDelayMax <= 0 {
+		return 0
+	}
+	s.mu.Lock()
+	gathered := len(s.mu.open.tickets)
+	s.mu.Unlock()
+	if gathered >= last/2 {
+		return 0
+	}
+	timer := s.c.Clock.NewTimer(s.c.CommitDelayMax)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+	case <-ctx.Done():
+	}
+	return 0
+}
+
+// takeGroup returns the next group to commit, or how long to sleep until a
+// cursor is due.
+func (s *Store) takeGroup() (*group, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := s.dueLocked()
+	if len(s.mu.sealed) == 0 {
+		if s.mu.open.empty() {
+			return nil, wait
+		}
+		s.sealLocked()
+	}
+	g := s.mu.sealed[0]
+	copy(s.mu.sealed, s.mu.sealed[1:])
+	s.mu.sealed[len(s.mu.sealed)-1] = nil
+	s.mu.sealed = s.mu.sealed[:len(s.mu.sealed)-1]
+	return g, 0
+}
+
+// commit writes a group and passes it on.
+func (s *Store) commit(g *group) {
+	err := s.Err()
+	if err == nil && g.batch.Len() > 0 {
+		started := s.c.Clock.Now()
+		if err = s.db.Write(&g.batch, s.sync()); err != nil {
+			err = s.fail(err)
+		}
+		s.counts.commitSeconds.Observe(s.c.Clock.Now().Sub(started).Seconds())
+	}
+	s.counts.commits.Inc()
+	s.counts.committedBytes.Add(uint64(g.batch.Bytes()))
+	s.mu.Lock()
+	s.mu.pending -= g.bytes
+	s.mu.batches++
+	if err == nil {
+		for _, m := range g.marks {
+			m.lane.committed = max(m.lane.committed, m.tail)
+		}
+		if g.leased > 0 {
+			s.leased.Store(g.leased)
+		}
+	}
+	s.mu.space.Broadcast()
+	s.mu.Unlock()
+	s.completions <- reply{group: g, err: err}
+}
+
+// fail makes the store read-only.
+func (s *Store) fail(err error) error {
+	s.mu.Lock()
+	if s.mu.failed == nil {
+		s.mu.failed = fmt.Errorf("message store is read-only after a failed write; free the disk or replace it, then restart: %w", err)
+	}
+	err = s.mu.failed
+	s.mu.Unlock()
+	s.c.Fault(err)
+	return err
+}
+
+// drain commits what is left, with every cursor, and stops the store.
+func (s *Store) drain() {
+	s.mu.Lock()
+	s.mu.stopped = true
+	s.mu.space.Broadcast()
+	// An orderly stop gives the rest of the leases back.
+	for _, l := range s.mu.lanes {
+		if l.lease != l.tail || l.dirty {
+			l.lease = l.tail
+			s.cursorLocked(s.groupLocked(0), l)
+		}
+	}
+	s.mu.Unlock()
+	for {
+		g, _ := s.takeGroup()
+		if g == nil {
+			return
+		}
+		s.commit(g)
+	}
+}
+
+// complete is the completion goroutine.
+func (s *Store) complete() {
+	for r := range s.completions {
+		if r.group == nil {
+			r.answer(r.tag, r.entries, r.more, r.err)
+			s.c.BatchEnd()
+			continue
+		}
+		for i := range r.group.tickets {
+			r.group.tickets[i].call(r.err)
+		}
+		if len(r.group.tickets) > 0 {
+			s.c.BatchEnd()
+		}
+		s.recycle(r.group)
+	}
+}
+
+// groupsKept is how many groups are kept for later; more are only there after a
+// burst.
+const groupsKept = 4
+
+func (s *Store) recycle(g *group) {
+	if cap(g.tickets) > 1<<14 {
+		return
+	}
+	g.reset()
+	s.mu.Lock()
+	if len(s.mu.free) < groupsKept {
+		s.mu.free = append(s.mu.free, g)
+	}
+	s.mu.Unlock()
+}
+
+// dirtyLocked notes that the cursor on disk is behind by n acknowledgements.
+func (s *Store) dirtyLocked(l *lane, n int) {
+	if l.dropped {
+		return
+	}
+	l.count += n
+	if !l.dirty {
+		l.dirty = true
+		l.dueAt = s.c.Clock.Now().Add(s.c.AckDelay)
+		s.mu.dirty = append(s.mu.dirty, due{l, l.dueAt})
+		if len(s.mu.dirty) == 1 {
+			s.wake() // the committer may be asleep without a deadline
+		}
+	}
+	if l.count >= s.c.AckCount {
+		s.urgeLocked(l)
+	}
+}
+
+// urgeLocked has the cursor written with the next commit.
+func (s *Store) urgeLocked(l *lane) {
+	if !l.urgent {
+		l.urgent = true
+		s.mu.urgent = append(s.mu.urgent, l)
+		s.wake()
+	}
+}
+
+// due is when the cursor of a queue is to be on disk.
+type due struct {
+	lane *lane
+	at   time.Time
+}
+
+// idleWait is how long the committer sleeps when nothing is due.
+const idleWait = time.Hour
+
+// dueLocked writes the cursors that are due into the open group and returns how
+// long it is until the next.
+func (s *Store) dueLocked() time.Duration {
+	for _, l := range s.mu.urgent {
+		if l.urgent {
+			s.cursorLocked(s.groupLocked(0), l)
+		}
+	}
+	clear(s.mu.urgent)
+	s.mu.urgent = s.mu.urgent[:0]
+	if len(s.mu.dirty) == 0 {
+		return idleWait
+	}
+	now := s.c.Clock.Now()
+	n := 0
+	wait := idleWait
+	for _, d := range s.mu.dirty {
+		// A cursor that was written before it was due left a stale entry.
+		stale := !d.lane.dirty || !d.lane.dueAt.Equal(d.at)
+		if !stale && d.at.After(now) {
+			wait = d.at.Sub(now)
+			break
+		}
+		n++
+		if !stale {
+			s.cursorLocked(s.groupLocked(0), d.lane)
+		}
+	}
+	s.mu.dirty = append(s.mu.dirty[:0], s.mu.dirty[n:]...)
+	return wait
+}
+
+// cursorLocked writes the cursor of a queue and deletes what it forgot, in one
+// group: after a crash either both happened or neither.
+func (s *Store) cursorLocked(g *group, l *lane) {
+	l.dirty, l.urgent, l.count = false, false, 0
+	var k key
+	before := g.batch.Bytes()
+	s.mu.scratch = l.cursor.append(s.mu.scratch[:0])
+	g.batch.Put(k.cursor(l.id, l.generation), s.mu.scratch)
+	for _, r := range l.gone {
+		for i := range r.n {
+			g.batch.Delete(k.record(l.id, l.generation, r.seq+i))
+		}
+		s.releaseLocked(r.segment, r.n)
+		s.mu.deleted += r.n
+	}
+	l.gone = l.gone[:0]
+	g.tickets = append(g.tickets, l.tags...)
+	clear(l.tags)
+	l.tags = l.tags[:0]
+	grown := g.batch.Bytes() - before
+	g.bytes += grown
+	s.mu.pending += grown
+	s.counts.cursors.Inc()
+}

@@ -1,0 +1,446 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"tombolo/internal/kv"
+)
+
+// readerCount is how many queues are read at a time: a slow read of one does not
+// hold up all others. All reads of one queue are done by the same reader, in
+// order.
+const readerCount = 4
+
+// One answer holds at most this much, or one message.
+const (
+	readEntriesMax = 1024
+	readBytesMax   = 64 << 10
+)
+
+// pointReadsMax is how many records are looked up one by one behind a place that
+// cannot be read. A damaged block of a table holds fewer.
+const pointReadsMax = 4096
+
+// readJob is a read, or something that has to read before it can forget.
+type readJob struct {
+	lane   *lane
+	op     Op
+	answer Answer
+}
+
+// readQueue is what one reader has to do. Guarded by mu. Bounded by one read and
+// the evictions of each queue, which are merged.
+type readQueue struct {
+	mu struct {
+		sync.Mutex
+		more    sync.Cond
+		jobs    []readJob
+		stopped bool
+	}
+}
+
+func newReadQueue() *readQueue {
+	r := &readQueue{}
+	r.mu.more.L = &r.mu.Mutex
+	return r
+}
+
+func (r *readQueue) stop() {
+	r.mu.Lock()
+	r.mu.stopped = true
+	r.mu.Unlock()
+	r.mu.more.Signal()
+}
+
+// take waits for a job; once stopped it still gives out what is there.
+func (r *readQueue) take() (readJob, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.mu.jobs) == 0 && !r.mu.stopped {
+		r.mu.more.Wait()
+	}
+	if len(r.mu.jobs) == 0 {
+		return readJob{}, false
+	}
+	j := r.mu.jobs[0]
+	r.mu.jobs[0] = readJob{}
+	r.mu.jobs = r.mu.jobs[1:]
+	return j, true
+}
+
+// readLocked hands a job to the reader of its queue.
+func (s *Store) readLocked(j readJob) {
+	r := s.readers[uint64(j.lane.id)%readerCount]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.mu.jobs); n > 0 {
+		last := &r.mu.jobs[n-1]
+		if last.lane == j.lane && last.op.Kind == OpEvict && j.op.Kind == OpEvict && last.op.N > 0 && j.op.N > 0 && last.op.Seq == j.op.Seq {
+			last.op.N += j.op.N
+			return
+		}
+	}
+	r.mu.jobs = append(r.mu.jobs, j)
+	r.mu.more.Signal()
+}
+
+func (s *Store) serveReads(r *readQueue) {
+	for {
+		j, ok := r.take()
+		if !ok {
+			return
+		}
+		if j.op.Kind == OpRead {
+			es, more, err := s.read(j.lane, j.op)
+			if err != nil {
+				s.c.Fault(err)
+			}
+			s.counts.reads.Inc()
+			s.counts.readEntries.Add(uint64(len(es)))
+			s.completions <- reply{answer: j.answer, tag: j.op.Tag, entries: es, more: more, err: err}
+			continue
+		}
+		s.forgetByReading(j)
+	}
+}
+
+// window is what a reader needs to know about a lane.
+type window struct {
+	lane       *lane
+	id         QueueID
+	generation uint64
+	lo, hi     uint64
+	forgotten  spans
+	bound      []Binding
+	sent       uint64
+}
+
+func (s *Store) window(l *lane, from uint64) window {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := window{lane: l, id: l.id, generation: l.generation, lo: max(from, l.head), hi: l.committed, sent: l.sent}
+	w.forgotten = append(w.forgotten, l.forgotten...)
+	w.bound = append(w.bound, l.bound...)
+	return w
+}
+
+// read collects the answer to an OpRead.
+func (s *Store) read(l *lane, op Op) ([]Entry, bool, error) {
+	w := s.window(l, op.Seq)
+	c := &collector{s: s, w: w, max: min(max(op.N, 1), readEntriesMax)}
+	err := s.walk(w, c.take)
+	if err != nil && len(c.entries) == 0 {
+		return nil, false, fmt.Errorf("read queue %d from %d: %w", w.id, w.lo, err)
+	}
+	c.finish()
+	return c.entries, c.full || err != nil, nil
+}
+
+// collector makes entries of records. It belongs to one reader. Messages and
+// bodies of one answer are allocated together: they are let go together, but for
+// those that stay in flight.
+type collector struct {
+	s        *Store
+	w        window
+	max      int
+	entries  []Entry
+	messages []Message
+	bodies   []byte
+	ends     []int // of the bodies
+	full     bool
+}
+
+func (c *collector) take(seq uint64, v []byte) bool {
+	if len(c.entries) >= c.max || len(c.entries) > 0 && len(c.bodies) >= readBytesMax {
+		c.full = true
+		return false
+	}
+	var e Entry
+	var m Message
+	at, err := decodeRecord(v, &e, &m)
+	body := m.Body
+	if err == nil && at.segment != 0 {
+		body, err = c.s.bodyOf(c.w, seq, at, &m)
+	}
+	if err != nil {
+		c.s.damage(c.w, seq, err)
+		return true
+	}
+	m.Body = nil
+	e.Seq, e.Msg, e.Dup = seq, nil, seq <= c.w.sent
+	c.entries = append(c.entries, e)
+	c.messages = append(c.messages, m)
+	c.bodies = append(c.bodies, body...)
+	c.ends = append(c.ends, len(c.bodies))
+	return true
+}
+
+func (c *collector) finish() {
+	start := 0
+	for i := range c.entries {
+		m := &c.messages[i]
+		m.Body = c.bodies[start:c.ends[i]:c.ends[i]]
+		start = c.ends[i]
+		c.entries[i].Msg = m
+	}
+}
+
+// damage reports a record that cannot be read. Unless it may be read another
+// time it is forgotten, so that counts are right again.
+func (s *Store) damage(w window, seq uint64, err error) {
+	if errors.Is(err, errDamaged) || isNotFound(err) {
+		s.lost(w, seq, seq+1, err)
+		return
+	}
+	s.counts.damaged.Inc()
+	s.c.Fault(fmt.Errorf("message %d of queue %d: %w", seq, w.id, err))
+}
+
+// lost forgets records that are not there, but for those that were forgotten
+// since w was taken.
+func (s *Store) lost(w window, lo, hi uint64, err error) {
+	s.mu.Lock()
+	n := w.lane.forget(lo, hi-lo, 0)
+	if n > 0 {
+		s.dirtyLocked(w.lane, n)
+	}
+	s.mu.Unlock()
+	if n > 0 {
+		s.counts.damaged.Add(uint64(n))
+		s.c.Fault(fmt.Errorf("%d messages of queue %d from %d on are lost: %w", n, w.id, lo, err))
+	}
+}
+
+// bodyOf reads the shared body of a record. The sweeper may move it between the
+// look at the record and the look at the body: then the record tells where to.
+func (s *Store) bodyOf(w window, seq uint64, at place, m *Message) ([]byte, error) {
+	for {
+		body, err := s.body(at)
+		if !isNotFound(err) {
+			m.segment = at.segment
+			return body, err
+		}
+		var k key
+		v, again := s.db.Get(k.record(w.id, w.generation, seq))
+		if again != nil {
+			return nil, err
+		}
+		var e Entry
+		var unused Message
+		now, again := decodeRecord(v, &e, &unused)
+		if again != nil || now == at || now.segment == 0 {
+			return nil, err
+		}
+		at = now
+	}
+}
+
+// body reads a shared body and makes sure that its segment is known, so that an
+// acknowledgement can be counted there.
+func (s *Store) body(at place) ([]byte, error) {
+	if err := s.loadSegment(at.segment); err != nil {
+		return nil, err
+	}
+	var k key
+	v, err := s.db.Get(k.body(at.segment, at.index))
+	if err != nil {
+		return nil, fmt.Errorf("body %d of segment %d: %w", at.index, at.segment, err)
+	}
+	body, _, err := decodeBody(v, false)
+	return body, err
+}
+
+func (s *Store) loadSegment(id uint64) error {
+	s.mu.Lock()
+	known := s.mu.segments[id] != nil
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	var k key
+	v, err := s.db.Get(k.segment(id))
+	if errors.Is(err, kv.ErrNotFound) {
+		// Freed meanwhile, or never written: what refers to it is read again.
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("segment %d: %w", id, err)
+	}
+	seg, err := decodeSegment(v)
+	if err != nil {
+		return err
+	}
+	seg.id = id
+	s.mu.Lock()
+	if s.mu.segments[id] == nil && id < s.firstSegment {
+		s.mu.segments[id] = &seg
+	}
+	s.mu.Unlock()
+	return nil
+}
+
+// walk calls fn for each wanted record of w, in order, until it returns false.
+// Behind a place that cannot be read it goes on record by record.
+func (s *Store) walk(w window, fn func(seq uint64, v []byte) bool) error {
+	for w.lo < w.hi {
+		next, done, err := s.scan(w, fn)
+		if done {
+			return nil
+		}
+		if errors.Is(err, kv.ErrClosed) {
+			return err
+		}
+		w.lo = next
+		if w.lo, done = s.pointReads(w, fn); done {
+			return nil
+		}
+	}
+	return nil
+}
+
+// scan walks with an iterator and returns where it failed.
+func (s *Store) scan(w window, fn func(seq uint64, v []byte) bool) (next uint64, done bool, err error) {
+	var lo, hi key
+	it := s.db.Iterator(kv.Range{Start: lo.record(w.id, w.generation, w.lo), Limit: hi.record(w.id, w.generation, w.hi)})
+	defer it.Close()
+	next = w.lo
+	gap := func(to uint64) {
+		w.forgotten.missing(next, to, func(lo, hi uint64) { s.lost(w, lo, hi, kv.ErrNotFound) })
+	}
+	for it.Next() {
+		seq := number(it.Key(), 2)
+		if seq > next {
+			gap(seq)
+		}
+		if !w.forgotten.has(seq) && !fn(seq, it.Value()) {
+			return seq, true, nil
+		}
+		next = seq + 1
+	}
+	if err = it.Err(); err == nil && next < w.hi {
+		gap(w.hi)
+	}
+	return next, err == nil, err
+}
+
+// pointReads looks up records one by one, and returns where an iterator may try
+// again.
+func (s *Store) pointReads(w window, fn func(seq uint64, v []byte) bool) (next uint64, done bool) {
+	end := min(w.hi, w.lo+pointReadsMax)
+	var k key
+	for seq := w.lo; seq < end; seq++ {
+		if w.forgotten.has(seq) {
+			continue
+		}
+		v, err := s.db.Get(k.record(w.id, w.generation, seq))
+		if err != nil {
+			s.damage(w, seq, err)
+			continue
+		}
+		if !fn(seq, v) {
+			return seq, true
+		}
+	}
+	return end, end == w.hi
+}
+
+// forgetByReading forgets records whose segments are not known: those that an
+// eviction finds, or those of an op whose segment was rewritten.
+func (s *Store) forgetByReading(j readJob) {
+	l := j.lane
+	s.mu.Lock()
+	moves := s.mu.moves
+	s.mu.Unlock()
+	found := s.find(l, j.op)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.stopped || l.dropped {
+		return
+	}
+	// While bodies are being moved what was read may be about to change.
+	if moves%2 == 1 || moves != s.mu.moves {
+		for _, f := range found {
+			if seg := s.mu.segments[f.segment]; f.segment != 0 && (seg == nil || seg.moved) {
+				s.readLocked(j)
+				return
+			}
+		}
+	}
+	for _, f := range found {
+		if n := l.forget(f.seq, 1, f.segment); n > 0 {
+			s.dirtyLocked(l, n)
+		}
+	}
+	if j.op.Kind == OpRelease {
+		l.release(j.op.PacketID)
+		s.answerLocked(l, j.op.Tag, j.answer)
+	}
+}
+
+// find lists the records that an op is about, with their segments.
+func (s *Store) find(l *lane, op Op) []goneRange {
+	w := s.window(l, 0)
+	limit := op.N
+	switch {
+	case op.Kind != OpEvict:
+		limit = max(op.N, 1)
+		w.lo, w.hi = max(w.lo, op.Seq), min(w.hi, op.Seq+uint64(limit))
+	case op.N > 0:
+		w.lo = max(w.lo, op.Seq)
+	default:
+		w.hi = min(w.hi, op.Seq+1)
+		w.lo, limit = w.lastLive(-op.N), -op.N
+	}
+	var found []goneRange
+	err := s.walk(w, func(seq uint64, v []byte) bool {
+		if len(found) >= limit {
+			return false
+		}
+		if op.Kind == OpEvict && w.isBound(seq) {
+			return true
+		}
+		var e Entry
+		var m Message
+		at, err := decodeRecord(v, &e, &m)
+		if err == nil && at.segment != 0 {
+			err = s.loadSegment(at.segment)
+		}
+		if err != nil {
+			s.damage(w, seq, err)
+			return true
+		}
+		found = append(found, goneRange{seq: seq, n: 1, segment: at.segment})
+		return true
+	})
+	if err != nil {
+		s.c.Fault(fmt.Errorf("look for messages of queue %d: %w", w.id, err))
+	}
+	return found
+}
+
+func (w *window) isBound(seq uint64) bool {
+	l := lane{cursor: cursor{bound: w.bound}}
+	return l.isBound(seq)
+}
+
+// lastLive returns the sequence from which on n records are wanted and unbound.
+func (w *window) lastLive(n int) uint64 {
+	seq := w.hi
+	for i := w.forgotten.from(seq); seq > w.lo && n > 0; {
+		for i > 0 && (i == len(w.forgotten) || w.forgotten[i].lo >= seq) {
+			i--
+		}
+		// Jump over what is forgotten: after damage that can be a long way.
+		if i < len(w.forgotten) && w.forgotten[i].lo < seq && w.forgotten[i].hi >= seq {
+			seq = max(w.forgotten[i].lo, w.lo)
+			continue
+		}
+		seq--
+		if !w.isBound(seq) {
+			n--
+		}
+	}
+	return seq
+}
