@@ -49,13 +49,15 @@ func (t *TLS) decrypt(key []byte) ([]byte, error) {
 	if block.Type == "ENCRYPTED PRIVATE KEY" {
 		return nil, fmt.Errorf("keyfile %s is encrypted in the PKCS #8 form, which cannot be read here; decrypt it with: openssl pkey -in %s -out key.pem", t.KeyFile, t.KeyFile)
 	}
-	if !x509.IsEncryptedPEMBlock(block) { //lint:ignore SA1019 see the comment of this function
+	//lint:ignore SA1019 see the comment of this function
+	if !x509.IsEncryptedPEMBlock(block) {
 		return key, nil
 	}
 	if t.keyPassword == "" {
 		return nil, fmt.Errorf("keyfile %s is encrypted; set keypasswd", t.KeyFile)
 	}
-	der, err := x509.DecryptPEMBlock(block, []byte(t.keyPassword)) //lint:ignore SA1019 see the comment of this function
+	//lint:ignore SA1019 see the comment of this function
+	der, err := x509.DecryptPEMBlock(block, []byte(t.keyPassword))
 	if err != nil {
 		return nil, fmt.Errorf("keyfile %s cannot be decrypted with keypasswd: %w", t.KeyFile, err)
 	}

@@ -10,8 +10,7 @@ import (
 type expander struct {
 	set   map[string]Assignment
 	table *table
-	done  map[string]expansion
-	path  []string // keys being expanded, to notice a circle
+	done  map[string]expansion // a key being expanded stands in it as a circle
 }
 
 type expansion struct {

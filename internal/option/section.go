@@ -63,9 +63,8 @@ const (
 )
 
 var (
-	infinite      = []Word{{"infinity", -1}}               // of integers and sizes
-	infiniteTime  = []Word{{"infinity", int64(Unlimited)}} // of durations
-	neverTime     = []Word{{"never", int64(Unlimited)}}    // of durations
+	infinite      = []Word{{"infinity", -1}}            // of integers and sizes
+	neverTime     = []Word{{"never", int64(Unlimited)}} // of durations
 	logLevels     = []string{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
 	netsplitModes = []string{"off", "on", "majority"}
 )
