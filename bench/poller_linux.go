@@ -1,0 +1,152 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const eventsMax = 512 // one wait returns
+
+// poller waits for sockets and for a moment in time. It owns an epoll
+// descriptor that is itself parked in the runtime's poller: a wait that blocks
+// in a system call of its own would wake the runtime's monitor each time, which
+// costs more than a message. Owned by the event loop.
+type poller struct {
+	file  *os.File // the epoll descriptor
+	raw   syscall.RawConn
+	fd    int
+	timer int
+	ready [eventsMax]unix.EpollEvent
+}
+
+const timerKey = -1
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), fd: fd}
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	if p.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return nil, fmt.Errorf("timer: %w", err)
+	}
+	return p, p.control(unix.EPOLL_CTL_ADD, p.timer, timerKey, unix.EPOLLIN)
+}
+
+func (p *poller) control(op, fd, key int, events uint32) error {
+	event := unix.EpollEvent{Events: events, Fd: int32(key)}
+	if err := unix.EpollCtl(p.fd, op, fd, &event); err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	return nil
+}
+
+// add watches fd for reading; wait reports it as key.
+func (p *poller) add(fd, key int) error {
+	return p.control(unix.EPOLL_CTL_ADD, fd, key, unix.EPOLLIN)
+}
+
+// wantWrite switches watching for writing on or off.
+func (p *poller) wantWrite(fd, key int, on bool) error {
+	events := uint32(unix.EPOLLIN)
+	if on {
+		events |= unix.EPOLLOUT
+	}
+	return p.control(unix.EPOLL_CTL_MOD, fd, key, events)
+}
+
+// wait calls handle for each ready socket, or returns with none after about
+// the given time. Not positive means: look, and do not wait.
+func (p *poller) wait(most time.Duration, handle func(key int, readable, writable bool)) error {
+	if most > 0 {
+		if err := p.arm(most); err != nil {
+			return err
+		}
+	}
+	n := 0
+	err := p.raw.Read(func(uintptr) bool {
+		count, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd),
+			uintptr(unsafe.Pointer(&p.ready[0])), eventsMax, 0, 0, 0)
+		if errno != 0 {
+			count = 0
+		}
+		n = int(count)
+		return n > 0 || most <= 0
+	})
+	if err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	for i := range n {
+		e := &p.ready[i]
+		if e.Fd == timerKey {
+			var ticks [8]byte
+			_, _ = unix.Read(p.timer, ticks[:])
+			continue
+		}
+		const broken = unix.EPOLLERR | unix.EPOLLHUP
+		handle(int(e.Fd), e.Events&(unix.EPOLLIN|broken) != 0, e.Events&unix.EPOLLOUT != 0)
+	}
+	return nil
+}
+
+func (p *poller) arm(after time.Duration) error {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(after))}
+	if err := unix.TimerfdSettime(p.timer, 0, &spec, nil); err != nil {
+		return fmt.Errorf("timer: %w", err)
+	}
+	return nil
+}
+
+func (p *poller) close() {
+	unix.Close(p.timer)
+	p.file.Close()
+}
+
+// detach takes a socket out of the runtime's hands: the descriptor returned
+// is a duplicate of conn's, which the caller closes.
+func detach(conn syscall.Conn) (fd int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	inner := raw.Control(func(original uintptr) {
+		fd, err = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if inner != nil {
+		return 0, inner
+	}
+	return fd, err
+}
+
+func closeFD(fd int) { unix.Close(fd) }
+
+// readFD and writeFD are raw: the descriptors never block. again means that
+// nothing could be moved now.
+func readFD(fd int, p []byte) (n int, again bool, err error) {
+	return moved(syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))))
+}
+
+func writeFD(fd int, p []byte) (n int, again bool, err error) {
+	return moved(syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))))
+}
+
+func moved(n, _ uintptr, errno syscall.Errno) (int, bool, error) {
+	switch errno {
+	case 0:
+		return int(n), false, nil
+	case unix.EAGAIN, unix.EINTR:
+		return 0, true, nil
+	}
+	return 0, false, errno
+}

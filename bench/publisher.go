@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"time"
+
+	"tombolo/mqtt/packet"
+)
+
+// stallAfter is the silence after which a publisher takes what its window
+// waits for as lost and goes on.
+const stallAfter = int64(time.Second)
+
+// publisher sends the messages of one connection. Owned by the event loop.
+//
+// Properties: (1) base <= next; (2) with a window, next - base <= window, and
+// remaining[n%window] is how many subscribers have yet to receive message n,
+// for base <= n < next; (3) an identifier is either free or in flight.
+type publisher struct {
+	index     uint32
+	end       *endpoint
+	topic     []byte
+	receivers uint32 // subscribers of each message
+	next      uint64 // number of the next message
+	base      uint64 // the oldest message that the window waits for
+	remaining []uint32
+	progress  int64 // when base last moved
+	free      []packet.ID
+	waiting   []int64 // at a fixed rate: when messages that could not go yet were due
+	eager     bool    // stands in run.eager
+	started   uint64  // next at the beginning of the measured interval
+}
+
+func newPublisher(index uint32, cfg *Config, topic string, receivers, receiveMax int) *publisher {
+	p := &publisher{index: index, topic: []byte(topic), receivers: uint32(receivers)}
+	if cfg.Rate == 0 {
+		p.remaining = make([]uint32, cfg.Window)
+	}
+	if cfg.QoS > 0 {
+		for id := min(receiveMax, windowMax); id > 0; id-- {
+			p.free = append(p.free, packet.ID(id))
+		}
+	}
+	return p
+}
+
+// clear reports whether the connection takes a message now.
+func (p *publisher) clear(r *run) bool {
+	return len(p.end.out) < outMax && (r.cfg.QoS == 0 || len(p.free) > 0)
+}
+
+// fill sends as long as the window has room.
+func (p *publisher) fill(r *run) {
+	window := uint64(len(p.remaining))
+	for p.next < p.base+window && p.clear(r) {
+		if p.next == p.base {
+			p.progress = r.now
+		}
+		p.remaining[p.next%window] = p.receivers
+		p.send(r, r.now)
+	}
+}
+
+// due sends a message that belongs to the moment at, or keeps it for later.
+func (p *publisher) due(r *run, at int64) {
+	if len(p.waiting) > 0 || !p.clear(r) {
+		p.waiting = append(p.waiting, at)
+		return
+	}
+	p.send(r, at)
+}
+
+// catchUp sends what had to wait.
+func (p *publisher) catchUp(r *run) {
+	n := 0
+	for n < len(p.waiting) && p.clear(r) {
+		p.send(r, p.waiting[n])
+		n++
+	}
+	p.waiting = append(p.waiting[:0], p.waiting[n:]...)
+}
+
+func (p *publisher) send(r *run, at int64) {
+	header{publisher: p.index, number: p.next, sentAt: at}.put(r.payload, r.id)
+	p.next++
+	out := &r.out
+	out.Topic, out.QoS, out.Payload = p.topic, r.cfg.QoS, r.payload
+	if r.cfg.QoS > 0 {
+		out.ID = p.free[len(p.free)-1]
+		p.free = p.free[:len(p.free)-1]
+	}
+	p.end.out = packet.AppendPublish(p.end.out, r.cfg.Version, out)
+	r.touch(p.end)
+	r.sentOne(at)
+}
+
+// delivered notes that one subscriber received message n.
+func (p *publisher) delivered(r *run, n uint64) {
+	if p.remaining == nil || n < p.base || n >= p.next {
+		return
+	}
+	window := uint64(len(p.remaining))
+	if p.remaining[n%window]--; p.remaining[n%window] > 0 || n != p.base {
+		return
+	}
+	for p.base < p.next && p.remaining[p.base%window] == 0 {
+		p.base++
+	}
+	p.progress = r.now
+	r.want(p)
+}
+
+// giveUp frees a window that waits for what does not come.
+func (p *publisher) giveUp(r *run) bool {
+	if p.remaining == nil || p.base == p.next || r.now-p.progress < stallAfter {
+		return false
+	}
+	p.base = p.next
+	r.want(p)
+	return true
+}
+
+func (p *publisher) handle(r *run, e *endpoint, f packet.Frame) error {
+	switch f.Type {
+	case packet.TypePuback, packet.TypePubrec, packet.TypePubcomp:
+	default:
+		return e.other(r, f)
+	}
+	if err := packet.DecodeAck(f, r.cfg.Version, &r.ackIn); err != nil {
+		return err
+	}
+	if r.ackIn.Reason.Failed() {
+		r.total.refused++
+	} else if f.Type == packet.TypePubrec {
+		e.sendAck(r, packet.TypePubrel, r.ackIn.ID)
+		return nil
+	}
+	p.free = append(p.free, r.ackIn.ID)
+	p.drained(r)
+	return nil
+}
+
+func (p *publisher) drained(r *run) {
+	if p.remaining != nil || len(p.waiting) > 0 {
+		r.want(p)
+	}
+}
