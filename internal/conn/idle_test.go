@@ -1,12 +1,8 @@
 package conn
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"os/exec"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -40,47 +36,10 @@ func TestIdleConnectionMemory(t *testing.T) {
 		t.Log("memory is measured without the race detector")
 		return
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), relayRole+"=idle")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var all []net.Conn
-	t.Cleanup(func() {
-		for _, nc := range all {
-			_ = nc.Close()
-		}
-		_ = in.Close()
-		_ = cmd.Wait()
-	})
-	p := &relayProcess{in: in, out: bufio.NewScanner(stdout)}
-	if !p.out.Scan() {
-		t.Fatal("no address")
-	}
-	address := p.out.Text()
+	p := startProcess(t, "idle")
 	connect := func(n int) {
-		b := make([]byte, 16)
 		for range n {
-			nc, err := net.Dial("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, nc)
-			if _, err := nc.Write(b); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.ReadFull(nc, b); err != nil {
-				t.Fatal(err)
-			}
+			mustEcho(t, p.dial(t))
 		}
 	}
 	connect(100) // pools and the runtime's own tables

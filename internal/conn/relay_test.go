@@ -33,30 +33,28 @@ const (
 // relayMain serves one relay until standard input ends. It prints its address,
 // and for each line that comes what it has used.
 func relayMain(role string) {
-	address := ""
-	switch role {
-	case "driver":
-		l, err := Listen(Config{Kind: KindTCP, Address: "127.0.0.1:0"})
-		if err != nil {
-			panic(err)
-		}
-		r := &relay{}
-		go l.Serve(context.Background(), r.accept)
-		address = l.AddrString()
-	case "idle":
-		l, err := Listen(Config{Kind: KindTCP, Address: "127.0.0.1:0"})
-		if err != nil {
-			panic(err)
-		}
-		go l.Serve(context.Background(), echo)
-		address = l.AddrString()
-	case "control":
+	address, stats := "", &Stats{}
+	if role == "control" {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			panic(err)
 		}
 		go controlRelay(ln)
 		address = ln.Addr().String()
+	} else {
+		if role == "limited" {
+			limitDescriptors()
+		}
+		l, err := Listen(Config{Kind: KindTCP, Address: "127.0.0.1:0"})
+		if err != nil {
+			panic(err)
+		}
+		accept := echo
+		if role == "driver" {
+			accept = (&relay{}).accept
+		}
+		go l.Serve(context.Background(), accept)
+		address, stats = l.AddrString(), l.Stats()
 	}
 	fmt.Println(address)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -65,7 +63,7 @@ func relayMain(role string) {
 			panic(err)
 		}
 		cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-		fmt.Println(cpu.Microseconds(), usage.Nvcsw, residentBytes())
+		fmt.Println(cpu.Microseconds(), usage.Nvcsw, residentBytes(), stats.Refused(RefusedDescriptors))
 	}
 }
 
@@ -162,12 +160,15 @@ func controlRelay(ln net.Listener) {
 type relayProcess struct {
 	in        io.WriteCloser
 	out       *bufio.Scanner
+	address   string
+	all       []net.Conn
 	senders   []net.Conn
 	delivered atomic.Int64
 	readers   sync.WaitGroup
 }
 
-func startRelay(t *testing.T, role string) *relayProcess {
+// startProcess runs this binary in a role and waits for its address.
+func startProcess(t *testing.T, role string) *relayProcess {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), relayRole+"="+role)
@@ -184,9 +185,8 @@ func startRelay(t *testing.T, role string) *relayProcess {
 		t.Fatal(err)
 	}
 	p := &relayProcess{in: in, out: bufio.NewScanner(out)}
-	var all []net.Conn
 	t.Cleanup(func() {
-		for _, nc := range all {
+		for _, nc := range p.all {
 			_ = nc.Close()
 		}
 		p.readers.Wait()
@@ -194,14 +194,29 @@ func startRelay(t *testing.T, role string) *relayProcess {
 		_ = cmd.Wait()
 	})
 	if !p.out.Scan() {
-		t.Fatal("the relay says no address")
+		t.Fatal("the process says no address")
 	}
+	p.address = p.out.Text()
+	return p
+}
+
+// dial connects a client that ends with the test.
+func (p *relayProcess) dial(t *testing.T) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.all = append(p.all, nc)
+	return nc
+}
+
+// startRelay starts a relay and connects its pairs.
+func startRelay(t *testing.T, role string) *relayProcess {
+	t.Helper()
+	p := startProcess(t, role)
 	for i := range 2 * relayPairs {
-		nc, err := net.Dial("tcp", p.out.Text())
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, nc)
+		nc := p.dial(t)
 		if _, err := nc.Write([]byte{byte(i / 2)}); err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +242,7 @@ func startRelay(t *testing.T, role string) *relayProcess {
 
 // usage is what a process has used so far, or what one delivery has cost it.
 type usage struct {
-	cpuMicros, sleeps, resident float64
+	cpuMicros, sleeps, resident, refused float64
 }
 
 func (p *relayProcess) usage(t *testing.T) (u usage) {
@@ -235,7 +250,7 @@ func (p *relayProcess) usage(t *testing.T) (u usage) {
 	if _, err := fmt.Fprintln(p.in); err != nil || !p.out.Scan() {
 		t.Fatal("the relay has ended")
 	}
-	if _, err := fmt.Sscan(p.out.Text(), &u.cpuMicros, &u.sleeps, &u.resident); err != nil {
+	if _, err := fmt.Sscan(p.out.Text(), &u.cpuMicros, &u.sleeps, &u.resident, &u.refused); err != nil {
 		t.Fatal(err)
 	}
 	return u
