@@ -21,8 +21,11 @@
 //     is there after any crash until each of its queues acknowledged it.
 //  2. Dones are called in commit order, which is the order of Append, from one
 //     goroutine; the next commit runs meanwhile.
-//  3. Sequences in a queue rise in the order of Append. No sequence, queue id or
-//     message id is ever given twice, also not after a crash.
+//  3. Sequences in a queue rise in the order of Append. No message id is ever
+//     given twice, and no sequence or queue id that anybody was told of by a
+//     Done, also not after a crash. (Under OS a loss of power takes back the
+//     tail of everything, sequences included; message ids begin a new
+//     incarnation then.)
 //  4. An acknowledged message does not come back without a crash. After one it
 //     may: acknowledgements are written within AckDelay or AckCount.
 //  5. A binding, a release and an inbound packet id are durable when they are
