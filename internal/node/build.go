@@ -41,6 +41,7 @@ func (n *Node) changed(key string) {
 		}
 	}
 	n.broker.Change(brokerSettings(n.set))
+	n.security.changed()
 	n.logger.Info("option changed", "key", key, "value", n.set.Masked(key))
 }
 

@@ -200,6 +200,7 @@ func (p *ports) listener(one *port) *broker.Listener {
 	return &broker.Listener{
 		Name: one.cfg.Name, Mountpoint: one.cfg.Mountpoint,
 		Versions: versions(one.cfg.AllowedVersions), Anonymous: one.cfg.AllowAnonymous,
+		Lifetime: one.cfg.MaxConnectionLifetime,
 	}
 }
 

@@ -2,43 +2,215 @@ package node
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
+	"time"
 
+	"tombolo/internal/auth"
+	"tombolo/internal/log"
 	"tombolo/mqtt/broker"
 	"tombolo/mqtt/packet"
 )
 
+// hintEvery is how often one hint about refused clients is logged.
+const hintEvery = time.Minute
+
 // security asks the authenticators and authorizers that are configured, in
-// order. Safe for concurrent use.
+// order. Immutable once open has returned; safe for concurrent use.
 type security struct {
-	n         *Node
-	anonymous atomic.Bool
+	n          *Node
+	passwords  *auth.PasswordFile // nil: plugins.vmq_passwd is off
+	acl        *auth.ACLFile      // nil: plugins.vmq_acl is off
+	clients    auth.AuthChain
+	publishes  auth.PublishChain
+	subscribes auth.SubscribeChain
+	hints      *log.Limiter
+	// unruled: no ACL file was named and there is none at the default path, so
+	// everything is allowed to whoever may connect, as in Mosquitto.
+	unruled atomic.Bool
 }
 
-func newSecurity(n *Node) *security { return &security{n: n} }
+func newSecurity(n *Node) *security {
+	return &security{n: n, hints: log.NewLimiter(hintEvery, 8, time.Now)}
+}
 
+// open builds the chains and reads the files once. A file that is missing is
+// not an error: it may come later, and refused clients are told about in the
+// log.
 func (s *security) open() error {
-	s.anonymous.Store(s.n.set.Bool("allow_anonymous"))
+	set, logger := s.n.set, s.n.log.For("auth")
+	s.clients = auth.AuthChain{auth.CertificateUser{}}
+	if set.Bool("plugins.vmq_passwd") {
+		s.passwords = auth.NewPasswordFile(auth.PasswordConfig{
+			Path: set.String("vmq_passwd.password_file"), Interval: set.Duration("vmq_passwd.password_reload_interval"), Log: logger,
+		})
+		s.clients = append(s.clients, s.passwords)
+	}
+	if s.n.cfg.AllowAll {
+		s.publishes, s.subscribes = auth.PublishChain{auth.Anyone{}}, auth.SubscribeChain{auth.Anyone{}}
+	} else if set.Bool("plugins.vmq_acl") {
+		s.acl = auth.NewACLFile(auth.ACLConfig{
+			Path: set.String("vmq_acl.acl_file"), Interval: set.Duration("vmq_acl.acl_reload_interval"), Log: logger,
+		})
+		s.publishes, s.subscribes = auth.PublishChain{s.acl}, auth.SubscribeChain{s.acl}
+	}
+	err := s.reload()
+	s.judgeRules()
+	if s.unruled.Load() {
+		logger.Warn("there is no ACL file: whoever may connect may publish and subscribe to everything", "acl_file", s.acl.State().Path)
+	} else if err != nil {
+		logger.Warn("not every file of users and rules could be read", "error", err)
+	}
+	if set.Bool("allow_anonymous") && !s.n.cfg.AllowAll {
+		logger.Warn("allow_anonymous is on: everyone who reaches a listener may connect")
+	}
 	return nil
 }
 
-func (s *security) reload() error { return nil }
-
-func (s *security) run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Authenticate implements broker.Authenticator.
-func (s *security) Authenticate(context.Context, *broker.Identity, []byte) broker.Verdict {
-	if s.anonymous.Load() {
-		return broker.Verdict{}
+// reload reads both files now.
+func (s *security) reload() error {
+	var errs []error
+	if s.passwords != nil {
+		errs = append(errs, s.passwords.Reload())
 	}
-	return broker.Verdict{Reason: packet.NotAuthorized, Detail: "not authorized"}
+	if s.acl != nil {
+		errs = append(errs, s.acl.Reload())
+	}
+	return errors.Join(errs...)
 }
 
-// everything allows all requests.
-type everything struct{}
+// judgeRules finds out whether there are rules to be held to. Once an ACL file
+// has been read, they hold for good.
+func (s *security) judgeRules() {
+	s.unruled.Store(s.acl != nil && !s.n.set.IsSet("vmq_acl.acl_file") && !s.acl.State().Read)
+}
 
-func (everything) MayPublish([]byte, uint8, bool) bool { return true }
-func (everything) MaySubscribe(string, uint8) bool     { return true }
+// watchRules looks for the ACL file to appear.
+func (s *security) watchRules(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for s.unruled.Load() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.judgeRules()
+		}
+	}
+}
+
+// changed follows options that were set at run time.
+func (s *security) changed() {
+	set := s.n.set
+	if s.passwords != nil {
+		s.passwords.SetPath(set.String("vmq_passwd.password_file"))
+		s.passwords.SetInterval(set.Duration("vmq_passwd.password_reload_interval"))
+	}
+	if s.acl != nil {
+		s.acl.SetPath(set.String("vmq_acl.acl_file"))
+		s.acl.SetInterval(set.Duration("vmq_acl.acl_reload_interval"))
+	}
+}
+
+// run looks at the files from time to time until ctx ends.
+func (s *security) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	var errs [2]error
+	if s.passwords != nil {
+		wg.Add(1)
+		go func() { defer wg.Done(); errs[0] = s.passwords.Run(ctx) }()
+	}
+	if s.acl != nil {
+		wg.Add(2)
+		go func() { defer wg.Done(); s.watchRules(ctx) }()
+		go func() { defer wg.Done(); errs[1] = s.acl.Run(ctx) }()
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return errors.Join(errs[:]...)
+}
+
+func authClient(id *broker.Identity) auth.Client {
+	return auth.Client{
+		Mountpoint: id.Mountpoint, ClientID: id.ClientID, Username: id.Username, Peer: id.Peer,
+		Listener: id.Listener, CommonName: id.CommonName, CertificateUser: id.CertificateUser,
+	}
+}
+
+// Authenticate implements broker.Authenticator.
+func (s *security) Authenticate(ctx context.Context, id *broker.Identity, password []byte) broker.Verdict {
+	c := authClient(id)
+	v, why := s.clients.Authenticate(ctx, &c, password)
+	if v == auth.Allow {
+		return broker.Verdict{}
+	}
+	s.hintUsers()
+	switch why {
+	case auth.ReasonBadCredentials:
+		return broker.Verdict{Reason: packet.BadUsernameOrPassword, Detail: "user name or password is wrong"}
+	case auth.ReasonBusy:
+		return broker.Verdict{Reason: packet.ServerBusy, Detail: "too many clients are being authenticated"}
+	case auth.ReasonUnavailable:
+		return broker.Verdict{Reason: packet.ServerUnavailable, Detail: "authentication is not available"}
+	}
+	return broker.Verdict{Reason: packet.NotAuthorized, Detail: "not authorized to connect"}
+}
+
+// hintUsers says, once in a while, why nobody can get in.
+func (s *security) hintUsers() {
+	if s.passwords == nil {
+		return
+	}
+	if st := s.passwords.State(); st.Missing || st.Entries == 0 {
+		s.hints.Log(s.n.log.For("auth"), log.LevelError, "users",
+			"every client is refused, because there are no users: create the password file with: tombolo passwd -c "+st.Path+" USER (or set allow_anonymous = on)",
+			"password_file", st.Path, "missing", st.Missing)
+	}
+}
+
+// hintRules does the same for rules.
+func (s *security) hintRules() {
+	if s.acl == nil {
+		return
+	}
+	if st := s.acl.State(); st.Entries == 0 {
+		s.hints.Log(s.n.log.For("auth"), log.LevelError, "rules",
+			"every publish and subscribe is refused, because there are no rules: write the ACL file; the line 'topic #' allows all to everyone",
+			"acl_file", st.Path, "missing", st.Missing)
+	}
+}
+
+// clientRules is what one client may do. Immutable.
+type clientRules struct {
+	s *security
+	c auth.Client
+}
+
+// MayPublish implements broker.Rules.
+func (r *clientRules) MayPublish(topic []byte, qos uint8, retain bool) bool {
+	if r.s.unruled.Load() || r.s.publishes.AuthorizePublish(&r.c, topic, qos, retain) == auth.Allow {
+		return true
+	}
+	r.s.hintRules()
+	return false
+}
+
+// MaySubscribe implements broker.Rules.
+func (r *clientRules) MaySubscribe(filter string, qos uint8) bool {
+	if r.s.unruled.Load() || r.s.subscribes.AuthorizeSubscribe(&r.c, filter, qos) == auth.Allow {
+		return true
+	}
+	r.s.hintRules()
+	return false
+}
 
 // RulesFor implements broker.Authorizer.
-func (s *security) RulesFor(*broker.Identity) broker.Rules { return everything{} }
+func (s *security) RulesFor(id *broker.Identity) broker.Rules {
+	if s.n.cfg.AllowAll {
+		return nil
+	}
+	return &clientRules{s: s, c: authClient(id)}
+}

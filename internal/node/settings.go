@@ -28,6 +28,7 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		SharePolicy:            sharePolicy(s.String("shared_subscription_policy")),
 		SuppressWillOnTakeover: s.Bool("suppress_lwt_on_session_takeover"),
 		WillGrace:              willGrace,
+		Anonymous:              s.Bool("allow_anonymous"),
 	}
 }
 

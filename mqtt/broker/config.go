@@ -40,7 +40,7 @@ type Settings struct {
 	SharePolicy            SharePolicy
 	SuppressWillOnTakeover bool
 	WillGrace              time.Duration // will_heal_grace: how long a kept will waits for its client after a start
-	ConnectionLifetime     time.Duration // max_connection_lifetime; 0 = no limit
+	Anonymous              bool          // allow_anonymous: nobody is asked for credentials
 }
 
 // Identity is who a client is to authentication and authorisation. Immutable
@@ -53,7 +53,10 @@ type Identity struct {
 	PeerName   string
 	Listener   string
 	CommonName string
-	TLS        *tls.ConnectionState
+	// CertificateUser says that the listener takes the verified certificate's
+	// common name for the user name.
+	CertificateUser bool
+	TLS             *tls.ConnectionState
 }
 
 // Verdict is an authenticator's answer. Reason Success lets the client in.
@@ -76,6 +79,7 @@ type Rules interface {
 }
 
 // Authorizer gives the rules of a client when it has connected.
+// Nil rules allow everything.
 type Authorizer interface {
 	RulesFor(id *Identity) Rules
 }
@@ -100,8 +104,8 @@ type Config struct {
 	Metadata      *metadata.Store
 	Queue         *queue.Store
 	Gate          *netsplit.Gate
-	Authenticator Authenticator // nil lets everyone in (allow_anonymous)
-	Authorizer    Authorizer    // nil allows everything
+	Authenticator Authenticator
+	Authorizer    Authorizer
 	Enhanced      EnhancedAuthenticator
 	Metrics       *metric.Registry
 	Log           *slog.Logger

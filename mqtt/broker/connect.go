@@ -78,7 +78,7 @@ func (p *peer) immediate(params *session.Params) bool {
 }
 
 // open reports whether this connection needs no credentials.
-func (p *peer) open() bool { return p.b.cfg.Authenticator == nil || p.listener.Anonymous }
+func (p *peer) open() bool { return p.b.settings.Load().Anonymous || p.listener.Anonymous }
 
 // identify settles the client id and mountpoint before anyone is asked.
 func (p *peer) identify(params *session.Params) {
@@ -103,7 +103,7 @@ func (p *peer) identity() *Identity {
 	return &Identity{
 		Mountpoint: p.listener.Mountpoint, ClientID: params.ClientID, Username: params.Username,
 		Peer: info.Peer, PeerName: info.PeerName, Listener: p.listener.Name,
-		CommonName: info.CommonName, TLS: info.TLS,
+		CommonName: info.CommonName, CertificateUser: info.CommonNameIsUser, TLS: info.TLS,
 	}
 }
 
@@ -166,8 +166,9 @@ func (p *peer) register(existing *client, r *round) bool {
 		p.hs.Refuse(packet.ServerUnavailable, "netsplit: registering is closed (allow_register_during_netsplit)", &r.own)
 		return p.reply(&r.own, r)
 	}
-	if w := params.Will; w != nil && b.cfg.Authorizer != nil &&
-		!b.cfg.Authorizer.RulesFor(p.identity()).MayPublish([]byte(w.Topic), w.QoS, w.Retain) {
+	id := p.identity()
+	rules := b.cfg.Authorizer.RulesFor(id)
+	if w := params.Will; w != nil && rules != nil && !rules.MayPublish([]byte(w.Topic), w.QoS, w.Retain) {
 		b.count.unauthorized["publish"].Inc()
 		p.hs.Refuse(packet.NotAuthorized, "not authorized to publish the will", &r.own)
 		return p.reply(&r.own, r)
@@ -184,7 +185,7 @@ func (p *peer) register(existing *client, r *round) bool {
 		p.hs.Refuse(packet.ServerUnavailable, "session could not be stored", &r.own)
 		return p.reply(&r.own, r)
 	}
-	return p.attach(c, present, r)
+	return p.attach(c, present, id, rules, r)
 }
 
 // takeOver ends the connection of a client whose id has connected again; true
@@ -301,13 +302,8 @@ func (c *client) kept() bool {
 }
 
 // attach binds the connection to its session and lets the client in.
-func (p *peer) attach(c *client, present bool, r *round) bool {
+func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *round) bool {
 	b, params := p.b, p.hs.Params()
-	id := p.identity()
-	var rules Rules
-	if b.cfg.Authorizer != nil {
-		rules = b.cfg.Authorizer.RulesFor(id)
-	}
 	if !present {
 		b.gauge.sessions.Add(1)
 	}
@@ -350,7 +346,7 @@ func (p *peer) watch(params *session.Params, r *round) {
 		p.keepAlive = grace(params.KeepAlive)
 		p.b.wheel.at(r.now+p.keepAlive, keepAliveCheck{p})
 	}
-	if life := p.b.settings.Load().ConnectionLifetime; life > 0 {
+	if life := p.listener.Lifetime; life > 0 {
 		p.b.wheel.at(r.now+life.Milliseconds(), lifetimeCheck{p})
 	}
 }

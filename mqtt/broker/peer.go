@@ -18,8 +18,9 @@ import (
 type Listener struct {
 	Name       string
 	Mountpoint string
-	Versions   uint8 // allowed_protocol_versions; see session.Limits
-	Anonymous  bool  // allow_anonymous or allow_anonymous_override
+	Versions   uint8         // allowed_protocol_versions; see session.Limits
+	Anonymous  bool          // allow_anonymous_override
+	Lifetime   time.Duration // max_connection_lifetime; 0 = no limit
 }
 
 // peer is one connection as the broker sees it. Owned by the connection's
