@@ -152,7 +152,7 @@ func (l *loader) warn() {
 	for _, key := range l.order() {
 		v := l.values[key]
 		switch {
-		case v.origin.Kind == FromDefault:
+		case v.origin.Kind == FromDefault, v.origin.Kind == FromOption:
 		case v.option.NotApplicable != "":
 			l.warning(v.origin, key, "has no effect: %s", v.option.NotApplicable)
 		case v.option.Pending != "" && v.text != v.option.Default:

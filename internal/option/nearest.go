@@ -24,6 +24,9 @@ func (t *table) unknown(key string) string {
 // nearest returns the known key with the smallest edit distance; wildcard
 // segments take the words of the asked key. Empty when nothing resembles it.
 func (t *table) nearest(key string) string {
+	if len(key) > keyBytesMax {
+		return ""
+	}
 	segments := splitKey(key)
 	best, bestDistance := "", len(key)/2+1
 	for pass := range 2 { // options that apply win over those that do not, at equal distance

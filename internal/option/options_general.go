@@ -25,7 +25,7 @@ func netsplitOptions() []Option {
 		return Option{Key: "allow_" + op + "_during_netsplit", Kind: KindEnum, Values: netsplitModes, Default: "off", Reloadable: true,
 			Doc: "Whether " + what + " while a member of the cluster cannot be reached. off: no; " + gets + " on: yes, in every part of the split; the parts are merged when it heals. majority: yes in the part that holds more than half of the members, so in one part at most. A cluster of two behaves as with off, a single node is always a majority."}
 	}
-	return section(sectionNetsplit, []Option{
+	return section(sectionNetsplit, pendingAll([]Option{
 		flag("register", "clients may connect", "CONNACK 3 (MQTT 5: 0x88) and a close."),
 		flag("publish", "clients may publish", "QoS 0 is dropped and counted, QoS 1 and 2 are answered as netsplit_publish_response says."),
 		flag("subscribe", "clients may subscribe", "SUBACK 0x80 (MQTT 5: 0x83) for every filter."),
@@ -42,7 +42,7 @@ func netsplitOptions() []Option {
 			Doc:  "The memory that all held publishes of this node may take together; a client holds at most max_inflight_messages of them. At either bound the connection is closed and counted.",
 			More: "More keeps more clients connected through a split; less protects the node's memory.",
 			Zero: "0 holds nothing."},
-	})
+	}))
 }
 
 func clusterOptions() []Option {
@@ -67,7 +67,11 @@ func clusterOptions() []Option {
 		{Key: "cluster.spool_limit", Kind: KindBytes, Default: "1GB", Min: 0, Max: 1 << 50, Doc: "How much the spool for one unreachable node may hold. At the limit publishes that would need it are no longer acknowledged.", More: "More rides out longer absences; less keeps room on the disk.", Zero: "0 spools nothing: publishes that need a missing node wait for it."},
 		{Key: "cluster.max_clock_drift", Kind: KindDuration, Default: "10s", Min: millis, Max: 86400 * seconds, Doc: "How far this node's clock may be from the median of its peers before an alarm is raised. No write is ever refused for it.", More: "More is silent longer; less alarms about ordinary jitter."},
 	}
-	return section(sectionCluster, pendingAll(append(os, memberlistOptions()...)))
+	os = append(os, memberlistOptions()...)
+	for i := range os {
+		os[i].Since = "0.1"
+	}
+	return section(sectionCluster, pendingAll(os))
 }
 
 // memberlistOptions tune gossip; the judge of a netsplit is not among them.
@@ -91,10 +95,11 @@ func memberlistOptions() []Option {
 	}
 }
 
+// pendingAll marks options that wait for the cluster: a node that is alone has
+// nobody to be cut off from.
 func pendingAll(options []Option) []Option {
 	for i := range options {
 		options[i].Pending = pendingCluster
-		options[i].Since = "0.1"
 	}
 	return options
 }

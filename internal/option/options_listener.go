@@ -91,7 +91,7 @@ func listenerSettings() []listenerSetting {
 	common := []listenerSetting{
 		{"max_connections", listenerKinds, true, Option{Kind: KindInt, Unit: "connections", Default: "10000", Words: infinite, Min: -1, Max: 1 << 31,
 			Doc:  "How many connections the listener holds at once; one more is closed and counted. infinity is no limit but that of open files. In a listener or protocol, -1 stands for the level above.",
-			More: "More accepts more clients, each with a descriptor and about 5 KB; less protects the machine.", Zero: "0 accepts none."}},
+			More: "More accepts more clients, each with a descriptor and about 5 KB; less protects the machine.", Zero: "0 is a fault: a listener that accepts nobody is removed with the address off."}},
 		{"max_connection_lifetime", mqttKinds, true, Option{Kind: KindDuration, Unit: "s", Default: "0", Min: 0, Max: 31536000 * 10 * seconds,
 			Doc:  "After how long a connection is ended (MQTT 5: reason 0x98), so that long-lived ones spread over the nodes again or authenticate anew.",
 			More: "More disturbs clients more rarely; less spreads them sooner.", Zero: "0 ends none."}},

@@ -193,6 +193,9 @@ func (r *resolver) resolve() {
 		r.l.fault("listener."+x.Kind+"."+r.name, x.Origin, "a listener cannot be named like the setting %s", x.Name)
 	}
 	x.MaxConnections = int(r.number("max_connections"))
+	if x.MaxConnections == 0 {
+		r.fault("max_connections", "0 would accept nobody; write off as the address to remove the listener, or infinity for no limit")
+	}
 	x.MaxConnectionLifetime = time.Duration(r.number("max_connection_lifetime"))
 	if m := strings.TrimRight(r.text("mountpoint"), "/"); m != "off" {
 		x.Mountpoint = m
