@@ -103,7 +103,7 @@ func (n *Node) checkListeners() error {
 func (n *Node) Addresses() []string {
 	var out []string
 	for _, p := range n.ports.all {
-		out = append(out, fmt.Sprintf("%-9s %s", p.cfg.Kind, p.address()))
+		out = append(out, fmt.Sprintf("%s %s", p.cfg.Kind, p.address()))
 	}
 	return out
 }
