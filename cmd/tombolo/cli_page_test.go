@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var updatePages = flag.Bool("update", false, "write docs/cli.md anew")
+var updatePages = flag.Bool("update", false, "write the generated pages anew")
 
 const cliHead = `# Command line
 
@@ -25,7 +25,8 @@ stands here.
 
 Administrative commands speak to a running broker over its admin socket, ` + "`admin.sock`" + ` in the data
 directory, and need no key when run as root or as the user that runs the broker. The socket is, in this
-order: ` + "`--socket`" + `; ` + "`TOMBOLO_ADMIN_SOCKET`" + `; ` + "`admin.sock`" + ` in ` + "`TOMBOLO_DATA_DIR`" + `; ` + "`./data/admin.sock`" + `;
+order: ` + "`--socket`" + `; ` + "`TOMBOLO_ADMIN_SOCKET`" + `; ` + "`TOMBOLO_ADMIN__SOCKET`" + `, which sets the option
+` + "`admin.socket`" + `; ` + "`admin.sock`" + ` in ` + "`TOMBOLO_DATA_DIR`" + `; ` + "`./data/admin.sock`" + `;
 ` + "`/var/lib/tombolo/admin.sock`" + `. ` + "`--api URL`" + ` asks over HTTP instead, where the broker allows it; see
 [http-api.md](http-api.md).
 
@@ -112,7 +113,7 @@ func writeCommand(b *bytes.Buffer, c *cobra.Command) {
 }
 
 func TestCLIPageIsFresh(t *testing.T) {
-	for _, name := range []string{"TOMBOLO_ADMIN_SOCKET", "TOMBOLO_API", "TOMBOLO_DATA_DIR", configVariable} {
+	for _, name := range []string{"TOMBOLO_ADMIN_SOCKET", "TOMBOLO_ADMIN__SOCKET", "TOMBOLO_API", "TOMBOLO_DATA_DIR", configVariable} {
 		t.Setenv(name, "") // some are shown as defaults
 	}
 	const path = "../../docs/cli.md"

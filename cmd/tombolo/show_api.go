@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tombolo/internal/admin"
+	"tombolo/internal/option"
 )
 
 // apiFlags say which node an administrative command asks and how it prints.
@@ -34,7 +36,7 @@ const socketName = "admin.sock"
 
 // bind adds the flags that all administrative commands share.
 func (f *apiFlags) bind(c *cobra.Command) {
-	c.Flags().StringVar(&f.socket, "socket", os.Getenv("TOMBOLO_ADMIN_SOCKET"),
+	c.Flags().StringVar(&f.socket, "socket", cmp.Or(os.Getenv("TOMBOLO_ADMIN_SOCKET"), os.Getenv(option.EnvironName("admin.socket"))),
 		"the broker's admin socket (or TOMBOLO_ADMIN_SOCKET); otherwise looked for in $TOMBOLO_DATA_DIR, ./data and /var/lib/tombolo")
 	c.Flags().StringVar(&f.api, "api", os.Getenv("TOMBOLO_API"), "ask over HTTP instead, at an address such as http://127.0.0.1:8888 (or TOMBOLO_API)")
 	c.Flags().DurationVar(&f.timeout, "timeout", 10*time.Second, "give up after this long")

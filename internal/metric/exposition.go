@@ -10,7 +10,7 @@ const VerneNamespace = "vernemq_"
 
 // Exposition says how the registry is shown to Prometheus. A value.
 type Exposition struct {
-	Namespace      string // prefix of our names; an underscore is added where it has none; "" for none
+	Namespace      string // prefix of our names, given an underscore if it has none; "" and two quotes (VerneMQ) for none
 	Node           string // value of the label "node" on every series of ours; "" leaves the label away
 	Verne          bool   // export VerneMQ's names as well, for dashboards that exist
 	VerneNamespace string // prefix of those, taken literally: VerneMQ's prometheus_namespace
@@ -28,6 +28,9 @@ func (r *Registry) Handler(namespace, node string) http.Handler {
 // VerneMQ's is left out where both are the same string.
 func (e Exposition) names(o Opts) []string {
 	prefix := e.Namespace
+	if prefix == `""` {
+		prefix = ""
+	}
 	if prefix != "" && !strings.HasSuffix(prefix, "_") {
 		prefix += "_"
 	}

@@ -28,6 +28,9 @@ func filled() *Registry {
 }
 
 func TestExpositionLines(t *testing.T) {
+	if got := (Exposition{Namespace: `""`}).names(Opts{Name: "x"}); got[0] != "x" {
+		t.Errorf("two quotes mean no prefix, as in VerneMQ; got %s", got[0])
+	}
 	cases := []struct {
 		name   string
 		e      Exposition
@@ -81,7 +84,9 @@ func TestHandlerShowsWhatIsRegisteredLater(t *testing.T) {
 }
 
 func TestMarkdownHasARowForEachMetric(t *testing.T) {
-	page := string(filled().Markdown())
+	var samples []Sample
+	filled().Each(func(s Sample) { samples = append(samples, s) })
+	page := string(Markdown(samples))
 	for _, row := range []string{
 		"| `mqtt_publish_received_total` | counter | `mqtt_version`: \"5\", 4 | `mqtt_publish_received` | PUBLISH packets in. |\n",
 		"| `commit_seconds` | histogram |  |  | Commits. |\n| `mqtt_",

@@ -5,18 +5,19 @@ import (
 	"strings"
 )
 
-// Markdown renders the page docs/metrics.md: every metric of the registry, in
-// the order of names.
-func (r *Registry) Markdown() []byte {
+// Markdown renders the page docs/metrics.md from samples as Each gives them:
+// a row for each metric, whatever its values.
+func Markdown(samples []Sample) []byte {
 	var b strings.Builder
 	b.WriteString(`# Metrics
 
-<!-- Generated from the declarations in the code; do not edit. -->
+<!-- Generated from the declarations in the code; do not edit. To write it anew:
+     go test ./cmd/tombolo -run MetricsPage -update -->
 
 Prometheus reads these figures at ` + "`/metrics`" + ` of an HTTP listener. A name has the prefix
-` + "`tombolo_`" + `, and every series has the label ` + "`node`" + `. Where a metric means what VerneMQ's
-means, it is there under VerneMQ's name as well, so that dashboards keep working; its prefix
-is that of ` + "`prometheus_namespace`" + `. Figures of the process and of the Go runtime
+` + "`tombolo_`" + ` (` + "`prometheus_namespace`" + ` changes it), and every series has the label ` + "`node`" + `. Where a
+metric means what VerneMQ's means, it is there under VerneMQ's name as well, with the prefix
+` + "`vernemq_`" + `, so that dashboards keep working. Figures of the process and of the Go runtime
 (` + "`process_…`, `go_…`" + `) stand beside them.
 
 ` + "`tombolo metrics show --describe`" + ` prints the same list with present values.
@@ -24,20 +25,19 @@ is that of ` + "`prometheus_namespace`" + `. Figures of the process and of the G
 | metric | kind | label | VerneMQ's name | meaning |
 |---|---|---|---|---|
 `)
-	for _, f := range r.snapshot() {
-		label := ""
-		if f.opts.Label != "" {
-			values := make([]string, len(f.series))
-			for i, s := range f.series {
-				values[i] = s.label
-			}
-			label = "`" + f.opts.Label + "`: " + strings.Join(values, ", ")
+	for i := 0; i < len(samples); {
+		m, values := samples[i], []string{}
+		for ; i < len(samples) && samples[i].Name == m.Name; i++ {
+			values = append(values, samples[i].LabelValue)
 		}
-		verne := ""
-		if f.opts.Verne != "" {
-			verne = "`" + f.opts.Verne + "`"
+		label, verne := "", ""
+		if m.Label != "" {
+			label = "`" + m.Label + "`: " + strings.Join(values, ", ")
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.opts.Name, f.kind, cellText(label), verne, cellText(f.opts.Help))
+		if m.Verne != "" {
+			verne = "`" + m.Verne + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", m.Name, m.Kind, cellText(label), verne, cellText(m.Help))
 	}
 	return []byte(b.String())
 }
