@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/rand"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"tombolo/internal/admin"
@@ -23,7 +24,7 @@ func (n *Node) build() error {
 	n.broker = broker.New(broker.Config{
 		Node: n.set.String("nodename"), NodeID: n.id, Settings: brokerSettings(n.set),
 		Metadata: n.metadata, Queue: n.queue, Gate: &n.gate,
-		Authenticator: n.security, Authorizer: n.security,
+		Authenticator: n.security.all, Authorizer: n.security.all,
 		Metrics: n.metrics, Log: n.log.For("mqtt"), Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, // never fails since Go 1.24
 	})
@@ -35,9 +36,9 @@ func (n *Node) build() error {
 
 // changed applies an option that was set at run time.
 func (n *Node) changed(key string) {
-	if key == "log.console.level" {
+	if sub, ok := strings.CutPrefix(key, "log.level."); ok || key == "log.console.level" {
 		if level, err := log.ParseLevel(n.set.String(key)); err == nil {
-			_ = n.log.SetLevel("", level) // "" is always known
+			_ = n.log.SetLevel(sub, max(level, floorLevel(n.set))) // "" is the common level
 		}
 	}
 	n.broker.Change(brokerSettings(n.set))

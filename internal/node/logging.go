@@ -1,6 +1,7 @@
 package node
 
 import (
+	"log/slog"
 	"os"
 	"strings"
 
@@ -15,6 +16,7 @@ func newLog(set *option.Settings) (*log.Log, error) {
 	if c.Level, err = log.ParseLevel(set.String("log.console.level")); err != nil {
 		return nil, err
 	}
+	c.Level = max(c.Level, floorLevel(set))
 	where := set.String("log.console")
 	if where == "console" || where == "both" {
 		c.Console = os.Stderr
@@ -36,12 +38,21 @@ func newLog(set *option.Settings) (*log.Log, error) {
 	set.Each(func(e option.Entry) bool {
 		if sub, ok := strings.CutPrefix(e.Key, "log.level."); ok {
 			if level, perr := log.ParseLevel(e.Value); perr == nil {
-				err = l.SetLevel(sub, level)
+				err = l.SetLevel(sub, max(level, floorLevel(set)))
 			}
 		}
 		return err == nil
 	})
 	return l, err
+}
+
+// floorLevel is log.level: what no subsystem goes below.
+func floorLevel(set *option.Settings) slog.Level {
+	level, err := log.ParseLevel(set.String("log.level"))
+	if err != nil {
+		return log.LevelDebug // "all"
+	}
+	return level
 }
 
 func logFile(set *option.Settings, sink string) (log.FileConfig, error) {

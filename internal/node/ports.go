@@ -197,7 +197,9 @@ func (p *ports) active() int64 {
 
 // listener is what the broker needs to know of a port.
 func (p *ports) listener(one *port) *broker.Listener {
+	chains := p.n.security.chainsFor(&one.cfg)
 	return &broker.Listener{
+		Authenticator: chains, Authorizer: chains,
 		Name: one.cfg.Name, Mountpoint: one.cfg.Mountpoint,
 		Versions: versions(one.cfg.AllowedVersions), Anonymous: one.cfg.AllowAnonymous,
 		Lifetime: one.cfg.MaxConnectionLifetime,

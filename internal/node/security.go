@@ -9,6 +9,7 @@ import (
 
 	"tombolo/internal/auth"
 	"tombolo/internal/log"
+	"tombolo/internal/option"
 	"tombolo/mqtt/broker"
 	"tombolo/mqtt/packet"
 )
@@ -19,13 +20,11 @@ const hintEvery = time.Minute
 // security asks the authenticators and authorizers that are configured, in
 // order. Immutable once open has returned; safe for concurrent use.
 type security struct {
-	n          *Node
-	passwords  *auth.PasswordFile // nil: plugins.vmq_passwd is off
-	acl        *auth.ACLFile      // nil: plugins.vmq_acl is off
-	clients    auth.AuthChain
-	publishes  auth.PublishChain
-	subscribes auth.SubscribeChain
-	hints      *log.Limiter
+	n         *Node
+	passwords *auth.PasswordFile // nil: plugins.vmq_passwd is off
+	acl       *auth.ACLFile      // nil: plugins.vmq_acl is off
+	all       *chains            // every source that is configured
+	hints     *log.Limiter
 	// unruled: no ACL file was named and there is none at the default path, so
 	// everything is allowed to whoever may connect, as in Mosquitto.
 	unruled atomic.Bool
@@ -40,21 +39,17 @@ func newSecurity(n *Node) *security {
 // log.
 func (s *security) open() error {
 	set, logger := s.n.set, s.n.log.For("auth")
-	s.clients = auth.AuthChain{auth.CertificateUser{}}
 	if set.Bool("plugins.vmq_passwd") {
 		s.passwords = auth.NewPasswordFile(auth.PasswordConfig{
 			Path: set.String("vmq_passwd.password_file"), Interval: set.Duration("vmq_passwd.password_reload_interval"), Log: logger,
 		})
-		s.clients = append(s.clients, s.passwords)
 	}
-	if s.n.cfg.AllowAll {
-		s.publishes, s.subscribes = auth.PublishChain{auth.Anyone{}}, auth.SubscribeChain{auth.Anyone{}}
-	} else if set.Bool("plugins.vmq_acl") {
+	if !s.n.cfg.AllowAll && set.Bool("plugins.vmq_acl") {
 		s.acl = auth.NewACLFile(auth.ACLConfig{
 			Path: set.String("vmq_acl.acl_file"), Interval: set.Duration("vmq_acl.acl_reload_interval"), Log: logger,
 		})
-		s.publishes, s.subscribes = auth.PublishChain{s.acl}, auth.SubscribeChain{s.acl}
 	}
+	s.all = s.chains(nil, nil)
 	err := s.reload()
 	s.judgeRules()
 	if s.unruled.Load() {
@@ -66,6 +61,41 @@ func (s *security) open() error {
 		logger.Warn("allow_anonymous is on: everyone who reaches a listener may connect")
 	}
 	return nil
+}
+
+// Names of the sources in auth_plugins and authz_plugins.
+const (
+	passwordPlugin = "vmq_passwd"
+	aclPlugin      = "vmq_acl"
+)
+
+// chainsFor gives a listener what its auth_plugins and authz_plugins name.
+func (s *security) chainsFor(l *option.Listener) *chains {
+	return s.chains(l.AuthPlugins, l.AuthzPlugins)
+}
+
+// chains builds the chains of the named sources, in order; nil names all that
+// are configured.
+func (s *security) chains(authn, authz []string) *chains {
+	c := &chains{s: s, clients: auth.AuthChain{auth.CertificateUser{}}}
+	if authn == nil {
+		authn = []string{passwordPlugin}
+	}
+	if authz == nil {
+		authz = []string{aclPlugin}
+	}
+	for _, name := range authn {
+		if name == passwordPlugin && s.passwords != nil {
+			c.clients = append(c.clients, s.passwords)
+		}
+	}
+	for _, name := range authz {
+		if name == aclPlugin && s.acl != nil {
+			c.publishes = append(c.publishes, s.acl)
+			c.subscribes = append(c.subscribes, s.acl)
+		}
+	}
+	return c
 }
 
 // reload reads both files now.
@@ -140,14 +170,22 @@ func authClient(id *broker.Identity) auth.Client {
 	}
 }
 
+// chains are the sources that one listener asks. Immutable.
+type chains struct {
+	s          *security
+	clients    auth.AuthChain
+	publishes  auth.PublishChain
+	subscribes auth.SubscribeChain
+}
+
 // Authenticate implements broker.Authenticator.
-func (s *security) Authenticate(ctx context.Context, id *broker.Identity, password []byte) broker.Verdict {
+func (ch *chains) Authenticate(ctx context.Context, id *broker.Identity, password []byte) broker.Verdict {
 	c := authClient(id)
-	v, why := s.clients.Authenticate(ctx, &c, password)
+	v, why := ch.clients.Authenticate(ctx, &c, password)
 	if v == auth.Allow {
 		return broker.Verdict{}
 	}
-	s.hintUsers()
+	ch.s.hintUsers()
 	switch why {
 	case auth.ReasonBadCredentials:
 		return broker.Verdict{Reason: packet.BadUsernameOrPassword, Detail: "user name or password is wrong"}
@@ -185,13 +223,13 @@ func (s *security) hintRules() {
 
 // clientRules is what one client may do. Immutable.
 type clientRules struct {
-	s *security
+	*chains
 	c auth.Client
 }
 
 // MayPublish implements broker.Rules.
 func (r *clientRules) MayPublish(topic []byte, qos uint8, retain bool) bool {
-	if r.s.unruled.Load() || r.s.publishes.AuthorizePublish(&r.c, topic, qos, retain) == auth.Allow {
+	if r.s.unruled.Load() || r.publishes.AuthorizePublish(&r.c, topic, qos, retain) == auth.Allow {
 		return true
 	}
 	r.s.hintRules()
@@ -200,7 +238,7 @@ func (r *clientRules) MayPublish(topic []byte, qos uint8, retain bool) bool {
 
 // MaySubscribe implements broker.Rules.
 func (r *clientRules) MaySubscribe(filter string, qos uint8) bool {
-	if r.s.unruled.Load() || r.s.subscribes.AuthorizeSubscribe(&r.c, filter, qos) == auth.Allow {
+	if r.s.unruled.Load() || r.subscribes.AuthorizeSubscribe(&r.c, filter, qos) == auth.Allow {
 		return true
 	}
 	r.s.hintRules()
@@ -208,9 +246,9 @@ func (r *clientRules) MaySubscribe(filter string, qos uint8) bool {
 }
 
 // RulesFor implements broker.Authorizer.
-func (s *security) RulesFor(id *broker.Identity) broker.Rules {
-	if s.n.cfg.AllowAll {
+func (ch *chains) RulesFor(id *broker.Identity) broker.Rules {
+	if ch.s.n.cfg.AllowAll {
 		return nil
 	}
-	return &clientRules{s: s, c: authClient(id)}
+	return &clientRules{chains: ch, c: authClient(id)}
 }

@@ -29,6 +29,7 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		SuppressWillOnTakeover: s.Bool("suppress_lwt_on_session_takeover"),
 		WillGrace:              willGrace,
 		Anonymous:              s.Bool("allow_anonymous"),
+		QuietKeepAlive:         !s.Bool("logging.keepalive_as_warning"),
 	}
 }
 

@@ -41,6 +41,7 @@ type Settings struct {
 	SuppressWillOnTakeover bool
 	WillGrace              time.Duration // will_heal_grace: how long a kept will waits for its client after a start
 	Anonymous              bool          // allow_anonymous: nobody is asked for credentials
+	QuietKeepAlive         bool          // logging.keepalive_as_warning = off
 }
 
 // Identity is who a client is to authentication and authorisation. Immutable

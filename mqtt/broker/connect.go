@@ -80,6 +80,20 @@ func (p *peer) immediate(params *session.Params) bool {
 // open reports whether this connection needs no credentials.
 func (p *peer) open() bool { return p.b.settings.Load().Anonymous || p.listener.Anonymous }
 
+func (p *peer) authenticator() Authenticator {
+	if p.listener.Authenticator != nil {
+		return p.listener.Authenticator
+	}
+	return p.b.cfg.Authenticator
+}
+
+func (p *peer) authorizer() Authorizer {
+	if p.listener.Authorizer != nil {
+		return p.listener.Authorizer
+	}
+	return p.b.cfg.Authorizer
+}
+
 // identify settles the client id and mountpoint before anyone is asked.
 func (p *peer) identify(params *session.Params) {
 	if params.ClientID == "" {
@@ -154,7 +168,7 @@ func (p *peer) authenticate(ctx context.Context) (data []byte, more bool, v Verd
 	if p.open() {
 		return nil, false, Verdict{}
 	}
-	return nil, false, p.b.cfg.Authenticator.Authenticate(ctx, p.identity(), params.Password)
+	return nil, false, p.authenticator().Authenticate(ctx, p.identity(), params.Password)
 }
 
 // register makes p the connection of its client id. The caller holds the key;
@@ -167,7 +181,7 @@ func (p *peer) register(existing *client, r *round) bool {
 		return p.reply(&r.own, r)
 	}
 	id := p.identity()
-	rules := b.cfg.Authorizer.RulesFor(id)
+	rules := p.authorizer().RulesFor(id)
 	if w := params.Will; w != nil && rules != nil && !rules.MayPublish([]byte(w.Topic), w.QoS, w.Retain) {
 		b.count.unauthorized["publish"].Inc()
 		p.hs.Refuse(packet.NotAuthorized, "not authorized to publish the will", &r.own)

@@ -21,6 +21,10 @@ type Listener struct {
 	Versions   uint8         // allowed_protocol_versions; see session.Limits
 	Anonymous  bool          // allow_anonymous_override
 	Lifetime   time.Duration // max_connection_lifetime; 0 = no limit
+	// Authenticator and Authorizer replace the broker's for this listener if
+	// they are not nil (auth_plugins, authz_plugins).
+	Authenticator Authenticator
+	Authorizer    Authorizer
 }
 
 // peer is one connection as the broker sees it. Owned by the connection's
@@ -291,6 +295,8 @@ func (p *peer) logClose(c *session.Close) {
 	switch {
 	case c.Reason == packet.Success, c.Reason == packet.DisconnectWithWill:
 		level = slog.LevelDebug
+	case c.Reason == packet.KeepAliveTimeout && p.b.settings.Load().QuietKeepAlive:
+		level = slog.LevelInfo
 	case c.Reason == packet.SessionTakenOver, c.Reason == packet.ServerShuttingDown, c.Reason == packet.AdministrativeAction:
 		level = slog.LevelInfo
 	}
