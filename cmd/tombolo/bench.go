@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tombolo/bench"
+	"tombolo/mqtt/packet"
+)
+
+func init() { register(newBench) }
+
+func newBench() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench SCENARIO",
+		Short: "Put load on a broker and report what it bore",
+		Long: `Put load on any MQTT broker and report rates, latency, and with --pid what the
+broker's processes used. Every message is accounted for: sent, received, lost,
+duplicated, reordered. The generator measures itself; warnings below the table
+say when its figures mean less than they seem to.
+
+At a fixed --rate latency counts from the moment a message was due (corrected
+for coordinated omission). With a --window it is the time under full load.
+` + exitCodesHelp + `
+Messages lost, duplicated or reordered are exit code 1.`,
+		Example: `  tombolo bench latency --pid $(pidof mosquitto)
+  tombolo bench p2p -q 1 --duration 10s --repeat 5
+  tombolo bench fanout --subscribers 500 --payload 4096 --json
+  tombolo bench idle --connections 10000 --pid $(pidof tombolo)
+  tombolo bench latency --target node1:1883 --target node2:1883 --cross-node`,
+	}
+	for _, s := range []struct {
+		name  bench.Scenario
+		short string
+	}{
+		{bench.Latency, "Pairs of clients at a fixed rate"},
+		{bench.P2P, "Pairs of clients, as fast as their windows allow"},
+		{bench.FanIn, "Many publishers, one subscriber"},
+		{bench.FanOut, "One publisher, many subscribers"},
+		{bench.Idle, "Connections that do nothing: memory for each"},
+	} {
+		cmd.AddCommand(newBenchScenario(s.name, s.short))
+	}
+	return cmd
+}
+
+// benchFlags are the flags of one scenario. Owned by the command.
+type benchFlags struct {
+	cfg     bench.Config
+	version string
+	pairs   int
+	json    bool
+	quiet   bool
+	repeat  int
+}
+
+func newBenchScenario(name bench.Scenario, short string) *cobra.Command {
+	f := &benchFlags{cfg: bench.Defaults(name)}
+	c := &f.cfg
+	cmd := &cobra.Command{
+		Use:     string(name),
+		Short:   short,
+		Args:    cobra.NoArgs,
+		Example: fmt.Sprintf("  tombolo bench %s --target 127.0.0.1:1883 --pid $(pidof mosquitto)\n  tombolo bench %s --json --repeat 5", name, name),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	fl := cmd.Flags()
+	fl.SortFlags = false
+	fl.StringArrayVar(&c.Targets, "target", c.Targets, "broker as host:port, repeatable for a cluster")
+	fl.IntSliceVar(&c.PIDs, "pid", nil, "process of the broker, to measure its CPU and memory; repeatable")
+	fl.StringVarP(&f.version, "protocol-version", "V", "mqttv311", "mqttv311 or mqttv5; also 311, 5")
+	fl.StringVarP(&c.Username, "username", "u", "", "user name of every client")
+	fl.StringVarP(&c.Password, "pw", "P", "", "password of every client")
+	fl.DurationVar(&c.Duration, "duration", c.Duration, "length of the measured interval")
+	fl.DurationVar(&c.WarmUp, "warm-up", c.WarmUp, "load before it; for idle: time to settle")
+	fl.DurationVar(&c.KeepAlive, "keepalive", c.KeepAlive, "keep-alive time of every client")
+	fl.IntVar(&f.repeat, "repeat", 1, "runs; the table shows each and their medians")
+	fl.BoolVar(&f.json, "json", false, "print each result as a JSON object on a line")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
+	if name == bench.Idle {
+		fl.IntVar(&c.Connections, "connections", c.Connections, "connections to open")
+		return cmd
+	}
+	fl.Uint8VarP(&c.QoS, "qos", "q", 0, "quality of service: 0, 1 or 2")
+	fl.IntVar(&c.PayloadSize, "payload", c.PayloadSize, "bytes of each message")
+	fl.IntVar(&c.Window, "window", c.Window, "messages in flight for each publisher, without --rate")
+	fl.Float64Var(&c.Rate, "rate", c.Rate, "messages published a second in all; 0: as fast as the windows allow")
+	fl.DurationVar(&c.Drain, "drain", c.Drain, "how long to wait for late messages, without any coming")
+	fl.BoolVar(&c.Cross, "cross-node", false, "with several targets: subscribe on another node than the publisher's")
+	switch name {
+	case bench.FanIn:
+		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers")
+	case bench.FanOut:
+		fl.IntVar(&c.Subscribers, "subscribers", c.Subscribers, "subscribers")
+	default:
+		fl.IntVar(&f.pairs, "pairs", c.Publishers, "pairs of a publisher and a subscriber")
+	}
+	return cmd
+}
+
+func (f *benchFlags) run(cmd *cobra.Command) error {
+	version, err := parseVersion(f.version)
+	if err != nil || version == packet.V31 {
+		return fmt.Errorf("-V %s: bench speaks mqttv311 and mqttv5", f.version)
+	}
+	f.cfg.Version = version
+	if f.pairs > 0 {
+		f.cfg.Publishers, f.cfg.Subscribers = f.pairs, f.pairs
+	}
+	if f.repeat < 1 {
+		return fmt.Errorf("--repeat %d: give 1 or more", f.repeat)
+	}
+	if err := f.cfg.Check(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var results []*bench.Result
+	for i := range f.repeat {
+		f.cfg.Tick = f.progress(cmd.ErrOrStderr(), i)
+		r, err := bench.Run(ctx, f.cfg)
+		f.clearLine(cmd.ErrOrStderr())
+		if err != nil {
+			return explainBench(ctx, err)
+		}
+		results = append(results, r)
+		if f.json {
+			if err := json.NewEncoder(cmd.OutOrStdout()).Encode(r); err != nil {
+				return fail(exitEnvironment, err)
+			}
+		}
+	}
+	if !f.json {
+		if err := bench.WriteTable(cmd.OutOrStdout(), results); err != nil {
+			return fail(exitEnvironment, err)
+		}
+	}
+	return verdict(results)
+}
+
+// verdict fails for what no broker should do at any load that a window bounds.
+func verdict(results []*bench.Result) error {
+	for _, r := range results {
+		d := r.Delivery
+		if d.Lost+d.Reordered > 0 || d.Duplicated > 0 && r.Settings.QoS != 1 {
+			return fail(exitFailure, errors.New("messages were lost, duplicated or reordered: see the warnings"))
+		}
+	}
+	return nil
+}
+
+func explainBench(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fail(exitInterrupted, nil)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fail(exitUnreachable, fmt.Errorf("%w: is a broker running there? Start one with: tombolo dev", err))
+	case errors.Is(err, syscall.EMFILE):
+		return fail(exitEnvironment, fmt.Errorf("%w: raise the limit of descriptors (ulimit -n), or ask for fewer clients", err))
+	case strings.Contains(err.Error(), "the broker refused"):
+		return fail(exitRefused, fmt.Errorf("%w: give -u and -P, or have the broker admit anonymous clients", err))
+	case strings.HasPrefix(err.Error(), "process "):
+		return fail(exitUsage, fmt.Errorf("%w: --pid must be a process of this machine", err))
+	}
+	return fail(exitFailure, err)
+}
+
+// progress shows a line that overwrites itself, on a terminal only.
+func (f *benchFlags) progress(w io.Writer, run int) func(bench.Progress) {
+	if !f.live(w) {
+		return nil
+	}
+	return func(p bench.Progress) {
+		fmt.Fprintf(w, "\r\x1b[Krun %d/%d  %s  %v  %d clients  sent %d  received %d", run+1, f.repeat, p.Phase,
+			p.Elapsed.Round(100*time.Millisecond), p.Clients, p.Sent, p.Received)
+	}
+}
+
+func (f *benchFlags) clearLine(w io.Writer) {
+	if f.live(w) {
+		fmt.Fprint(w, "\r\x1b[K")
+	}
+}
+
+func (f *benchFlags) live(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok || f.quiet {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
