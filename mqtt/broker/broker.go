@@ -36,7 +36,7 @@ type Broker struct {
 	closing  atomic.Bool
 
 	stop    chan struct{} // closed when Run ends
-	workers sync.WaitGroup
+	workers workers
 
 	queueRound *round // owned by the queue store's completion goroutine
 
@@ -75,7 +75,7 @@ func (b *Broker) Ready() bool { return b.ready.Load() }
 func (b *Broker) Run(ctx context.Context) error {
 	b.wheel.run(ctx)
 	close(b.stop)
-	b.workers.Wait()
+	b.workers.end()
 	return nil
 }
 
@@ -96,13 +96,32 @@ func (b *Broker) mount(name string) *mount {
 	return m
 }
 
-// spawn runs f on a worker of its own.
-func (b *Broker) spawn(f func()) {
-	b.workers.Add(1)
-	go func() {
-		defer b.workers.Done()
-		f()
-	}()
+// spawn runs f on a worker of its own; after Run has ended it does nothing.
+func (b *Broker) spawn(f func()) { b.workers.run(f) }
+
+// workers are the goroutines of a broker. Safe for concurrent use. Bound: one
+// for each client, and one for each registration under way.
+type workers struct {
+	mu    sync.Mutex
+	ended bool
+	wg    sync.WaitGroup
+}
+
+func (w *workers) run(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	w.wg.Go(f)
+}
+
+// end waits for those that run and takes no more.
+func (w *workers) end() {
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
+	w.wg.Wait()
 }
 
 // Shutdown ends every connection: version 5 clients are told that the server

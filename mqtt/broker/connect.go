@@ -182,7 +182,7 @@ func (p *peer) register(existing *client, r *round) bool {
 	}
 	id := p.identity()
 	rules := p.authorizer().RulesFor(id)
-	if w := params.Will; w != nil && rules != nil && !rules.MayPublish([]byte(w.Topic), w.QoS, w.Retain) {
+	if w := params.Will; w != nil && (reserved([]byte(w.Topic)) || rules != nil && !rules.MayPublish([]byte(w.Topic), w.QoS, w.Retain)) {
 		b.count.unauthorized["publish"].Inc()
 		p.hs.Refuse(packet.NotAuthorized, "not authorized to publish the will", &r.own)
 		return p.reply(&r.own, r)

@@ -137,7 +137,7 @@ func (t expiryCheck) due(int64) int64 {
 		b.count.expired.Inc()
 		r := b.begin()
 		b.fireWill(c, r)
-		b.erase(c)
+		b.erase(c, b.counted)
 		b.end(r)
 	})
 	return 0
@@ -192,7 +192,7 @@ func (b *Broker) endSession(c *client, _ *round) {
 		}
 		defer b.registry.release(c.key)
 		if b.registry.get(c.key) == c {
-			b.erase(c)
+			b.erase(c, b.counted)
 		}
 	})
 }
@@ -204,12 +204,20 @@ func (b *Broker) discard(c *client, r *round) {
 	c.ended = true
 	c.mu.Unlock()
 	b.fireWill(c, r)
-	b.erase(c)
+	done := make(chan error, 1)
+	if b.erase(c, func(err error) { done <- err }) {
+		// The client may be told that its session is new only when the old one
+		// cannot come back after a crash.
+		if err := <-done; err != nil {
+			b.count.commitFailed.Inc()
+		}
+	}
 }
 
 // erase removes everything of a session that has ended. The caller holds the
-// key.
-func (b *Broker) erase(c *client) {
+// key. done is called when the record is gone for good; false means that there
+// was none.
+func (b *Broker) erase(c *client, done func(error)) bool {
 	filters := b.forgetClient(c)
 	if c.durable {
 		for _, f := range filters {
@@ -222,8 +230,9 @@ func (b *Broker) erase(c *client) {
 	c.record = nil
 	c.mu.Unlock()
 	if stored {
-		b.cfg.Metadata.DeleteSession(c.key.meta(), b.counted)
+		b.cfg.Metadata.DeleteSession(c.key.meta(), done)
 	}
+	return stored
 }
 
 // forgetClient takes a session that has ended out of the index and the

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
 	"tombolo/queue"
@@ -25,7 +27,15 @@ func (b *Broker) store(pub *publication, inbound queue.Inbound, wait *pending, r
 // stored is called by the queue store's completion goroutine: the message is
 // durable, or never will be. Receivers get it now, the publisher its answer.
 func (b *Broker) stored(w *pending, err error) {
-	r := b.completionRound()
+	if errors.Is(err, queue.ErrStopped) {
+		// The store is closed and answers in the caller's goroutine.
+		b.inCallback(func(r *round) { b.storedIn(w, err, r) })
+		return
+	}
+	b.storedIn(w, err, b.completionRound())
+}
+
+func (b *Broker) storedIn(w *pending, err error, r *round) {
 	set := b.settings.Load()
 	if err != nil {
 		w.failed.Store(true)
@@ -38,6 +48,8 @@ func (b *Broker) stored(w *pending, err error) {
 		case err != nil:
 			c.queue.Abandoned()
 			b.count.dropped[dropStore].Inc()
+		case t.Seq == 0:
+			c.queue.Abandoned() // the session ended meanwhile
 		default:
 			c.queue.Committed(queue.Entry{Seq: t.Seq, Msg: w.message, QoS: t.QoS, Retain: t.Retain, SubIDs: t.SubIDs})
 			b.pump(c, set, r)
@@ -50,6 +62,9 @@ func (b *Broker) stored(w *pending, err error) {
 // queueDone is called by the queue store's completion goroutine with the
 // answer to an operation of c's queue.
 func (b *Broker) queueDone(c *client, tag uint64, es []queue.Entry, more bool, err error) {
+	if gone(err) {
+		return
+	}
 	r := b.completionRound()
 	r.lock(c)
 	defer r.unlock(c)
@@ -77,12 +92,21 @@ func (b *Broker) queueDone(c *client, tag uint64, es []queue.Entry, more bool, e
 	b.pump(c, b.settings.Load(), r)
 }
 
+// gone reports whether the store answers at once, under the caller's locks,
+// that the queue was dropped or the store closed. Nobody waits for that.
+func gone(err error) bool {
+	return errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrStopped)
+}
+
 // forget removes an inbound QoS 2 identifier durably, after which PUBCOMP may
 // go out.
 func (b *Broker) forget(c *client, e *session.Effects) {
 	token := e.Token
 	op := [1]queue.Op{{Kind: queue.OpInboundDone, PacketID: uint16(e.PacketID), Tag: 1}}
 	b.cfg.Queue.Do(c.qid, op[:], func(_ uint64, _ []queue.Entry, _ bool, err error) {
+		if gone(err) {
+			return
+		}
 		r := b.completionRound()
 		r.lock(c)
 		defer r.unlock(c)

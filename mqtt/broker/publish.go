@@ -146,7 +146,7 @@ func (b *Broker) deliver(pub *publication, set *Settings, wait *pending, r *roun
 				r.durable = append(r.durable, d.client)
 			}
 		default:
-			b.enqueue(d, pub, set, r)
+			b.enqueue(d, pub, set.Queue.Refuse, set, r)
 		}
 	}
 	inbound := queue.Inbound{}
@@ -190,13 +190,13 @@ func (b *Broker) overflow(c *client, set *Settings, r *round) {
 }
 
 // enqueue hands a QoS 1 or 2 message to a session that ends with its
-// connection.
-func (b *Broker) enqueue(d *receiver, pub *publication, set *Settings, r *round) {
+// connection. admitted says that the queue has a place for it already.
+func (b *Broker) enqueue(d *receiver, pub *publication, admitted bool, set *Settings, r *round) {
 	c := d.client
 	m := r.msg(b, pub.packet, pub.expiresAt)
 	r.lock(c)
 	defer r.unlock(c)
-	if !set.Queue.Refuse && !b.admitted(c, c.queue.Admit(d.qos)) {
+	if !admitted && !b.admitted(c, c.queue.Admit(d.qos)) {
 		return
 	}
 	c.queue.Committed(queue.Entry{Msg: m, QoS: d.qos, Retain: d.retain, SubIDs: d.ids})

@@ -129,7 +129,7 @@ func (b *Broker) sendOneRetained(c *client, p *peer, w *wish, name string, v *me
 	case msg.QoS == 0:
 		b.deliverNow(&d, set, r)
 	case !c.durable:
-		b.enqueue(&d, &publication{mount: c.mount, packet: &msg, expiresAt: v.ExpiresAt}, set, r)
+		b.enqueue(&d, &publication{mount: c.mount, packet: &msg, expiresAt: v.ExpiresAt}, false, set, r)
 	case b.admit(c, msg.QoS):
 		r.targets = append(r.targets[:0], queue.Target{Queue: c.qid, QoS: msg.QoS, Retain: true, SubIDs: ids})
 		r.durable = append(r.durable[:0], c)
