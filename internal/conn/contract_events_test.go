@@ -128,6 +128,26 @@ func TestContractWakeStorm(t *testing.T) {
 	})
 }
 
+// A wake-up that meets the first PauseRead is not lost.
+func TestContractWakeMeetsPause(t *testing.T) {
+	d := drivers[0]
+	conns := make(chan Conn, 1)
+	ends := make(chan struct{}, 8)
+	h := d.serve(t, Config{}, func(c Conn) Handler {
+		conns <- c
+		return &funcHandler{roundEnd: func() { ends <- struct{}{} }}
+	})
+	for range 300 {
+		cl := d.dial(t, h)
+		c := await(t, conns, "accept")
+		go c.PauseRead()
+		go c.Wake()
+		await(t, ends, "OnRoundEnd")
+		cl.reset()
+		c.Shutdown(nil, 0)
+	}
+}
+
 // While paused no OnBytes; after ResumeRead all that was left and all that came.
 func TestContractPause(t *testing.T) {
 	eachDriver(t, func(t *testing.T, d driver) {

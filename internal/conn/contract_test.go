@@ -191,6 +191,33 @@ func TestContractAppenders(t *testing.T) {
 	})
 }
 
+// Guarantee 4, at its edge: two flushes meet, and nothing is left when both have
+// returned but what the socket refuses.
+func TestContractFlushesMeet(t *testing.T) {
+	const rounds, writers = 300, 3
+	eachDriver(t, func(t *testing.T, d driver) {
+		o, accept := acceptOne(t, func(Conn) Handler { return &funcHandler{} })
+		h := d.serve(t, Config{}, accept)
+		cl := d.dial(t, h)
+		if _, err := cl.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		c := await(t, o.conn, "accept")
+		got := make([]byte, writers*64)
+		for i := range rounds {
+			for range writers {
+				go func() {
+					appendBytes(c, make([]byte, 64))
+					c.Flush()
+				}()
+			}
+			if n, err := io.ReadFull(cl, got); err != nil {
+				t.Fatalf("round %d: %d of %d bytes, then %v", i, n, len(got), err)
+			}
+		}
+	})
+}
+
 // A peer that does not read: Flush does not block, the outbox keeps the rest,
 // OnWritable comes when it was read, and nothing is lost.
 func TestContractSlowReader(t *testing.T) {

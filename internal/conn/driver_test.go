@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
@@ -86,6 +87,7 @@ func (d driver) dial(t *testing.T, h *harness) client {
 		t.Fatalf("dial: %v", err)
 	}
 	t.Cleanup(func() { _ = socket.Close() })
+	_ = socket.SetDeadline(time.Now().Add(patience)) // a test fails, and does not hang
 	switch d.kind {
 	case KindSSL:
 		return client{Conn: tls.Client(socket, authority(t).client()), socket: socket}
