@@ -83,7 +83,10 @@ func (n *node) SetLevel(subsystem, level string) error {
 func (n *node) Sessions(q SessionQuery, yield func(Session) bool) {
 	for i := range 300 {
 		s := Session{ClientID: fmt.Sprintf("c%03d", i), PeerPort: i, IsOnline: i%2 == 0, User: "u"}
-		if q.Exact != nil && s.ClientID != q.Exact.ClientID {
+		if i == 299 {
+			s.Mountpoint, s.ClientID = "m", "c007"
+		}
+		if q.Exact != nil && *q.Exact != (SessionName{s.Mountpoint, s.ClientID}) {
 			continue
 		}
 		if q.Subscriptions {
@@ -305,7 +308,9 @@ func TestWhoMayUseTheAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := New(config(newNode())).Serve(t.Context(), ln, Access{API: true}); err == nil {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // so that it returns if it should serve after all
+	if err := New(config(newNode())).Serve(ended, ln, Access{API: true}); err == nil {
 		t.Error("the API was opened on 0.0.0.0")
 	}
 }

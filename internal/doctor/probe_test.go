@@ -79,6 +79,39 @@ func TestPortHolderIsFound(t *testing.T) {
 	}
 }
 
+// TestPortHolderIsTheListener has a client whose own port is the one asked
+// for: it stands in the table as well, and holds nothing.
+func TestPortHolderIsTheListener(t *testing.T) {
+	proc := t.TempDir()
+	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:075B 0100007F:1234 01 00000000:00000000 00:00000000 00000000     0        0 111 1
+   1: 0100007F:075B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 222 1
+`
+	for id, inode := range map[string]string{"41": "111", "42": "222"} {
+		fd := filepath.Join(proc, id, "fd")
+		if err := os.MkdirAll(fd, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("socket:["+inode+"]", filepath.Join(fd, "3")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(proc, "net"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{"net/tcp": table, "42/comm": "mosquitto\n"} {
+		if err := os.WriteFile(filepath.Join(proc, path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p := holderOf(proc, 1883); p != (process{42, "mosquitto"}) {
+		t.Errorf("the holder is %+v", p)
+	}
+	if p := holderOf(proc, 1884); p.id != 0 {
+		t.Errorf("nobody's port is held by %+v", p)
+	}
+}
+
 func TestPortsThatCannotBe(t *testing.T) {
 	for address, part := range map[string]string{
 		"192.0.2.1:1883":   "no address of this machine",
