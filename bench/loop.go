@@ -54,7 +54,7 @@ func (r *run) fail(e *endpoint, err error) {
 
 // publish sends what is due and what the windows allow.
 func (r *run) publish() {
-	if r.phase == draining {
+	if r.phase >= draining {
 		r.eager = r.eager[:0]
 		return
 	}
