@@ -32,7 +32,7 @@ type book struct {
 	name    string
 	id      QueueID
 	fates   map[uint64]*fate // by sequence
-	seqMax  uint64 // the highest that is stored
+	seqMax  uint64           // the highest that is stored
 	inbound map[uint16]*receipt
 }
 

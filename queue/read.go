@@ -261,16 +261,22 @@ func (s *Store) loadSegment(id uint64) error {
 	}
 	var k key
 	v, err := s.db.Get(k.segment(id))
-	if errors.Is(err, kv.ErrNotFound) {
-		// Freed meanwhile, or never written: what refers to it is read again.
-		return nil
+	if id >= s.firstSegment {
+		return nil // freed in this run: what refers to it is read again
 	}
-	if err != nil {
+	var seg segment
+	if err == nil {
+		seg, err = decodeSegment(v)
+	}
+	switch {
+	case err != nil && !isNotFound(err) && !errors.Is(err, errDamaged):
 		return fmt.Errorf("segment %d: %w", id, err)
-	}
-	seg, err := decodeSegment(v)
-	if err != nil {
-		return err
+	case err != nil:
+		s.counts.damaged.Inc()
+		s.c.Fault(fmt.Errorf("segment %d is counted anew, its bodies are served: %w", id, err))
+		seg = segment{bodies: segmentBodiesMax, bytes: segmentBytesMax, live: 1, inexact: true}
+	case s.suspect:
+		seg.live, seg.inexact = max(seg.live, 1), true
 	}
 	seg.id = id
 	s.mu.Lock()

@@ -8,7 +8,8 @@ import (
 	"tombolo/internal/kv"
 )
 
-// A segment is sparse when less than a quarter of its references are left, and
+// A segment of a suspect database is always rewritten: its count may be that of
+// an earlier time. Else a segment is sparse when less than a quarter of its references are left, and
 // it is worth rewriting when it is of some size. rewriteMax bounds the bytes of
 // one round.
 const (
@@ -63,6 +64,7 @@ func (s *Store) claimSparse(id uint64) (bytes uint64, sparse bool) {
 	defer s.mu.Unlock()
 	seg := s.mu.segments[id]
 	if seg != nil && seg.rewritten {
+		// Cursors that were due at the time are long written.
 		seg.live = 0
 	}
 	if seg == nil || seg == s.mu.filling || seg.moved && !seg.rewritten {
@@ -72,6 +74,10 @@ func (s *Store) claimSparse(id uint64) (bytes uint64, sparse bool) {
 		s.touchLocked(seg)
 		s.wake()
 		return 0, false
+	}
+	if seg.inexact {
+		seg.moved = true
+		return seg.bytes, true
 	}
 	if seg.bytes < sparseBytes || seg.live*sparseShare >= uint64(seg.bodies) {
 		return 0, false

@@ -35,6 +35,9 @@ type segment struct {
 	// rewritten: all that referred to it was moved; what live still counts is
 	// lost, or goes with a cursor within AckDelay.
 	rewritten bool
+	// inexact: the database may have lost something, so live is not to be
+	// trusted; the segment is only freed after a rewrite.
+	inexact bool
 }
 
 func (g *segment) append(dst []byte) []byte {
@@ -99,7 +102,9 @@ func (s *Store) releaseLocked(id, n uint64) {
 	if seg == nil || seg.bodies == 0 {
 		return
 	}
-	seg.live -= min(n, seg.live)
+	if !seg.inexact {
+		seg.live -= min(n, seg.live)
+	}
 	s.touchLocked(seg)
 }
 

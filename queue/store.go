@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type Store struct {
 	counts       counts
 	incarnation  uint64
 	firstSegment uint64 // segments below are from before this run
+	suspect      bool   // the database may have lost something, or show old records again
 
 	nextID atomic.Uint64 // message ids below were given
 	leased atomic.Uint64 // message ids below are durably leased
@@ -133,6 +135,10 @@ func OpenStore(db kv.DB, c StoreConfig) (*Store, error) {
 	s.mu.segments = map[uint64]*segment{}
 	for range readerCount {
 		s.readers = append(s.readers, newReadQueue())
+	}
+	if reasons := db.Suspect(); len(reasons) > 0 {
+		s.suspect = true
+		c.Fault(fmt.Errorf("the message store may have lost messages, or deliver some again: %s", strings.Join(reasons, "; ")))
 	}
 	if c.Durability == Memory {
 		if err := s.wipe(); err != nil {
