@@ -22,8 +22,17 @@ type Object struct {
 }
 
 // NewObject is the object of these siblings and this context. Of two siblings
-// with one dot the greater value is kept.
+// with one dot the greater value is kept. The slice is the object's from now on.
 func NewObject(context VV, siblings ...Sibling) Object {
+	ascend := func(i int) bool { return siblings[i-1].Dot.Compare(siblings[i].Dot) < 0 }
+	for i := 1; ; i++ {
+		if i >= len(siblings) {
+			return Object{siblings: siblings, context: context}
+		}
+		if !ascend(i) {
+			break
+		}
+	}
 	sorted := slices.Clone(siblings)
 	slices.SortFunc(sorted, func(a, b Sibling) int {
 		if c := a.Dot.Compare(b.Dot); c != 0 {

@@ -1,0 +1,228 @@
+package replica
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"tombolo/dvv"
+)
+
+// mint takes a new actor and retires the one before. The counter is never made
+// to jump instead: dots that do not exist would leave gaps in every clock.
+func (r *Replica) mint(why string) {
+	r.flushOwn()
+	old := r.actor
+	if r.clock.Top(old) > 0 || r.own > 0 {
+		r.retire(old, r.config.Node)
+	}
+	r.actor, r.own = dvv.Actor(r.config.Rand()|1), 0
+	r.dirty.identity = true
+	for _, p := range r.peers {
+		p.haveOwn = 0
+		if p.established() {
+			p.proved = false // it is told by the next hello
+			p.helloAt = time.Time{}
+		}
+	}
+	r.event(Event{Kind: EventMinted, Dot: dvv.Dot{Actor: r.actor}, Text: why})
+}
+
+// amnesia is that p knows dots of ours up to counter, and we do not: the disk
+// went back, or a backup was restored. No more writes, a new actor, and a full
+// join: others may have collected what they knew us to have.
+func (r *Replica) amnesia(now time.Time, p *peer, counter uint64) {
+	r.event(Event{Kind: EventAmnesia, Peer: p.id, Dot: dvv.Dot{Actor: r.actor, Counter: counter}, Text: fmt.Sprintf("own counter is %d", r.own)})
+	r.mint("a member knows more of this actor than this directory")
+	r.identity.joins = true
+	if r.phase == Serving {
+		r.phase = Joining
+	}
+	p.incoming = nil
+	r.join = nil
+	r.startJoin(now, p, "amnesia")
+}
+
+func (r *Replica) isRetired(a dvv.Actor) bool {
+	return slices.ContainsFunc(r.retired, func(t Retired) bool { return t.Actor == a })
+}
+
+// retire notes that a, of node, writes no more. The list is kept for ever.
+func (r *Replica) retire(a dvv.Actor, node uint64) {
+	if a == 0 || r.isRetired(a) {
+		return
+	}
+	r.retired = append(slices.Clone(r.retired), Retired{Actor: a, Node: node})
+	r.sortRetired()
+}
+
+func (r *Replica) sortRetired() {
+	slices.SortFunc(r.retired, func(a, b Retired) int { return cmp.Compare(a.Actor, b.Actor) })
+	r.dirty.retired = true
+}
+
+// learnRetired takes in a peer's list. Values of ours under a dot that the others
+// have sealed as never written are written again under our own actor, before
+// anything else of that peer is merged: it would count them as deleted.
+func (r *Replica) learnRetired(list []Retired) {
+	for _, t := range list {
+		i := slices.IndexFunc(r.retired, func(o Retired) bool { return o.Actor == t.Actor })
+		switch {
+		case i >= 0 && (r.retired[i].Sealed || !t.Sealed):
+			continue
+		case i >= 0:
+			r.retired = slices.Clone(r.retired)
+			r.retired[i] = t
+		default:
+			r.retired = append(slices.Clone(r.retired), t)
+		}
+		r.sortRetired()
+		if t.Actor == r.actor {
+			r.mint("the other members have retired this actor")
+		}
+		for _, gap := range t.Gaps {
+			r.reissue(t.Actor, gap)
+		}
+	}
+}
+
+// reissue writes our live values in a sealed gap anew.
+func (r *Replica) reissue(a dvv.Actor, gap dvv.Run) {
+	it := r.view.Iterator(spanRange(areaIndex, dvv.Span{Actor: a, First: gap.First, Last: gap.Last}))
+	defer it.Close()
+	for it.Next() {
+		d, ok := parseDotKey(it.Key())
+		if !ok || len(it.Value()) < 2 || it.Value()[0] != indexLive {
+			continue
+		}
+		key := objectKey(it.Value()[1:])
+		old, err := r.get(key)
+		if err != nil || !old.Live(d) {
+			continue
+		}
+		r.own++
+		fresh := dvv.Dot{Actor: r.actor, Counter: r.own}
+		r.setClock(r.clock.Add(fresh))
+		siblings := slices.Clone(old.Siblings())
+		for i := range siblings {
+			if siblings[i].Dot == d {
+				siblings[i].Dot = fresh
+			}
+		}
+		context := old.Context().With(d).With(fresh)
+		r.store(key, old, dvv.NewObject(context, siblings...).Strip(r.bases))
+		r.touch(key, fresh, false)
+	}
+}
+
+// sealRetired closes the gaps of retired actors that no member can fill: all
+// know that the actor is retired, and all have the same of it.
+func (r *Replica) sealRetired() {
+	sum := retiredSum(r.retired)
+	for i, t := range r.retired {
+		if t.Sealed || !r.allMembers(func(p *peer) bool {
+			return p.retiredSum == sum && sameEntry(p.clock, r.clock, t.Actor)
+		}) {
+			continue
+		}
+		r.retired = slices.Clone(r.retired)
+		r.retired[i].Sealed = true
+		r.retired[i].Gaps = r.clock.Gaps(t.Actor)
+		r.dirty.retired = true
+		r.setClock(r.clock.Seal(t.Actor))
+		r.event(Event{Kind: EventSealed, Dot: dvv.Dot{Actor: t.Actor, Counter: r.clock.Top(t.Actor)}})
+	}
+}
+
+func sameEntry(c, d dvv.Clock, a dvv.Actor) bool {
+	return c.Base(a) == d.Base(a) && c.Top(a) == d.Top(a) && slices.Equal(c.Gaps(a), d.Gaps(a))
+}
+
+// SetMembers replaces the member set. A later version wins; an earlier one is
+// ignored. A member that comes has to know of all that was collected before; one
+// that goes has its actor retired and holds back nothing any more.
+func (r *Replica) SetMembers(now time.Time, version uint64, members []Member) {
+	r.flushOwn()
+	if version < r.version {
+		return
+	}
+	was := r.peers
+	r.version, r.peers, r.dirty.peers = version, nil, true
+	sorted := slices.Clone(members)
+	slices.SortFunc(sorted, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	for _, m := range sorted {
+		if m.ID == r.config.Node || len(r.peers) > 0 && r.peers[len(r.peers)-1].id == m.ID {
+			continue
+		}
+		i := slices.IndexFunc(was, func(p *peer) bool { return p.id == m.ID })
+		var p *peer
+		if i >= 0 {
+			p = was[i]
+		} else {
+			p = &peer{id: m.ID, need: r.state.collected, heard: now.UnixMilli(), helloAt: now}
+		}
+		p.absent = m.Absent
+		r.peers = append(r.peers, p)
+	}
+	for _, p := range was {
+		if r.peer(p.id) == nil {
+			p.endTransfer()
+			r.retire(p.actor, p.id)
+			if r.join != nil && r.join.donor == p.id {
+				r.join, r.dirty.join = nil, true
+			}
+		}
+	}
+}
+
+// Members is the member set without this node.
+func (r *Replica) Members() (version uint64, members []Member) {
+	for _, p := range r.peers {
+		members = append(members, Member{ID: p.id, Absent: p.absent})
+	}
+	return r.version, members
+}
+
+// ServeAnyway takes writes although a full join is owed and nobody is there to
+// join from: the operator's decision.
+func (r *Replica) ServeAnyway() {
+	if r.phase == Joining {
+		r.phase = Serving
+		r.event(Event{Kind: EventServing, Text: "without the join that is owed"})
+	}
+}
+
+// noteWall compares the wall clocks (R34).
+func (r *Replica) noteWall(now time.Time, p *peer, wall int64) {
+	p.offset, p.offsets = time.UnixMilli(wall).Sub(now), true
+	var list []time.Duration
+	for _, q := range r.peers {
+		if q.offsets {
+			list = append(list, q.offset)
+		}
+	}
+	slices.Sort(list)
+	drift := list[len(list)/2].Abs() > r.config.DriftMax
+	if drift != r.hlc.frozen.Load() {
+		r.hlc.frozen.Store(drift)
+		text := "the wall clock agrees with the other members again"
+		if drift {
+			text = fmt.Sprintf("the other members are %v off this wall clock", list[len(list)/2])
+		}
+		r.event(Event{Kind: EventDrift, Peer: p.id, Text: text})
+	}
+}
+
+// HasSeen is which members are known to have made d, a dot of this store,
+// durable.
+func (r *Replica) HasSeen(d dvv.Dot) (yes, no []uint64) {
+	for _, p := range r.peers {
+		if p.row.Covers(d) || p.candidate.Covers(d) || d.Actor == r.actor && d.Counter <= p.haveOwn {
+			yes = append(yes, p.id)
+		} else {
+			no = append(no, p.id)
+		}
+	}
+	return yes, no
+}

@@ -1,0 +1,202 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"tombolo/dvv"
+	"tombolo/internal/kv"
+)
+
+// collectMax is how many entries one step collects, and one step sweeps.
+const collectMax = 512
+
+// sweepEvery is how often contexts that were waiting for a gap are looked at.
+const sweepEvery = time.Second
+
+// tickCollect begins a round of collection.
+func (r *Replica) tickCollect(now time.Time) {
+	if now.Before(r.nextCollect) || len(r.collecting) > 0 {
+		return
+	}
+	r.nextCollect = now.Add(r.config.CollectEvery)
+	r.sealRetired()
+	if r.garbage == 0 {
+		return
+	}
+	r.collecting = r.stable(now).Entries()
+}
+
+// stable is what every member is known to have seen, except those that have
+// been away for too long: what is collected without their knowledge is noted as
+// their need, and they join anew (R32).
+func (r *Replica) stable(now time.Time) dvv.VV {
+	rows := []dvv.VV{r.bases}
+	for _, p := range r.peers {
+		r.ripen(p)
+		if !r.givenUp(now, p) {
+			rows = append(rows, p.row)
+		}
+	}
+	return dvv.Stable(rows...)
+}
+
+// givenUp says whether collection no longer waits for p.
+func (r *Replica) givenUp(now time.Time, p *peer) bool {
+	if p.established() {
+		return false
+	}
+	unheard := now.Sub(time.UnixMilli(p.heard))
+	return r.garbage > r.config.GarbageMax || unheard > r.config.AbsentAgeMax
+}
+
+// collect forgets up to collectMax deletes that are stable.
+func (r *Replica) collect(now time.Time) {
+	todo := collectMax
+	for todo > 0 && len(r.collecting) > 0 {
+		top := r.collecting[0]
+		done, err := r.collectActor(now, top, &todo)
+		if err != nil {
+			r.event(Event{Kind: EventDamaged, Text: "collection: " + err.Error()})
+			r.collecting = nil
+			return
+		}
+		if done {
+			r.collecting = r.collecting[1:]
+		}
+	}
+}
+
+// collectActor forgets what it may of one actor's deletes up to top.
+func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool, err error) {
+	it := r.view.Iterator(spanRange(areaGarbage, dvv.Span{Actor: top.Actor, First: 1, Last: top.Counter}))
+	defer it.Close()
+	var dropped dvv.VV
+	defer func() { r.noteCollected(now, dropped) }()
+	for it.Next() {
+		d, ok := parseDotKey(it.Key())
+		if !ok {
+			return false, fmt.Errorf("entry %x is damaged", it.Key())
+		}
+		if _, twice := r.gone[d]; twice {
+			continue
+		}
+		if *todo == 0 {
+			return false, nil
+		}
+		name := append([]byte{}, it.Value()...)
+		went, err := r.collectDot(now, d, name)
+		if err != nil {
+			return false, err
+		}
+		if went.Len() > 0 {
+			dropped = dropped.Join(went)
+			*todo--
+		}
+	}
+	return true, it.Err()
+}
+
+// collectDot forgets one delete; what went is the dots that nobody will learn of
+// from this store any more.
+func (r *Replica) collectDot(now time.Time, d dvv.Dot, name []byte) (went dvv.VV, err error) {
+	key := objectKey(name)
+	old, err := r.get(key)
+	if err != nil {
+		return dvv.VV{}, err
+	}
+	if !old.Live(d) { // a set's delete: only its memory is left
+		b := r.batch()
+		b.Delete(appendDotKey(nil, areaIndex, d))
+		b.Delete(appendDotKey(nil, areaGarbage, d))
+		r.garbage--
+		r.gone[d] = r.seq + 1
+		r.dirty.state = true
+		return dvv.NewVV(d), nil
+	}
+	drop := func(s dvv.Sibling) bool { return s.Dot == d }
+	if !visible(r.config.Policy, name, old) {
+		// A tombstone wins. All siblings go at once, when every member has seen
+		// every one of them; before, a write could still meet one and not the
+		// other.
+		stable := r.stable(now)
+		for _, s := range old.Siblings() {
+			if !stable.Covers(s.Dot) {
+				return dvv.VV{}, nil
+			}
+		}
+		drop = func(dvv.Sibling) bool { return true }
+	}
+	dots := []dvv.Dot{}
+	next := old.Drop(func(s dvv.Sibling) bool {
+		if drop(s) {
+			dots = append(dots, s.Dot)
+			return true
+		}
+		return false
+	})
+	for _, d := range dots {
+		r.gone[d] = r.seq + 1
+	}
+	r.store(key, old, next.Strip(r.bases))
+	return dvv.NewVV(dots...), nil
+}
+
+// noteCollected moves the collection horizon, and what the members that were not
+// waited for, and those yet to come, have to know of (R32).
+func (r *Replica) noteCollected(now time.Time, dropped dvv.VV) {
+	if dropped.Len() == 0 {
+		return
+	}
+	r.state.collected = r.state.collected.Join(dropped)
+	r.dirty.state, r.dirty.peers = true, true
+	for _, p := range r.peers {
+		if p.row.Descends(dropped) {
+			continue
+		}
+		if p.need.Len() == 0 {
+			r.event(Event{Kind: EventCapped, Peer: p.id, Text: fmt.Sprintf("it has been away since %v", time.UnixMilli(p.heard).UTC())})
+		}
+		p.need = p.need.Join(dropped)
+	}
+}
+
+// tickSweep strips contexts that gaps in the clock had kept, a piece at a time.
+func (r *Replica) tickSweep(now time.Time) {
+	if now.Before(r.nextSweep) || !r.sweepAgain && r.sweepFrom == nil {
+		return
+	}
+	r.nextSweep = now.Add(sweepEvery)
+	if r.sweepFrom == nil {
+		r.sweepAgain = false
+	}
+	if err := r.sweep(); err != nil {
+		r.event(Event{Kind: EventDamaged, Text: "sweep: " + err.Error()})
+	}
+}
+
+func (r *Replica) sweep() error {
+	keys := kv.PrefixRange([]byte{areaResidual})
+	if r.sweepFrom != nil {
+		keys.Start = r.sweepFrom
+	}
+	it := r.view.Iterator(keys)
+	defer it.Close()
+	for n := 0; it.Next(); n++ {
+		if n == 8*collectMax {
+			r.sweepFrom = slices.Clone(it.Key())
+			return nil
+		}
+		key := objectKey(it.Key()[1:])
+		old, err := r.get(key)
+		if err != nil {
+			return err
+		}
+		if next := old.Strip(r.bases); !next.Equal(old) {
+			r.store(key, old, next)
+		}
+	}
+	r.sweepFrom = nil
+	return it.Err()
+}

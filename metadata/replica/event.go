@@ -1,0 +1,52 @@
+package replica
+
+import "tombolo/dvv"
+
+// EventKind says what happened.
+type EventKind uint8
+
+// The kinds of events. Each is counted by the shell.
+const (
+	EventMinted      EventKind = iota // this store writes under a new actor
+	EventAmnesia                      // a peer knows dots of ours that we lack (R30)
+	EventRollback                     // a peer came back with less than it had
+	EventQuarantined                  // one dot was seen with two values
+	EventDigest                       // equal clocks, different digests: full join
+	EventJoinBegan                    // a full join began
+	EventJoinEnded                    // and ended
+	EventServing                      // writes are taken from now on
+	EventRefused                      // another live store holds this node id
+	EventStranger                     // a peer does not count us as a member
+	EventDrift                        // our wall clock is off, or right again (R34)
+	EventCapped                       // deletes were collected without an absent member's knowledge
+	EventSealed                       // a retired actor's gaps were closed
+	EventBadFrame                     // a peer sent what we cannot read
+	EventDamaged                      // a record of our own cannot be read
+	EventGaveUp                       // an exchange ended early
+	eventKinds
+)
+
+var eventNames = [eventKinds]string{
+	"minted", "amnesia", "rollback", "quarantined", "digest", "join_began", "join_ended", "serving",
+	"refused", "stranger", "drift", "capped", "sealed", "bad_frame", "damaged", "gave_up",
+}
+
+// String is the kind's name in logs and metrics.
+func (k EventKind) String() string { return eventNames[k] }
+
+// EventKinds is all of them.
+func EventKinds() []EventKind {
+	list := make([]EventKind, eventKinds)
+	for i := range list {
+		list[i] = EventKind(i)
+	}
+	return list
+}
+
+// Event is something worth counting or logging. Immutable.
+type Event struct {
+	Kind EventKind
+	Peer uint64 // zero if none
+	Dot  dvv.Dot
+	Text string
+}

@@ -1,0 +1,254 @@
+package replica
+
+import (
+	"fmt"
+
+	"tombolo/dvv"
+	"tombolo/metadata/internal/pack"
+)
+
+// The types of frames. A frame is a msgpack array:
+//
+//	[version, type, sender's nonce, receiver's nonce, …body]
+//
+// docs/formats/metadata.md draws every body.
+const (
+	frameHello   = 1  // who I am; asks for a Welcome
+	frameWelcome = 2  // who I am, and what I know of you
+	frameRefuse  = 3  // why not
+	framePush    = 4  // what I just wrote
+	frameProbe   = 5  // hashes of clock and digest
+	frameSame    = 6  // they are mine as well
+	frameClock   = 7  // they are not: my clock
+	framePull    = 8  // send me what I lack
+	frameBegin   = 9  // a transfer begins
+	frameChunk   = 10 // a piece of it
+	frameNext    = 11 // I have that piece
+	frameJoin    = 12 // send me all
+	framePart    = 13 // a piece of a frame that is too long for one
+	frameHave    = 14 // I have made your dots durable
+)
+
+// FrameBytesMax bounds a frame, so that a long one never delays a heartbeat.
+const FrameBytesMax = 64 << 10
+
+// The reasons of frameRefuse.
+const (
+	refuseStranger = 1 // you are not a member
+	refuseHolder   = 2 // another live store holds your node id
+	refuseNeedJoin = 3 // things were collected that you do not know of: join
+	refuseBusy     = 4 // not now
+	refuseStale    = 5 // your nonce is not the one that is known
+	refuseMint     = 6 // your actor's dots were seen with two values
+)
+
+// header is the front of every frame. Immutable.
+type header struct {
+	kind     uint64
+	from, to uint64 // nonces
+	fields   int    // values that follow
+}
+
+func appendHeader(dst []byte, h header) []byte {
+	dst = pack.AppendArray(dst, 4+h.fields)
+	dst = pack.AppendUint(dst, recordVersion)
+	dst = pack.AppendUint(dst, h.kind)
+	dst = pack.AppendUint(dst, h.from)
+	return pack.AppendUint(dst, h.to)
+}
+
+func readHeader(r *pack.Reader) (h header) {
+	n := r.ArrayMin(4)
+	if v := r.Uint(); r.Err() == nil && v != recordVersion {
+		r.Fail(fmt.Errorf("frame: %w: %d", errVersion, v))
+	}
+	h.kind, h.from, h.to = r.Uint(), r.Uint(), r.Uint()
+	h.fields = n - 4
+	return h
+}
+
+// frameFields is how many values follow the header of each type.
+var frameFields = map[uint64]int{
+	frameHello: 7, frameWelcome: 10, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
+	frameClock: 3, framePull: 2, frameBegin: 7, frameChunk: 6, frameNext: 2, frameJoin: 3,
+	framePart: 4, frameHave: 2,
+}
+
+// wireRecord is one key of a push or a chunk: what the sender knows of it, with
+// the dots that the receiver may count as seen once it has merged it.
+type wireRecord struct {
+	key     []byte // table and key
+	raw     []byte // the object record; nil if there is none
+	object  dvv.Object
+	covered []dvv.Dot // of this key, and superseded unless they are live in object
+	deletes []dvv.Dot // of this key, not yet stable
+	only    bool      // deletes alone: the object went before
+}
+
+func (w *wireRecord) size() int {
+	return len(w.key) + len(w.raw) + 18*(len(w.covered)+len(w.deletes)) + 16
+}
+
+const wireFields = 4
+
+func appendWireRecord(dst []byte, w *wireRecord) []byte {
+	dst = pack.AppendArray(dst, wireFields)
+	dst = pack.AppendBytes(dst, w.key)
+	if w.only {
+		dst = pack.AppendBool(dst, false)
+	} else {
+		dst = pack.AppendBytes(dst, w.raw)
+	}
+	dst = appendDots(dst, w.covered)
+	return appendDots(dst, w.deletes)
+}
+
+func appendDots(dst []byte, dots []dvv.Dot) []byte {
+	dst = pack.AppendArray(dst, 2*len(dots))
+	for _, d := range dots {
+		dst = pack.AppendUint(dst, uint64(d.Actor))
+		dst = pack.AppendUint(dst, d.Counter)
+	}
+	return dst
+}
+
+func readDots(r *pack.Reader) []dvv.Dot {
+	n := r.Array()
+	if n%2 != 0 {
+		r.Fail(pack.ErrKind)
+	}
+	var dots []dvv.Dot
+	for i := 0; i < n && r.Err() == nil; i += 2 {
+		d := readDot(r)
+		if d.Counter == 0 {
+			r.Fail(pack.ErrRange)
+		}
+		dots = append(dots, d)
+	}
+	return dots
+}
+
+// readWireRecord copies what it keeps: the key, and the object's record.
+func readWireRecord(r *pack.Reader) (w wireRecord) {
+	n := r.ArrayMin(wireFields)
+	w.key = append([]byte{}, r.Bytes()...)
+	if len(w.key) == 0 {
+		r.Fail(pack.ErrRange)
+	}
+	if rest := r.Rest(); len(rest) > 0 && rest[0] == 0xc2 {
+		r.Bool()
+		w.only = true
+	} else if raw := r.Bytes(); raw != nil && r.Err() == nil {
+		w.raw = append([]byte{}, raw...)
+		object, err := decodeObject(w.raw)
+		if err != nil {
+			r.Fail(err)
+		}
+		w.object = object
+	}
+	w.covered = readDots(r)
+	w.deletes = readDots(r)
+	for i := wireFields; i < n && r.Err() == nil; i++ {
+		r.Skip()
+	}
+	return w
+}
+
+func appendWireRecords(dst []byte, list []wireRecord) []byte {
+	dst = pack.AppendArray(dst, len(list))
+	for i := range list {
+		dst = appendWireRecord(dst, &list[i])
+	}
+	return dst
+}
+
+func readWireRecords(r *pack.Reader) []wireRecord {
+	n := r.Array()
+	var list []wireRecord
+	for range n {
+		if r.Err() != nil {
+			return nil
+		}
+		list = append(list, readWireRecord(r))
+	}
+	return list
+}
+
+func appendPush(dst []byte, bases dvv.VV, list []wireRecord) []byte {
+	dst = pack.AppendBytes(dst, bases.Append(nil))
+	return appendWireRecords(dst, list)
+}
+
+// begin is the body of frameBegin: what a transfer is about. Immutable.
+type begin struct {
+	id        uint64
+	full      bool
+	clock     dvv.Clock
+	digest    uint64
+	collected dvv.VV
+	needs     []need
+	retired   []Retired
+}
+
+// need is dots that were collected without a member's knowledge (R32).
+type need struct {
+	node uint64
+	upTo dvv.VV
+}
+
+func appendBegin(dst []byte, b *begin) []byte {
+	dst = pack.AppendUint(dst, b.id)
+	dst = pack.AppendBool(dst, b.full)
+	dst = pack.AppendBytes(dst, b.clock.Append(nil))
+	dst = pack.AppendUint(dst, b.digest)
+	dst = pack.AppendBytes(dst, b.collected.Append(nil))
+	dst = pack.AppendArray(dst, 2*len(b.needs))
+	for _, n := range b.needs {
+		dst = pack.AppendUint(dst, n.node)
+		dst = pack.AppendBytes(dst, n.upTo.Append(nil))
+	}
+	return appendRetired(dst, b.retired)
+}
+
+func readBegin(r *pack.Reader) (b begin) {
+	b.id, b.full = r.Uint(), r.Bool()
+	b.clock, b.digest, b.collected = readClock(r), r.Uint(), readVV(r)
+	n := r.Array()
+	for i := 0; i+1 < n && r.Err() == nil; i += 2 {
+		b.needs = append(b.needs, need{node: r.Uint(), upTo: readVV(r)})
+	}
+	if n%2 != 0 {
+		r.Fail(pack.ErrKind)
+	}
+	b.retired = readRetired(r)
+	return b
+}
+
+// chunk is the body of frameChunk. In a full join it speaks for all keys behind
+// the chunk before up to upTo. Immutable.
+type chunk struct {
+	id, seq uint64
+	last    bool
+	upTo    []byte // nil: a delta, or to the end of all keys
+	bases   dvv.VV
+	list    []wireRecord
+}
+
+func appendChunk(dst []byte, c *chunk) []byte {
+	dst = pack.AppendUint(dst, c.id)
+	dst = pack.AppendUint(dst, c.seq)
+	dst = pack.AppendBool(dst, c.last)
+	dst = pack.AppendBytes(dst, c.upTo)
+	dst = pack.AppendBytes(dst, c.bases.Append(nil))
+	return appendWireRecords(dst, c.list)
+}
+
+func readChunk(r *pack.Reader) (c chunk) {
+	c.id, c.seq, c.last = r.Uint(), r.Uint(), r.Bool()
+	if upTo := r.Bytes(); upTo != nil {
+		c.upTo = append([]byte{}, upTo...)
+	}
+	c.bases = readVV(r)
+	c.list = readWireRecords(r)
+	return c
+}

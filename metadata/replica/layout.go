@@ -1,0 +1,69 @@
+package replica
+
+import (
+	"encoding/binary"
+
+	"tombolo/dvv"
+	"tombolo/internal/kv"
+)
+
+// The areas of the database: the first byte of every key. docs/formats/metadata.md
+// draws what stands behind it.
+const (
+	AreaObject     byte = 'o' // table and key → object record
+	areaIndex      byte = 'i' // actor, counter → 'l' or 'd', then table and key
+	areaGarbage    byte = 'g' // actor, counter → table and key
+	areaResidual   byte = 'r' // table and key → nothing: the object has a context left
+	areaMeta       byte = 'm' // a letter → one of the store's own records
+	areaQuarantine byte = 'q' // actor, counter, hash of the value → key and value
+)
+
+// The kinds of index entries.
+const (
+	indexLive   byte = 'l' // the dot of a live sibling
+	indexDelete byte = 'd' // the dot of a delete that is not yet stable
+)
+
+var (
+	metaState    = []byte{areaMeta, 's'}
+	metaIdentity = []byte{areaMeta, 'i'}
+	metaPeers    = []byte{areaMeta, 'p'}
+	metaRetired  = []byte{areaMeta, 'r'}
+	metaJoin     = []byte{areaMeta, 'j'}
+)
+
+// dotKeyBytes is the length of a key that ends in a dot.
+const dotKeyBytes = 17
+
+// appendDotKey appends area, actor and counter; big-endian, so that the dots of
+// an actor stand in order.
+func appendDotKey(dst []byte, area byte, d dvv.Dot) []byte {
+	dst = append(dst, area)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(d.Actor))
+	return binary.BigEndian.AppendUint64(dst, d.Counter)
+}
+
+func parseDotKey(key []byte) (dvv.Dot, bool) {
+	if len(key) != dotKeyBytes {
+		return dvv.Dot{}, false
+	}
+	return dvv.Dot{
+		Actor:   dvv.Actor(binary.BigEndian.Uint64(key[1:])),
+		Counter: binary.BigEndian.Uint64(key[9:]),
+	}, true
+}
+
+// spanRange is the keys of area that end in a dot of s.
+func spanRange(area byte, s dvv.Span) kv.Range {
+	return kv.Range{
+		Start: appendDotKey(nil, area, dvv.Dot{Actor: s.Actor, Counter: s.First}),
+		Limit: append(appendDotKey(nil, area, dvv.Dot{Actor: s.Actor, Counter: s.Last}), 0),
+	}
+}
+
+// objectKey is the database's key of a table and key.
+func objectKey(key []byte) []byte { return withArea(AreaObject, key) }
+
+func withArea(area byte, key []byte) []byte {
+	return append(append(make([]byte, 0, 1+len(key)), area), key...)
+}

@@ -1,0 +1,126 @@
+package replica
+
+import (
+	"time"
+
+	"tombolo/dvv"
+)
+
+// Member is one of the durable member set.
+type Member struct {
+	ID     uint64
+	Absent bool // the operator said not to wait for it (R24)
+}
+
+// peer is what this store knows of another member. Owned by the Replica. The
+// fields up to heard are durable.
+type peer struct {
+	id       uint64
+	absent   bool
+	known    uint64    // the nonce of its last opening that we heard of (R30)
+	actor    dvv.Actor // who writes there
+	need     dvv.VV    // dots up to here were collected without its knowledge (R32)
+	row      dvv.VV    // what it is known to have, and we have as well: K of the reference
+	rowNonce uint64    // the opening that row is of
+	heard    int64     // unix ms
+
+	up         bool      // the link stands
+	nonce      uint64    // of the session that was agreed; 0: none
+	heardAt    time.Time // last frame of the session
+	past       []uint64  // nonces that were superseded, the latest few
+	helloAt    time.Time // when to say hello again
+	challenge  uint64    // of the last hello; 0: answered
+	candidate  dvv.VV    // what it says it has, until we have it as well
+	clock      dvv.Clock // the last whole clock that it sent
+	retiredSum uint64    // hash of the retired actors that it knows
+	offset     time.Duration
+	offsets    bool // offset is known
+	proved     bool // it agreed that our actor may go on
+
+	outgoing *outgoing
+	incoming *incoming
+	parts    assembly
+	haveOwn  uint64 // the last counter of our actor that it has made durable
+}
+
+func (p *peer) established() bool { return p.up && p.nonce != 0 }
+
+func (p *peer) header(r *Replica, kind uint64) []byte {
+	return appendHeader(make([]byte, 0, 256), header{kind: kind, from: r.nonce, to: p.nonce, fields: frameFields[kind]})
+}
+
+func (p *peer) wasPast(nonce uint64) bool {
+	for _, n := range p.past {
+		if n == nonce {
+			return true
+		}
+	}
+	return false
+}
+
+// pastMax is how many superseded nonces are remembered.
+const pastMax = 8
+
+func (p *peer) supersede(nonce uint64) {
+	if nonce == 0 || p.wasPast(nonce) {
+		return
+	}
+	if len(p.past) == pastMax {
+		p.past = p.past[1:]
+	}
+	p.past = append(p.past, nonce)
+}
+
+// endTransfer lets go of the snapshot that the peer reads from.
+func (p *peer) endTransfer() {
+	if p.outgoing != nil {
+		p.outgoing.close()
+		p.outgoing = nil
+	}
+}
+
+// reset forgets the session.
+func (p *peer) reset() {
+	p.endTransfer()
+	p.incoming, p.nonce, p.proved, p.offsets = nil, 0, false, false
+	p.parts = assembly{}
+}
+
+// noteRow takes in that p has what bases cover, and of its own writes no more. The row counts for collection
+// only once we have all of it too: then every write that did not know of a
+// stable dot has reached us.
+func (r *Replica) noteRow(p *peer, bases dvv.VV) {
+	switch {
+	case r.bases.Descends(bases):
+		p.row, p.rowNonce = p.row.Join(bases), p.nonce
+	case p.candidate.Len() == 0:
+		p.candidate = bases // an earlier one is kept: under steady writes the latest is never reached
+	}
+	r.ripen(p)
+}
+
+// ripen turns the candidate into the row once we have all of it.
+func (r *Replica) ripen(p *peer) {
+	if p.candidate.Len() > 0 && r.bases.Descends(p.candidate) {
+		p.row, p.rowNonce, p.candidate = p.row.Join(p.candidate), p.nonce, dvv.VV{}
+	}
+}
+
+// anyoneUp says whether somebody would receive a push.
+func (r *Replica) anyoneUp() bool {
+	for _, p := range r.peers {
+		if p.established() {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Replica) allMembers(holds func(p *peer) bool) bool {
+	for _, p := range r.peers {
+		if !holds(p) {
+			return false
+		}
+	}
+	return true
+}

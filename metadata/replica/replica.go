@@ -1,0 +1,507 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"tombolo/dvv"
+	"tombolo/internal/invariant"
+	"tombolo/internal/kv"
+)
+
+// View is what the core reads. It is the database that the batches of Ready are
+// written to; the core itself writes nothing.
+type View interface {
+	Get(key []byte) ([]byte, error)
+	Snapshot() (kv.Snapshot, error)
+	Iterator(r kv.Range) kv.Iterator
+}
+
+// Config is what a core needs to know. Zero durations and sizes take the
+// default. Immutable.
+type Config struct {
+	Node   uint64
+	Policy Policy
+	Rand   func() uint64 // for actors and nonces; the simulator's own generator
+
+	Suspect         bool          // the database may have lost synced data (kv.DB.Suspect)
+	ExchangeEvery   time.Duration // between two exchanges with a peer chosen by turns: 1.5 s
+	CollectEvery    time.Duration // between two rounds of collection: 10 s
+	ProveWait       time.Duration // how long a clean start waits for all members: 3 s
+	SilenceMax      time.Duration // after which another holder of a node id is believed: 3 s
+	TransferIdleMax time.Duration // after which an exchange is given up: 30 s
+	AbsentAgeMax    time.Duration // after which an unheard member no longer holds back collection: 7 days
+	GarbageMax      int64         // or with this many deletes pending: 1,000,000
+	DriftMax        time.Duration // from the median of the peers: 2 s
+	ChunkBytes      int           // of records in one frame: 48 KiB
+}
+
+func (c *Config) defaults() {
+	duration := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	duration(&c.ExchangeEvery, 1500*time.Millisecond)
+	duration(&c.CollectEvery, 10*time.Second)
+	duration(&c.ProveWait, 3*time.Second)
+	duration(&c.SilenceMax, 3*time.Second)
+	duration(&c.TransferIdleMax, 30*time.Second)
+	duration(&c.AbsentAgeMax, 7*24*time.Hour)
+	duration(&c.DriftMax, 2*time.Second)
+	if c.GarbageMax == 0 {
+		c.GarbageMax = 1_000_000
+	}
+	if c.ChunkBytes == 0 {
+		c.ChunkBytes = 48 << 10
+	}
+}
+
+// Phase is whether the store may take writes of its own.
+type Phase uint8
+
+// The phases. Only Serving takes writes.
+const (
+	Proving Phase = iota // a clean start asks the members whether its actor may go on
+	Joining              // a full join is owed
+	Serving
+	Refused // another live store holds this node id
+)
+
+func (p Phase) String() string {
+	return [...]string{"proving", "joining", "serving", "refused"}[p]
+}
+
+// Message is a frame for a peer.
+type Message struct {
+	To    uint64
+	Frame []byte
+}
+
+// Ready is the effects of the steps since the last one: write Batch with a sync,
+// then send Messages, then call Committed. Effects leave in order: those of one
+// Ready only after those of the one before.
+type Ready struct {
+	Seq      uint64
+	Batch    *kv.Batch
+	Changed  [][]byte // area, table and key of the objects in Batch
+	Messages []Message
+	Events   []Event
+}
+
+// Replica is the core of one store. It is stepped: owned by one goroutine, which
+// hands in writes, frames and the time, and takes out effects.
+type Replica struct {
+	config Config
+	view   View
+	state
+	identity
+	bases    dvv.VV // of clock
+	own      uint64 // the last counter of actor
+	hlc      *HLC
+	phase    Phase
+	proveEnd time.Time
+	nonce    uint64  // of this opening
+	before   uint64  // nonce of the opening before
+	version  uint64  // of the member set
+	peers    []*peer // ascending ids, without this node
+	retired  []Retired
+
+	objects map[string]pending // written and not yet committed
+	dirty   dirty
+	out     Ready
+	seq     uint64
+	written []inflight
+
+	join         *joining
+	nextExchange time.Time
+	turn         int
+	nextCollect  time.Time
+	collecting   []dvv.Dot // up to where this round goes, per actor
+	gone         map[dvv.Dot]uint64
+	nextSweep    time.Time
+	sweepFrom    []byte
+	sweepAgain   bool
+	nextPart     uint64
+}
+
+// pending is an object on its way to the disk.
+type pending struct {
+	object dvv.Object
+	raw    []byte // nil: deleted
+	seq    uint64
+}
+
+// inflight is the keys of a batch that is not durable yet.
+type inflight struct {
+	seq  uint64
+	keys []string
+}
+
+// dirty is which of the store's own records belong into the next batch.
+type dirty struct {
+	state, identity, peers, retired, join bool
+	touched                               []touch
+	index                                 map[string]int // into touched
+}
+
+// touch is a key that this node wrote since the last Ready.
+type touch struct {
+	key     []byte // with area
+	covered []dvv.Dot
+	deletes []dvv.Dot
+}
+
+// Open makes the core of the store in view. What it changes, a new nonce above
+// all, is in the first Ready.
+func Open(view View, c Config, now time.Time) (*Replica, error) {
+	c.defaults()
+	r := &Replica{
+		config: c, view: view, hlc: &HLC{},
+		objects: map[string]pending{}, gone: map[dvv.Dot]uint64{},
+	}
+	r.dirty.index = map[string]int{}
+	fresh, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	r.hlc.Observe(r.hlcLease)
+	r.bases = r.clock.Bases()
+	r.own = r.clock.Top(r.actor)
+	invariant.Check(r.clock.Contiguous(r.actor), "own entry %v of %v has gaps (I2)", r.actor, r.clock)
+	r.begin(fresh, now)
+	return r, nil
+}
+
+// load reads the store's own records; fresh says that there are none.
+func (r *Replica) load() (fresh bool, err error) {
+	read := func(key []byte, decode func(b []byte) error) bool {
+		b, e := r.view.Get(key)
+		switch {
+		case err != nil || errors.Is(e, kv.ErrNotFound):
+			return false
+		case e != nil:
+			err = e
+		default:
+			err = decode(b)
+		}
+		return err == nil
+	}
+	known := read(metaIdentity, func(b []byte) (e error) { r.identity, e = decodeIdentity(b); return })
+	read(metaState, func(b []byte) (e error) { r.state, e = decodeState(b); return })
+	read(metaPeers, func(b []byte) (e error) { r.version, r.peers, e = decodePeers(b); return })
+	read(metaRetired, func(b []byte) (e error) { r.retired, e = decodeRetired(b); return })
+	read(metaJoin, func(b []byte) (e error) {
+		s, e := decodeJoin(b)
+		r.join = &joining{joinState: s}
+		return e
+	})
+	if err != nil {
+		return false, fmt.Errorf("replica: %w: the store's own records are damaged: move the directory away and let the node join anew", err)
+	}
+	return !known, nil
+}
+
+// begin chooses the actor and the phase (§1.5 of the reference, R30).
+func (r *Replica) begin(fresh bool, now time.Time) {
+	r.before, r.nonce = r.identity.nonce, r.config.Rand()|1
+	copied := !fresh && r.identity.node != r.config.Node
+	clean := r.identity.clean && !r.config.Suspect && !copied
+	r.identity.node, r.identity.nonce, r.identity.clean = r.config.Node, r.nonce, false
+	r.dirty.identity, r.dirty.state = true, true
+	r.nextExchange, r.nextCollect = now, now.Add(r.config.CollectEvery)
+	alone := len(r.peers) == 0
+	r.phase = Serving
+	switch {
+	case fresh:
+		r.actor = dvv.Actor(r.config.Rand() | 1)
+	case copied: // the original may still write: its actor is not ours to retire
+		r.actor, r.own = dvv.Actor(r.config.Rand()|1), 0
+		r.event(Event{Kind: EventMinted, Text: "the directory belongs to another node id"})
+	case r.config.Suspect:
+		r.mint("the database may have lost synced data")
+		r.identity.joins = r.identity.joins || !alone
+	case alone:
+	case clean:
+		r.phase, r.proveEnd = Proving, now.Add(r.config.ProveWait)
+	default:
+		r.mint("the last stop was not clean")
+	}
+	if r.identity.joins && r.phase == Serving {
+		r.phase = Joining
+	}
+}
+
+// Phase says whether writes are taken.
+func (r *Replica) Phase() Phase { return r.phase }
+
+// Clock is what this store has seen, committed or about to be.
+func (r *Replica) Clock() dvv.Clock {
+	r.flushOwn()
+	return r.clock
+}
+
+// Digest is the order-free sum over all visible values.
+func (r *Replica) Digest() uint64 { return r.digest }
+
+// Actor is who writes now.
+func (r *Replica) Actor() dvv.Actor { return r.actor }
+
+// HLC is the store's clock; it may be used from any goroutine.
+func (r *Replica) HLC() *HLC { return r.hlc }
+
+// Tick does what is due at now and what is left of earlier steps.
+func (r *Replica) Tick(now time.Time) {
+	r.flushOwn()
+	r.tickSessions(now)
+	r.tickTransfers(now)
+	r.tickExchange(now)
+	r.tickCollect(now)
+	r.tickSweep(now)
+	if last := r.hlc.last.Load(); last+uint64(leaseMargin.Milliseconds()/2)<<16 > r.hlcLease {
+		r.dirty.state = true
+	}
+}
+
+// Busy says that Work has something to go on with.
+func (r *Replica) Busy() bool {
+	return r.join != nil && r.join.chunk != nil || len(r.collecting) > 0
+}
+
+// Work goes on with what was cut into pieces so that no step is long.
+func (r *Replica) Work(now time.Time) {
+	r.flushOwn()
+	if r.join != nil && r.join.chunk != nil {
+		r.mergeChunk(now)
+	}
+	if len(r.collecting) > 0 {
+		r.collect(now)
+	}
+}
+
+// Stop marks the stop as clean; its Ready is the last one. Without it the next
+// start mints.
+func (r *Replica) Stop() {
+	r.Release()
+	r.identity.clean, r.dirty.identity = true, true
+}
+
+// Release lets go of the snapshots that exchanges hold.
+func (r *Replica) Release() {
+	for _, p := range r.peers {
+		p.endTransfer()
+	}
+}
+
+// Ready takes the effects; ok is false when there are none.
+func (r *Replica) Ready() (Ready, bool) {
+	r.flushOwn()
+	r.push()
+	d := &r.dirty
+	any := d.state || d.identity || d.peers || d.retired || d.join || len(r.out.Changed) > 0
+	if !any && len(r.out.Messages) == 0 && len(r.out.Events) == 0 && r.batchLen() == 0 {
+		return Ready{}, false
+	}
+	r.seq++
+	if any || r.batchLen() > 0 {
+		r.sealBatch()
+	}
+	out := r.out
+	out.Seq = r.seq
+	if out.Batch == nil {
+		out.Batch = &kv.Batch{}
+	}
+	keys := make([]string, len(out.Changed))
+	for i, k := range out.Changed {
+		keys[i] = string(k)
+	}
+	r.written = append(r.written, inflight{seq: r.seq, keys: keys})
+	r.out, r.dirty = Ready{}, dirty{index: r.dirty.index, touched: r.dirty.touched[:0]}
+	clear(r.dirty.index)
+	return out, true
+}
+
+func (r *Replica) batchLen() int {
+	if r.out.Batch == nil {
+		return 0
+	}
+	return r.out.Batch.Len()
+}
+
+// sealBatch adds the store's own records that changed to the batch.
+func (r *Replica) sealBatch() {
+	b := r.batch()
+	r.hlcLease = r.hlc.lease()
+	b.Put(metaState, r.state.append(nil))
+	if r.dirty.identity {
+		b.Put(metaIdentity, r.identity.append(nil))
+	}
+	if r.dirty.peers {
+		b.Put(metaPeers, appendPeers(nil, r.version, r.peers))
+	}
+	if r.dirty.retired {
+		b.Put(metaRetired, appendRetired(nil, r.retired))
+	}
+	if r.dirty.join {
+		if r.join == nil {
+			b.Delete(metaJoin)
+		} else {
+			b.Put(metaJoin, r.join.append(nil))
+		}
+	}
+}
+
+func (r *Replica) batch() *kv.Batch {
+	if r.out.Batch == nil {
+		r.out.Batch = &kv.Batch{}
+	}
+	return r.out.Batch
+}
+
+// Committed says that the batches up to seq are durable.
+func (r *Replica) Committed(seq uint64) {
+	for len(r.written) > 0 && r.written[0].seq <= seq {
+		for _, k := range r.written[0].keys {
+			if p, ok := r.objects[k]; ok && p.seq <= seq {
+				delete(r.objects, k)
+			}
+		}
+		r.written = r.written[1:]
+	}
+	if len(r.gone) > 0 {
+		for d, at := range r.gone {
+			if at <= seq {
+				delete(r.gone, d)
+			}
+		}
+	}
+}
+
+// get reads the object of key, which begins with its area.
+func (r *Replica) get(key []byte) (dvv.Object, error) {
+	if p, ok := r.objects[string(key)]; ok {
+		return p.object, nil
+	}
+	raw, err := r.view.Get(key)
+	if err != nil {
+		if errors.Is(err, kv.ErrNotFound) {
+			return dvv.Object{}, nil
+		}
+		return dvv.Object{}, err
+	}
+	return decodeObject(raw)
+}
+
+// store puts the object of key into the batch: object, index, garbage,
+// residual, digest and counts change here and nowhere else. Both objects are
+// stripped.
+func (r *Replica) store(key []byte, old, next dvv.Object) {
+	b, name := r.batch(), key[1:]
+	r.digest ^= contribution(r.config.Policy, name, old) ^ contribution(r.config.Policy, name, next)
+	r.live += seen(r.config.Policy, name, next) - seen(r.config.Policy, name, old)
+	r.reindex(b, name, old, next)
+	had, has := old.Context().Len() > 0, next.Context().Len() > 0
+	switch {
+	case has && !had:
+		b.Put(withArea(areaResidual, name), nil)
+		r.sweepAgain = true
+	case had && !has:
+		b.Delete(withArea(areaResidual, name))
+	}
+	p := pending{object: next, seq: r.seq + 1}
+	if next.IsEmpty() {
+		b.Delete(key)
+	} else {
+		p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
+		b.Put(key, p.raw)
+	}
+	r.objects[string(key)] = p
+	r.out.Changed = append(r.out.Changed, key)
+	r.dirty.state = true
+}
+
+func seen(p Policy, name []byte, o dvv.Object) int64 {
+	if visible(p, name, o) {
+		return 1
+	}
+	return 0
+}
+
+func sizeOf(o dvv.Object) int {
+	n := 10 * o.Context().Len()
+	for _, s := range o.Siblings() {
+		n += 24 + len(s.Value)
+	}
+	return n
+}
+
+// reindex takes the entries of dots that went and adds those of dots that came.
+func (r *Replica) reindex(b *kv.Batch, name []byte, old, next dvv.Object) {
+	var buf [dotKeyBytes]byte
+	for _, s := range old.Siblings() {
+		if next.Live(s.Dot) {
+			continue
+		}
+		b.Delete(appendDotKey(buf[:0], areaIndex, s.Dot))
+		if isTomb(s.Value) {
+			b.Delete(appendDotKey(buf[:0], areaGarbage, s.Dot))
+			r.gone[s.Dot] = r.seq + 1
+			r.garbage--
+		}
+	}
+	for _, s := range next.Siblings() {
+		if old.Live(s.Dot) {
+			continue
+		}
+		b.Put(appendDotKey(buf[:0], areaIndex, s.Dot), withArea(indexLive, name))
+		if isTomb(s.Value) {
+			b.Put(appendDotKey(buf[:0], areaGarbage, s.Dot), name)
+			r.garbage++
+		}
+	}
+}
+
+// noteDelete remembers that d deleted name, until d is stable.
+func (r *Replica) noteDelete(name []byte, d dvv.Dot) {
+	b := r.batch()
+	b.Put(appendDotKey(nil, areaIndex, d), withArea(indexDelete, name))
+	b.Put(appendDotKey(nil, areaGarbage, d), name)
+	r.garbage++
+	r.dirty.state = true
+}
+
+// setClock replaces the clock by one that has seen more.
+func (r *Replica) setClock(c dvv.Clock) {
+	if invariant.Enabled {
+		invariant.Check(c.Descends(r.clock), "clock went back from %v to %v (I3)", r.clock, c)
+	}
+	r.clock = c
+	next := c.Bases()
+	if !next.Equal(r.bases) {
+		r.bases = next
+		r.sweepAgain = true
+	}
+	r.dirty.state = true
+}
+
+// event reports what is worth counting or logging.
+func (r *Replica) event(e Event) { r.out.Events = append(r.out.Events, e) }
+
+// peer finds a member, nil if id is none.
+func (r *Replica) peer(id uint64) *peer {
+	i, ok := slices.BinarySearchFunc(r.peers, id, func(p *peer, id uint64) int {
+		switch {
+		case p.id < id:
+			return -1
+		case p.id > id:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil
+	}
+	return r.peers[i]
+}

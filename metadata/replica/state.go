@@ -1,0 +1,234 @@
+package replica
+
+import (
+	"fmt"
+	"math"
+
+	"tombolo/dvv"
+	"tombolo/metadata/internal/pack"
+)
+
+// state is the record that changes with every batch. Owned by the Replica.
+type state struct {
+	clock     dvv.Clock
+	digest    uint64
+	live      int64 // keys with a value that a reader sees
+	garbage   int64 // deletes and tombstones that are not collected
+	collected dvv.VV
+	hlcLease  uint64
+}
+
+func (s *state) append(dst []byte) []byte {
+	dst = pack.AppendArray(dst, 7)
+	dst = pack.AppendUint(dst, recordVersion)
+	dst = pack.AppendBytes(dst, s.clock.Append(nil))
+	dst = pack.AppendUint(dst, s.digest)
+	dst = pack.AppendInt(dst, s.live)
+	dst = pack.AppendInt(dst, s.garbage)
+	dst = pack.AppendBytes(dst, s.collected.Append(nil))
+	return pack.AppendUint(dst, s.hlcLease)
+}
+
+func decodeState(b []byte) (s state, err error) {
+	r, n := openRecord(b, 7)
+	s.clock = readClock(&r)
+	s.digest = r.Uint()
+	s.live = r.Int()
+	s.garbage = r.Int()
+	s.collected = readVV(&r)
+	s.hlcLease = r.Uint()
+	return s, closeRecord(&r, n-7, "state")
+}
+
+// identity says who writes. Owned by the Replica.
+type identity struct {
+	node  uint64
+	actor dvv.Actor
+	nonce uint64 // of the last opening
+	clean bool   // the last stop was clean
+	joins bool   // a full join is owed before clients are served
+}
+
+func (i *identity) append(dst []byte) []byte {
+	dst = pack.AppendArray(dst, 6)
+	dst = pack.AppendUint(dst, recordVersion)
+	dst = pack.AppendUint(dst, i.node)
+	dst = pack.AppendUint(dst, uint64(i.actor))
+	dst = pack.AppendUint(dst, i.nonce)
+	dst = pack.AppendBool(dst, i.clean)
+	return pack.AppendBool(dst, i.joins)
+}
+
+func decodeIdentity(b []byte) (i identity, err error) {
+	r, n := openRecord(b, 6)
+	i.node = r.Uint()
+	i.actor = dvv.Actor(r.Uint())
+	i.nonce = r.Uint()
+	i.clean = r.Bool()
+	i.joins = r.Bool()
+	return i, closeRecord(&r, n-6, "identity")
+}
+
+// Retired is an actor that will write no more. Its clock entry is kept for ever;
+// once sealed its gaps are known never to close (§1.2 of the reference).
+type Retired struct {
+	Actor  dvv.Actor
+	Node   uint64
+	Sealed bool
+	Gaps   []dvv.Run // what was missing when it was sealed
+}
+
+func appendRetired(dst []byte, list []Retired) []byte {
+	dst = pack.AppendArray(dst, 1+len(list))
+	dst = pack.AppendUint(dst, recordVersion)
+	for _, t := range list {
+		dst = pack.AppendArray(dst, 3+2*len(t.Gaps))
+		dst = pack.AppendUint(dst, uint64(t.Actor))
+		dst = pack.AppendUint(dst, t.Node)
+		dst = pack.AppendBool(dst, t.Sealed)
+		for _, g := range t.Gaps {
+			dst = pack.AppendUint(dst, g.First)
+			dst = pack.AppendUint(dst, g.Last)
+		}
+	}
+	return dst
+}
+
+func readRetired(r *pack.Reader) []Retired {
+	n := r.ArrayMin(1)
+	if v := r.Uint(); r.Err() == nil && v != recordVersion {
+		r.Fail(errVersion)
+	}
+	var list []Retired
+	for i := 1; i < n && r.Err() == nil; i++ {
+		k := r.ArrayMin(3)
+		t := Retired{Actor: dvv.Actor(r.Uint()), Node: r.Uint(), Sealed: r.Bool()}
+		if k%2 == 0 {
+			r.Fail(pack.ErrKind)
+		}
+		for j := 3; j < k && r.Err() == nil; j += 2 {
+			t.Gaps = append(t.Gaps, dvv.Run{First: r.Uint(), Last: r.UintMax(1 << 62)})
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+func decodeRetired(b []byte) ([]Retired, error) {
+	r := pack.NewReader(b)
+	list := readRetired(&r)
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("retired record: %w", err)
+	}
+	return list, nil
+}
+
+// appendPeers is the durable half of the peer table, absent ones included.
+func appendPeers(dst []byte, version uint64, peers []*peer) []byte {
+	dst = pack.AppendArray(dst, 2+len(peers))
+	dst = pack.AppendUint(dst, recordVersion)
+	dst = pack.AppendUint(dst, version)
+	for _, p := range peers {
+		dst = pack.AppendArray(dst, 8)
+		dst = pack.AppendUint(dst, p.id)
+		dst = pack.AppendBool(dst, p.absent)
+		dst = pack.AppendUint(dst, p.known)
+		dst = pack.AppendUint(dst, uint64(p.actor))
+		dst = pack.AppendBytes(dst, p.need.Append(nil))
+		dst = pack.AppendBytes(dst, p.row.Append(nil))
+		dst = pack.AppendUint(dst, p.rowNonce)
+		dst = pack.AppendInt(dst, p.heard)
+	}
+	return dst
+}
+
+func decodePeers(b []byte) (version uint64, peers []*peer, err error) {
+	r := pack.NewReader(b)
+	n := r.ArrayMin(2)
+	if v := r.Uint(); r.Err() == nil && v != recordVersion {
+		r.Fail(errVersion)
+	}
+	version = r.Uint()
+	for i := 2; i < n && r.Err() == nil; i++ {
+		k := r.ArrayMin(8)
+		p := &peer{id: r.Uint(), absent: r.Bool(), known: r.Uint(), actor: dvv.Actor(r.Uint())}
+		p.need = readVV(&r)
+		p.row = readVV(&r)
+		p.rowNonce = r.Uint()
+		p.heard = r.Int()
+		for ; k > 8; k-- {
+			r.Skip()
+		}
+		peers = append(peers, p)
+	}
+	if err := r.End(); err != nil {
+		return 0, nil, fmt.Errorf("peers record: %w", err)
+	}
+	return version, peers, nil
+}
+
+// joinState is how far a full join has come. Owned by the Replica.
+type joinState struct {
+	donor  uint64
+	clock  dvv.Clock // of the donor's first snapshot: what is adopted at the end
+	cursor []byte    // table and key up to which all is merged; nil at the start
+}
+
+func (j *joinState) append(dst []byte) []byte {
+	dst = pack.AppendArray(dst, 4)
+	dst = pack.AppendUint(dst, recordVersion)
+	dst = pack.AppendUint(dst, j.donor)
+	dst = pack.AppendBytes(dst, j.clock.Append(nil))
+	return pack.AppendBytes(dst, j.cursor)
+}
+
+func decodeJoin(b []byte) (j joinState, err error) {
+	r, n := openRecord(b, 4)
+	j.donor = r.Uint()
+	j.clock = readClock(&r)
+	j.cursor = append([]byte(nil), r.Bytes()...)
+	return j, closeRecord(&r, n-4, "join")
+}
+
+// openRecord reads the header of a record of at least fields values.
+func openRecord(b []byte, fields int) (pack.Reader, int) {
+	r := pack.NewReader(b)
+	n := r.ArrayMin(fields)
+	if v := r.Uint(); r.Err() == nil && v != recordVersion {
+		r.Fail(errVersion)
+	}
+	return r, n
+}
+
+// closeRecord passes over the fields of later versions.
+func closeRecord(r *pack.Reader, unknown int, name string) error {
+	for ; unknown > 0 && r.Err() == nil; unknown-- {
+		r.Skip()
+	}
+	if err := r.End(); err != nil {
+		return fmt.Errorf("%s record: %w", name, err)
+	}
+	return nil
+}
+
+func readClock(r *pack.Reader) dvv.Clock {
+	c, rest, err := dvv.DecodeClock(r.Bytes())
+	if err != nil || len(rest) > 0 {
+		r.Fail(dvv.ErrMalformed)
+		return dvv.Clock{}
+	}
+	return c
+}
+
+func readVV(r *pack.Reader) dvv.VV {
+	v, rest, err := dvv.DecodeVV(r.Bytes())
+	if err != nil || len(rest) > 0 {
+		r.Fail(dvv.ErrMalformed)
+		return dvv.VV{}
+	}
+	return v
+}
+
+func readDot(r *pack.Reader) dvv.Dot {
+	return dvv.Dot{Actor: dvv.Actor(r.Uint()), Counter: r.UintMax(math.MaxInt64 / 2)}
+}

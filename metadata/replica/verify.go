@@ -1,0 +1,265 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+
+	"tombolo/dvv"
+	"tombolo/internal/kv"
+)
+
+// Inspection is what a store says about itself. All of it is read from one
+// snapshot, also of a store that is not running. Immutable.
+type Inspection struct {
+	Node        uint64
+	Actor       dvv.Actor
+	Clean       bool // the last stop was clean; false while it runs
+	JoinOwed    bool
+	Clock       dvv.Clock
+	Digest      uint64
+	Collected   dvv.VV // the collection horizon
+	Live        int64  // keys with a value that a reader sees
+	Garbage     int64  // deletes and tombstones that are not collected
+	Residual    int64  // objects with a context that waits for a gap
+	Index       int64  // entries of the dot index
+	Quarantined int64
+	Version     uint64 // of the member set
+	Members     []MemberState
+	Retired     []Retired
+}
+
+// MemberState is what a store durably knows of another member. Immutable.
+type MemberState struct {
+	Member
+	Actor  dvv.Actor
+	Row    dvv.VV // what it is known to have
+	Need   dvv.VV // what was collected without its knowledge
+	HeardM int64  // unix ms
+}
+
+// Inspect reads the store in snapshot.
+func Inspect(snapshot kv.Snapshot) (*Inspection, error) {
+	r := &Replica{view: frozen{snapshot}}
+	if _, err := r.load(); err != nil {
+		return nil, err
+	}
+	in := &Inspection{
+		Node: r.identity.node, Actor: r.actor, Clean: r.identity.clean, JoinOwed: r.identity.joins,
+		Clock: r.clock, Digest: r.digest, Collected: r.state.collected, Live: r.live, Garbage: r.garbage,
+		Version: r.version, Retired: r.retired,
+	}
+	for _, p := range r.peers {
+		in.Members = append(in.Members, MemberState{
+			Member: Member{ID: p.id, Absent: p.absent}, Actor: p.actor, Row: p.row, Need: p.need, HeardM: p.heard,
+		})
+	}
+	for area, n := range map[byte]*int64{areaResidual: &in.Residual, areaIndex: &in.Index, areaQuarantine: &in.Quarantined} {
+		count, err := countArea(r.view, area)
+		if err != nil {
+			return nil, err
+		}
+		*n = count
+	}
+	return in, nil
+}
+
+// frozen is a snapshot as a View.
+type frozen struct{ at kv.Snapshot }
+
+func (f frozen) Get(key []byte) ([]byte, error)  { return f.at.Get(key) }
+func (f frozen) Iterator(r kv.Range) kv.Iterator { return f.at.Iterator(r) }
+func (f frozen) Snapshot() (kv.Snapshot, error)  { return f.at, nil }
+
+func countArea(v View, area byte) (n int64, err error) {
+	it := v.Iterator(kv.PrefixRange([]byte{area}))
+	defer it.Close()
+	for it.Next() {
+		n++
+	}
+	return n, it.Err()
+}
+
+// faultsMax bounds what Verify reports.
+const faultsMax = 100
+
+// Verify computes digest, counts and index of the store in snapshot anew and
+// reports, one sentence each, what does not agree with what is stored. An error
+// is one of reading. Memory: constant.
+func Verify(snapshot kv.Snapshot, policy Policy) (faults []string, err error) {
+	r := &Replica{view: frozen{snapshot}, config: Config{Policy: policy}}
+	if _, err := r.load(); err != nil {
+		return nil, err
+	}
+	r.bases = r.clock.Bases()
+	v := &verifier{Replica: r}
+	for _, walk := range []func() error{v.objects, v.index, v.garbageArea, v.residuals} {
+		if err := walk(); err != nil {
+			return v.faults, err
+		}
+	}
+	if v.sum != r.digest {
+		v.fault("digest is %016x and ought to be %016x (I32)", r.digest, v.sum)
+	}
+	if v.visible != r.live {
+		v.fault("%d keys are counted live and %d are", r.live, v.visible)
+	}
+	if v.deletes != r.garbage {
+		v.fault("%d deletes are counted pending and %d are", r.garbage, v.deletes)
+	}
+	if !r.clock.Contiguous(r.actor) {
+		v.fault("own entry of %v has gaps (I2)", r.clock)
+	}
+	return v.faults, nil
+}
+
+// verifier is one run of Verify. Owned by it.
+type verifier struct {
+	*Replica
+	faults  []string
+	sum     uint64
+	visible int64
+	deletes int64
+}
+
+func (v *verifier) fault(format string, args ...any) {
+	if len(v.faults) < faultsMax {
+		v.faults = append(v.faults, fmt.Sprintf(format, args...))
+	}
+}
+
+// walk calls fn for every entry of area.
+func (v *verifier) walk(area byte, fn func(key, value []byte) error) error {
+	it := v.view.Iterator(kv.PrefixRange([]byte{area}))
+	defer it.Close()
+	for it.Next() {
+		if err := fn(it.Key(), it.Value()); err != nil {
+			return err
+		}
+	}
+	return it.Err()
+}
+
+// objects holds every object to I5, I7 and I9 and sums up.
+func (v *verifier) objects() error {
+	return v.walk(AreaObject, func(key, value []byte) error {
+		o, err := decodeObject(value)
+		if err != nil {
+			v.fault("object %q: %v", key[1:], err)
+			return nil
+		}
+		if o.IsEmpty() {
+			v.fault("object %q is empty", key[1:])
+		}
+		v.sum ^= contribution(v.config.Policy, key[1:], o)
+		v.visible += seen(v.config.Policy, key[1:], o)
+		filled := o.Fill(v.bases)
+		for _, s := range o.Siblings() {
+			if !v.clock.Has(s.Dot) {
+				v.fault("%v of %q is live and was never seen (I5)", s.Dot, key[1:])
+			}
+			if !filled.Context().Covers(s.Dot) {
+				v.fault("%v of %q is not covered (I9)", s.Dot, key[1:])
+			}
+			if err := v.expect(areaIndex, s.Dot, withArea(indexLive, key[1:])); err != nil {
+				return err
+			}
+			if isTomb(s.Value) {
+				if err := v.expect(areaGarbage, s.Dot, key[1:]); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = v.view.Get(withArea(areaResidual, key[1:]))
+		if err != nil && !isNotFound(err) {
+			return err
+		}
+		if has := err == nil; has != (o.Context().Len() > 0) {
+			v.fault("object %q with context %v: residual entry %v", key[1:], o.Context(), has)
+		}
+		return nil
+	})
+}
+
+// expect holds an entry of area to be there (I7).
+func (v *verifier) expect(area byte, d dvv.Dot, want []byte) error {
+	got, err := v.view.Get(appendDotKey(nil, area, d))
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		v.fault("entry %c of %v is %q and ought to be %q (I7)", area, d, got, want)
+	}
+	return nil
+}
+
+// index holds every entry to I6.
+func (v *verifier) index() error {
+	return v.walk(areaIndex, func(key, value []byte) error {
+		d, ok := parseDotKey(key)
+		if !ok || len(value) < 2 || value[0] != indexLive && value[0] != indexDelete {
+			v.fault("index entry %x is damaged", key)
+			return nil
+		}
+		o, err := v.get(objectKey(value[1:]))
+		if err != nil {
+			v.fault("object %q of index entry %v: %v", value[1:], d, err)
+			return nil
+		}
+		if live := value[0] == indexLive; live != o.Live(d) {
+			v.fault("index entry %c of %v names %q, where it is live: %v (I6)", value[0], d, value[1:], o.Live(d))
+		} else if !live {
+			return v.expect(areaGarbage, d, value[1:])
+		}
+		return nil
+	})
+}
+
+func (v *verifier) garbageArea() error {
+	return v.walk(areaGarbage, func(key, value []byte) error {
+		v.deletes++
+		d, ok := parseDotKey(key)
+		if !ok {
+			v.fault("garbage entry %x is damaged", key)
+			return nil
+		}
+		kind, err := v.view.Get(appendDotKey(nil, areaIndex, d))
+		if err != nil || len(kind) == 0 || !bytes.Equal(kind[1:], value) {
+			v.fault("garbage entry of %v has no index entry (I6)", d)
+		}
+		return nil
+	})
+}
+
+func (v *verifier) residuals() error {
+	return v.walk(areaResidual, func(key, _ []byte) error {
+		o, err := v.get(objectKey(key[1:]))
+		if err != nil || o.Context().Len() == 0 {
+			v.fault("residual entry %q: the object's context is %v, %v", key[1:], o.Context(), err)
+		}
+		return nil
+	})
+}
+
+// Dump writes what byte-equal means (R33): the clock's bases, then each visible
+// key with its dots and values, in order. Tombstones and contexts are left out:
+// stores forget them one after the other.
+func Dump(snapshot kv.Snapshot, policy Policy, fn func(line []byte) error) error {
+	v := &verifier{Replica: &Replica{view: frozen{snapshot}, config: Config{Policy: policy}}}
+	if _, err := v.load(); err != nil {
+		return err
+	}
+	if err := fn(v.clock.Bases().Append(nil)); err != nil {
+		return err
+	}
+	return v.walk(AreaObject, func(key, value []byte) error {
+		o, err := decodeObject(value)
+		if err != nil {
+			return err
+		}
+		if !visible(policy, key[1:], o) {
+			return nil
+		}
+		live := o.Drop(func(s dvv.Sibling) bool { return isTomb(s.Value) })
+		return fn(appendObject(append(append([]byte{}, key[1:]...), 0), dvv.NewObject(dvv.VV{}, live.Siblings()...)))
+	})
+}

@@ -1,0 +1,135 @@
+package replica
+
+import (
+	"errors"
+	"time"
+
+	"tombolo/dvv"
+	"tombolo/internal/invariant"
+)
+
+// Op is one change of one key of this node's own. Key begins with AreaObject;
+// the core keeps Key and Value.
+type Op struct {
+	Key    []byte
+	Value  []byte
+	Delete bool
+}
+
+// Write makes ops as one, or none of them. It reads what it overwrites, so that
+// a writer never leaves siblings of its own.
+func (r *Replica) Write(now time.Time, ops []Op) error {
+	invariant.Check(r.phase == Serving, "a write while %v", r.phase)
+	admitted := make([][]byte, len(ops))
+	for i, op := range ops {
+		var fault error
+		current := func() []Value {
+			old, err := r.get(op.Key)
+			fault = err
+			return values(old)
+		}
+		next := op.Value
+		if op.Delete {
+			next = nil
+		} else if next == nil {
+			next = []byte{}
+		}
+		value, err := r.config.Policy.Admit(op.Key[1:], current, next)
+		if err = errors.Join(err, fault); err != nil {
+			return err
+		}
+		admitted[i] = value
+	}
+	for i, op := range ops {
+		if err := r.write(now, op, admitted[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Replica) write(now time.Time, op Op, value []byte) error {
+	old, err := r.get(op.Key)
+	if err != nil {
+		return err
+	}
+	name, set := op.Key[1:], r.config.Policy.Set(op.Key[1:])
+	if op.Delete && (set && len(old.Siblings()) == 0 || !set && !visible(r.config.Policy, name, old)) {
+		return nil // nothing to delete: no event
+	}
+	r.own++
+	d := dvv.Dot{Actor: r.actor, Counter: r.own}
+	// The writer has read all that is here, so that only the residual context
+	// has to be kept: the rest stands in the clock.
+	next := dvv.NewObject(old.Context()).Strip(r.bases)
+	if op.Delete && set {
+		r.store(op.Key, old, next)
+		r.noteDelete(name, d)
+	} else {
+		p := payload{tomb: op.Delete, hlc: r.hlc.Stamp(now), value: value}
+		raw := appendPayload(make([]byte, 0, len(value)+16), p)
+		next = dvv.NewObject(next.Context(), dvv.Sibling{Dot: d, Value: raw})
+		r.store(op.Key, old, next)
+	}
+	r.touch(op.Key, d, op.Delete && set)
+	return nil
+}
+
+// flushOwn takes the dots of this node's writes into the clock: all at once,
+// since between them nothing asks for it. Contexts are stripped of other
+// actors' dots alone, and those of our own never stand in one.
+func (r *Replica) flushOwn() {
+	if s := (dvv.Span{Actor: r.actor, First: r.clock.Top(r.actor) + 1, Last: r.own}); s.First <= s.Last {
+		r.setClock(r.clock.AddSpan(s))
+	}
+}
+
+// touch remembers that key goes to the peers with the next Ready.
+func (r *Replica) touch(key []byte, d dvv.Dot, isDelete bool) {
+	if !r.anyoneUp() {
+		return
+	}
+	i, ok := r.dirty.index[string(key)]
+	if !ok {
+		i = len(r.dirty.touched)
+		r.dirty.index[string(key)] = i
+		r.dirty.touched = append(r.dirty.touched, touch{key: key})
+	}
+	t := &r.dirty.touched[i]
+	if isDelete {
+		t.deletes = append(t.deletes, d)
+	} else {
+		t.covered = append(t.covered, d)
+	}
+}
+
+// push turns what this node wrote into frames for the peers that are up. The
+// objects and the clock are those of the end of the batch: one cut (I19).
+func (r *Replica) push() {
+	if len(r.dirty.touched) == 0 {
+		return
+	}
+	var list []wireRecord
+	size := 0
+	flush := func() {
+		body := appendPush(nil, r.bases, list)
+		for _, p := range r.peers {
+			if p.established() {
+				r.send(p, append(p.header(r, framePush), body...))
+			}
+		}
+		list, size = nil, 0
+	}
+	for i := range r.dirty.touched {
+		t := &r.dirty.touched[i]
+		p := r.objects[string(t.key)]
+		w := wireRecord{key: t.key[1:], raw: p.raw, covered: t.covered, deletes: t.deletes}
+		if size > 0 && size+w.size() > r.config.ChunkBytes {
+			flush()
+		}
+		list, size = append(list, w), size+w.size()
+	}
+	flush()
+	r.dirty.touched = r.dirty.touched[:0]
+	clear(r.dirty.index)
+}
