@@ -1,6 +1,10 @@
 package packet
 
-import "testing"
+import (
+	"bytes"
+	"slices"
+	"testing"
+)
 
 // fullPublish has every property that a PUBLISH may have.
 func fullPublish() *Publish {
@@ -83,6 +87,51 @@ func TestHostileLengths(t *testing.T) {
 		})
 		if n > 1 { // the copy of raw itself
 			t.Errorf("%q: %v allocations", raw, n)
+		}
+	}
+}
+
+// TestNoHoarding: memory that one packet needed for a great many entries goes
+// with the next packet.
+func TestNoHoarding(t *testing.T) {
+	var p packets
+	big := &Publish{Topic: []byte("t"), Properties: Properties{Set: PropUser, User: make([]UserProperty, 5_000)}}
+	f, _, _ := Split(AppendPublish(nil, V5, big), 0)
+	if _, err := p.decode(f, V5); err != nil || len(p.publish.Properties.User) != 5_000 {
+		t.Fatalf("%v, %d user properties", err, len(p.publish.Properties.User))
+	}
+	sub := &Subscribe{ID: 1, Subscriptions: make([]Subscription, 5_000)}
+	f, _, _ = Split(AppendSubscribe(nil, V5, sub), 0)
+	if _, err := p.decode(f, V5); err != nil || len(p.subscribe.Subscriptions) != 5_000 {
+		t.Fatalf("%v, %d subscriptions", err, len(p.subscribe.Subscriptions))
+	}
+	for _, raw := range []string{"\x30\x04\x00\x01t\x00", "\x82\x07\x00\x01\x00\x00\x01a\x00"} {
+		f, _, _ := Split([]byte(raw), 0)
+		if _, err := p.decode(f, V5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cap(p.publish.Properties.User) > reuseMax || cap(p.subscribe.Subscriptions) > reuseMax {
+		t.Errorf("kept room for %d user properties and %d subscriptions",
+			cap(p.publish.Properties.User), cap(p.subscribe.Subscriptions))
+	}
+}
+
+// TestWellFormed tries one odd rune at every place of a string, so that the
+// step of eight bytes meets it everywhere.
+func TestWellFormed(t *testing.T) {
+	for length := range 20 {
+		for at := range length + 1 {
+			for odd, want := range map[string]bool{
+				"": true, "\x01": true, "\x7f": true, "é": true, "\U0010ffff": true, "\ufeff": true,
+				"\x00": false, "\x80": false, "\xff": false, "\xed\xa0\x80": false, "\xc0\x80": false, "\xe2\x82": false,
+			} {
+				s := bytes.Repeat([]byte("a"), length)
+				s = slices.Insert(s, at, []byte(odd)...)
+				if got := wellFormed(s); got != want {
+					t.Errorf("%q: %v, want %v", s, got, want)
+				}
+			}
 		}
 	}
 }

@@ -76,9 +76,22 @@ type Properties struct {
 // Has reports whether all properties in set are present.
 func (p *Properties) Has(set PropertySet) bool { return p.Set&set == set }
 
-// Reset empties p and keeps its slices for reuse.
+// reuseMax is the length up to which decoders keep a slice for the next packet:
+// one packet full of tiny user properties must not hold its memory for as long
+// as the connection lives.
+const reuseMax = 256
+
+// Reset empties p and keeps its slices for reuse, unless they grew beyond what
+// is ordinary.
 func (p *Properties) Reset() {
 	p.Set = 0
-	p.SubscriptionIDs = p.SubscriptionIDs[:0]
-	p.User = p.User[:0]
+	p.SubscriptionIDs = emptied(p.SubscriptionIDs)
+	p.User = emptied(p.User)
+}
+
+func emptied[T any](s []T) []T {
+	if cap(s) > reuseMax {
+		return nil
+	}
+	return s[:0]
 }

@@ -4,7 +4,7 @@ package packet
 // reason codes; every other has at least one.
 func DecodeSuback(f Frame, v Version, s *Suback) error {
 	s.Properties.Reset()
-	s.Reasons = s.Reasons[:0]
+	s.Reasons = emptied(s.Reasons)
 	if f.Type != TypeSuback && f.Type != TypeUnsuback {
 		return errWrongType
 	}

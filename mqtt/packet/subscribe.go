@@ -18,7 +18,7 @@ var sharePrefix = []byte("$share/")
 // DecodeSubscribe decodes a SUBSCRIBE with at least one subscription.
 func DecodeSubscribe(f Frame, v Version, s *Subscribe) error {
 	s.Properties.Reset()
-	s.Subscriptions = s.Subscriptions[:0]
+	s.Subscriptions = emptied(s.Subscriptions)
 	in, err := open(f, v, TypeSubscribe, 2)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package packet
 // DecodeUnsubscribe decodes an UNSUBSCRIBE with at least one filter.
 func DecodeUnsubscribe(f Frame, v Version, u *Unsubscribe) error {
 	u.Properties.Reset()
-	u.Filters = u.Filters[:0]
+	u.Filters = emptied(u.Filters)
 	in, err := open(f, v, TypeUnsubscribe, 2)
 	if err != nil {
 		return err
