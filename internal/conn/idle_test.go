@@ -29,6 +29,26 @@ func residentBytes() int64 {
 	return kilobytes << 10
 }
 
+// deepEcho uses as much stack as a protocol engine does.
+func deepEcho(c Conn) Handler {
+	inner := echo(c)
+	return &funcHandler{
+		bytes:    func(b []byte) (int, int, error) { return deep(12, inner, b) },
+		roundEnd: inner.OnRoundEnd,
+	}
+}
+
+//go:noinline
+func deep(n int, h Handler, b []byte) (int, int, error) {
+	var frame [512]byte
+	frame[n] = b[0]
+	if n == 0 {
+		return h.OnBytes(b)
+	}
+	b[0] = frame[n]
+	return deep(n-1, h, b)
+}
+
 // An idle connection that has spoken once costs at most idleBytesMax of resident
 // memory, everything included.
 func TestIdleConnectionMemory(t *testing.T) {

@@ -50,8 +50,11 @@ func relayMain(role string) {
 			panic(err)
 		}
 		accept := echo
-		if role == "driver" {
+		switch role {
+		case "driver":
 			accept = (&relay{}).accept
+		case "idle":
+			accept = deepEcho
 		}
 		go l.Serve(context.Background(), accept)
 		address, stats = l.AddrString(), l.Stats()

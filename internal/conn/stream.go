@@ -23,8 +23,14 @@ const (
 // other goroutines run, so that one flooding peer does not hold a processor.
 const fullRoundsMax = 8
 
-// stream is one connection. in, handler, fullRounds and readEOF are owned by
-// the driver goroutine; out, flush and the fields named in them are guarded by
+// silence is how long a connection says nothing before its driver thinks it idle.
+const silence = time.Second
+
+// epoch is where the driver's clock begins; only differences matter.
+var epoch = time.Now()
+
+// stream is one connection. in, handler and the fields from fullRounds to
+// lastRound are owned by the driver goroutine; out, flush and the fields named in them are guarded by
 // mu; the wire list in flush is owned by the flusher of the moment; the rest is
 // atomic or immutable once the driver runs.
 type stream struct {
@@ -44,6 +50,8 @@ type stream struct {
 
 	fullRounds uint8
 	readEOF    bool
+	rested     bool  // the last round came after silence
+	lastRound  int64 // nanoseconds since epoch
 
 	local, peer netip.AddrPort
 	ext         *extra // nil for plain sockets
@@ -157,7 +165,19 @@ func (c *stream) run(accept Accept) {
 			c.Shutdown(err, c.cfg.CloseLinger)
 		}
 	}
+	c.drive()
+}
+
+// drive is the driver's loop. After a round that came out of a silence it goes
+// on in a new goroutine: the handler has grown the stack, and a connection that
+// is mostly silent should not hold it until the next message.
+func (c *stream) drive() {
 	for c.order.Load() == nil {
+		if c.rested {
+			c.rested = false
+			go c.drive()
+			return
+		}
 		if !c.events.CompareAndSwap(0, evParked) {
 			c.serveEvents(c.events.Swap(0))
 			continue
@@ -212,6 +232,9 @@ func (c *stream) round() {
 	if !full {
 		c.fullRounds = 0
 		c.in.settle()
+		now := int64(time.Since(epoch))
+		c.rested = c.lastRound == 0 || now-c.lastRound > int64(silence)
+		c.lastRound = now
 	} else if c.fullRounds++; c.fullRounds == fullRoundsMax {
 		c.fullRounds = 0
 		runtime.Gosched()
