@@ -114,7 +114,10 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 		return fmt.Errorf("-V %s: bench speaks mqttv311 and mqttv5", f.version)
 	}
 	f.cfg.Version = version
-	if f.pairs > 0 {
+	if cmd.Flags().Changed("pairs") {
+		if f.pairs < 1 {
+			return fmt.Errorf("--pairs %d: give 1 or more", f.pairs)
+		}
 		f.cfg.Publishers, f.cfg.Subscribers = f.pairs, f.pairs
 	}
 	if f.repeat < 1 {
