@@ -65,7 +65,7 @@ func ParsePasswords(text []byte, name string) (*PasswordList, error) {
 	return l, nil
 }
 
-// splitLines cuts at LF, drops a CR before it, and does not count the nothing
+// splitLines cuts at LF, drops CRs before it, and does not count the nothing
 // after the last LF as a line.
 func splitLines(text []byte) []string {
 	lines := strings.Split(string(text), "\n")
@@ -73,7 +73,7 @@ func splitLines(text []byte) []string {
 		lines = lines[:len(lines)-1]
 	}
 	for i := range lines {
-		lines[i] = strings.TrimSuffix(lines[i], "\r")
+		lines[i] = strings.TrimRight(lines[i], "\r")
 	}
 	return lines
 }
