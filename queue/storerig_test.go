@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -184,10 +185,7 @@ func keys(t testing.TB, db kv.DB, table byte) int {
 // numbered is a body of some length that tells which it is.
 func numbered(n, length int) string {
 	s := fmt.Sprintf("message %d ", n)
-	for len(s) < length {
-		s += "."
-	}
-	return s
+	return s + strings.Repeat(".", max(0, length-len(s)))
 }
 
 // makers are the databases that every store test runs on.
