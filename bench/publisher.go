@@ -27,7 +27,6 @@ type publisher struct {
 	free      []packet.ID
 	waiting   []int64 // at a fixed rate: when messages that could not go yet were due
 	eager     bool    // stands in run.eager
-	started   uint64  // next at the beginning of the measured interval
 }
 
 func newPublisher(index uint32, cfg *Config, topic string, receivers, receiveMax int) *publisher {

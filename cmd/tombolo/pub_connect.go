@@ -66,7 +66,7 @@ func (f *connectFlags) bind(cmd *cobra.Command) {
 	fl.SortFlags = false
 	fl.Bool("help", false, "show this help (-h is the host, as in mosquitto)")
 	fl.StringVarP(&f.host, "host", "h", "127.0.0.1", "broker to connect to")
-	fl.Uint16VarP(&f.port, "port", "p", 0, "port (default 1883; 8883 with TLS, 8080 with --ws, 8443 with both)")
+	fl.Uint16VarP(&f.port, "port", "p", 0, "port (default 1883; 8883 with TLS, 8083 with --ws, 8084 with both)")
 	fl.StringVarP(&f.url, "url", "L", "", "broker as mqtt(s)|ws(s)://[user[:password]@]host[:port][/topic]")
 	fl.StringVarP(&f.id, "id", "i", "", "client id (default: one made up)")
 	fl.StringVarP(&f.username, "username", "u", "", "user name")
@@ -208,9 +208,9 @@ func (f *connectFlags) portOrDefault(secure bool) int {
 	case f.port != 0:
 		return int(f.port)
 	case f.ws && secure:
-		return 8443
+		return 8084
 	case f.ws:
-		return 8080
+		return 8083
 	case secure:
 		return 8883
 	}

@@ -29,12 +29,15 @@ func serve(t *testing.T, say []byte) (address string, heard <-chan []byte) {
 		defer conn.Close()
 		buf := make([]byte, 4096)
 		n := 0
-		for size := 0; size == 0; _, size, err = packet.Split(buf[:n], 0) {
+		for size := 0; size == 0; {
 			m, err := conn.Read(buf[n:])
 			if err != nil {
 				return
 			}
 			n += m
+			if _, size, err = packet.Split(buf[:n], 0); err != nil {
+				return
+			}
 		}
 		if _, err := conn.Write(say); err != nil {
 			return
