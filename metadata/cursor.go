@@ -13,6 +13,7 @@ import (
 // goroutine and holds back compaction: close it within about 30 s.
 type Cursor struct {
 	it      kv.Iterator
+	table   Table
 	code    []byte // area and table
 	at      int    // length of code
 	pending []pendingEntry
@@ -21,7 +22,6 @@ type Cursor struct {
 	db      bool // it stands on a key that counts
 	key     []byte
 	value   []byte
-	policy  policy
 	err     error
 }
 
@@ -47,7 +47,7 @@ func (s *Store) cursor(t Table, prefix []byte) (*Cursor, error) {
 		it.Close()
 		return nil, err
 	}
-	return &Cursor{it: it, code: code, at: len(code), pending: pending, policy: policyOf(t)}, nil
+	return &Cursor{it: it, table: t, code: code, at: len(code), pending: pending}, nil
 }
 
 // Seek goes to the first key at or after key and says whether there is one.
@@ -98,9 +98,9 @@ func (c *Cursor) settle() bool {
 			order = bytes.Compare(c.it.Key(), c.pending[c.next].key)
 		}
 		if order < 0 {
-			value, ok, err := c.policy.resolve(c.it.Value())
+			value, ok, err := resolve(c.it.Key()[1:], c.it.Value())
 			if err != nil {
-				c.err = damaged(Table(c.code), c.it.Key(), err)
+				c.err = damaged(c.table, c.it.Key(), err)
 				return false
 			}
 			if ok {
@@ -165,7 +165,7 @@ func (s *Store) Get(t Table, key []byte) (value []byte, ok bool, err error) {
 		}
 		return nil, false, err
 	}
-	value, ok, err = policyOf(t).resolve(raw)
+	value, ok, err = resolve(full[1:], raw)
 	if err != nil {
 		return nil, false, damaged(t, key, err)
 	}

@@ -41,7 +41,7 @@ func (o *overlay) get(key []byte) (value []byte, deleted, found bool) {
 func (o *overlay) put(ws []op, ticket uint64) {
 	o.mu.Lock()
 	for i := range ws {
-		o.mu.entries[string(ws[i].key)] = overlayEntry{value: ws[i].value, deleted: ws[i].delete, ticket: ticket}
+		o.mu.entries[string(ws[i].Key)] = overlayEntry{value: ws[i].Value, deleted: ws[i].Delete, ticket: ticket}
 	}
 	o.mu.Unlock()
 }
@@ -52,8 +52,8 @@ func (o *overlay) settle(writes []write) {
 	o.mu.Lock()
 	for _, w := range writes {
 		for i := range w.ops {
-			if e, ok := o.mu.entries[string(w.ops[i].key)]; ok && e.ticket == w.ticket {
-				delete(o.mu.entries, string(w.ops[i].key))
+			if e, ok := o.mu.entries[string(w.ops[i].Key)]; ok && e.ticket == w.ticket {
+				delete(o.mu.entries, string(w.ops[i].Key))
 			}
 		}
 	}

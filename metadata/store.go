@@ -2,13 +2,18 @@ package metadata
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tombolo/internal/clock"
 	"tombolo/internal/kv"
 	"tombolo/internal/metric"
+	"tombolo/metadata/replica"
 )
 
 // Config is what a Store needs to know; zero fields take the default.
@@ -20,6 +25,10 @@ type Config struct {
 	CommitDelayMax time.Duration    // how long a commit waits for company; 0: not at all, the disk's own time groups
 	CommitBytes    int              // about how much goes into one commit; 0: 256 KiB
 	QueueBytes     int              // what may wait for the disk; 0: 64 MiB
+
+	Transport Transport          // nil: a cluster of one
+	OnEvent   func(ReplicaEvent) // nil: nobody listens; must not block
+	Replica   replica.Config     // the times and bounds of replication; Node, Policy and Rand are filled in
 }
 
 // Store is the metadata of one node. Its fields are immutable once built and
@@ -27,6 +36,10 @@ type Config struct {
 type Store struct {
 	db        kv.DB
 	config    Config
+	core      *replica.Replica // owned by Run
+	inbox     *inbox
+	status    atomic.Pointer[Status]
+	durable   atomic.Uint64 // the last batch of the core that is on disk
 	queue     *queue
 	overlay   *overlay
 	completer *completer
@@ -34,11 +47,7 @@ type Store struct {
 	counters  counters
 
 	running chan struct{} // closed once Run accepts work
-	hlc     struct {
-		sync.Mutex
-		last uint64
-	}
-	life struct {
+	life    struct {
 		sync.Mutex
 		running bool
 		stop    context.CancelFunc
@@ -63,14 +72,25 @@ func Open(db kv.DB, c Config) (*Store, error) {
 	if c.Metrics == nil {
 		c.Metrics = metric.New()
 	}
-	return &Store{
-		db: db, config: c,
+	if c.Rand == nil {
+		c.Rand = systemRand
+	}
+	rc := c.Replica
+	rc.Node, rc.Policy, rc.Rand, rc.Suspect = c.Node, policy{}, c.Rand, len(db.Suspect()) > 0
+	core, err := replica.Open(db, rc, c.Clock.Now())
+	if err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	s := &Store{
+		db: db, config: c, core: core, inbox: newInbox(),
 		queue:     newQueue(c.QueueBytes),
 		overlay:   newOverlay(),
 		completer: newCompleter(),
 		counters:  newCounters(c.Metrics),
 		running:   make(chan struct{}),
-	}, nil
+	}
+	s.status.Store((&committer{Store: s}).statusOf())
+	return s, nil
 }
 
 // Run commits what is written until ctx ends or Close is called, then commits
@@ -92,7 +112,8 @@ func (s *Store) Run(ctx context.Context) error {
 	completed := make(chan struct{})
 	go func() { defer close(completed); s.completer.run(completing) }()
 	close(s.running)
-	err := s.commitLoop(ctx)
+	err := (&committer{Store: s}).run(ctx)
+	s.core.Release()
 	cause := err
 	if cause == nil {
 		cause = ErrClosed
@@ -112,11 +133,7 @@ func (s *Store) Running() <-chan struct{} { return s.running }
 // sessions: higher than every one before it, here and in all that this node has
 // heard of.
 func (s *Store) Stamp() uint64 {
-	s.hlc.Lock()
-	defer s.hlc.Unlock()
-	now := uint64(s.config.Clock.Now().UnixMilli()) << 16
-	s.hlc.last = max(now, s.hlc.last+1)
-	return s.hlc.last
+	return s.core.HLC().Stamp(s.config.Clock.Now())
 }
 
 // Close ends Run and waits for it. The database stays open: it is its opener's.
@@ -134,3 +151,13 @@ func (s *Store) Close() error {
 }
 
 func isNotFound(err error) bool { return errors.Is(err, kv.ErrNotFound) }
+
+// systemRand draws actors and nonces: they must differ from those of every other
+// store, also of one that began at the same instant.
+func systemRand() uint64 {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("metadata: the system gives no randomness: " + err.Error())
+	}
+	return binary.LittleEndian.Uint64(b[:])
+}

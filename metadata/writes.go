@@ -3,6 +3,8 @@ package metadata
 import (
 	"errors"
 	"sync"
+
+	"tombolo/metadata/replica"
 )
 
 // The errors of a write that a caller branches on.
@@ -31,13 +33,8 @@ type Write struct {
 	Delete bool
 }
 
-// op is one change on its way to the committer. Immutable once built.
-type op struct {
-	table  Table
-	key    []byte // with area and table
-	value  []byte
-	delete bool
-}
+// op is one change on its way to the committer.
+type op = replica.Op
 
 // write is the ops that become durable as one. Immutable once built.
 type write struct {
@@ -148,9 +145,8 @@ func (s *Store) Write(ws []Write, done func(error)) {
 			s.refuse(w, ErrTooLarge)
 			return
 		}
-		w.ops[i] = op{table: c.Table, value: c.Value, delete: c.Delete}
 		key := appendTable(append(make([]byte, 0, len(c.Key)+8), areaObject), c.Table)
-		w.ops[i].key = append(key, c.Key...)
+		w.ops[i] = op{Key: append(key, c.Key...), Value: c.Value, Delete: c.Delete}
 		w.bytes += len(c.Key) + len(c.Value) + 64
 	}
 	err := s.queue.add(w, func(ticket uint64) { s.overlay.put(w.ops, ticket) })

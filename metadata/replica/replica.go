@@ -246,6 +246,9 @@ func (r *Replica) Clock() dvv.Clock {
 // Digest is the order-free sum over all visible values.
 func (r *Replica) Digest() uint64 { return r.digest }
 
+// Live is how many keys have a value that a reader sees.
+func (r *Replica) Live() int64 { return r.live }
+
 // Actor is who writes now.
 func (r *Replica) Actor() dvv.Actor { return r.actor }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -14,6 +15,7 @@ type Op struct {
 	Key    []byte
 	Value  []byte
 	Delete bool
+	Expect []byte // not nil: only if a reader sees exactly this value
 }
 
 // Write makes ops as one, or none of them. It reads what it overwrites, so that
@@ -54,6 +56,11 @@ func (r *Replica) write(now time.Time, op Op, value []byte) error {
 		return err
 	}
 	name, set := op.Key[1:], r.config.Policy.Set(op.Key[1:])
+	if op.Expect != nil {
+		if w, ok := winner(r.config.Policy, name, old); !ok || w.Tombstone || !bytes.Equal(w.Bytes, op.Expect) {
+			return nil
+		}
+	}
 	if op.Delete && (set && len(old.Siblings()) == 0 || !set && !visible(r.config.Policy, name, old)) {
 		return nil // nothing to delete: no event
 	}

@@ -1,0 +1,136 @@
+package metadata
+
+import (
+	"sync"
+	"time"
+
+	"tombolo/dvv"
+	"tombolo/metadata/replica"
+)
+
+// Transport carries frames to the other members. Send must not block and may
+// lose a frame: the exchange makes up for it. It keeps the frame.
+type Transport interface {
+	Send(to uint64, frame []byte)
+}
+
+// Member is one of the durable member set.
+type Member = replica.Member
+
+// Event is what the replica found worth counting; see replica.Event.
+type ReplicaEvent = replica.Event
+
+// inboxFramesMax bounds the frames that wait for the core; one more is dropped
+// and counted, as if the link had lost it.
+const inboxFramesMax = 1024
+
+// inbox holds what came from outside for the core. Guarded by mu.
+type inbox struct {
+	ready chan struct{}
+	mu    struct {
+		sync.Mutex
+		list   []func(r *replica.Replica, now time.Time)
+		frames int
+	}
+}
+
+func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
+
+func (b *inbox) add(isFrame bool, fn func(r *replica.Replica, now time.Time)) bool {
+	b.mu.Lock()
+	if isFrame && b.mu.frames >= inboxFramesMax {
+		b.mu.Unlock()
+		return false
+	}
+	if isFrame {
+		b.mu.frames++
+	}
+	b.mu.list = append(b.mu.list, fn)
+	b.mu.Unlock()
+	select {
+	case b.ready <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// inboxTakeMax is how many of them one batch takes in.
+const inboxTakeMax = 64
+
+func (b *inbox) take() []func(r *replica.Replica, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := min(len(b.mu.list), inboxTakeMax)
+	list := b.mu.list[:n:n]
+	b.mu.list = b.mu.list[n:]
+	b.mu.frames = min(b.mu.frames, len(b.mu.list))
+	if len(b.mu.list) > 0 {
+		select {
+		case b.ready <- struct{}{}:
+		default:
+		}
+	}
+	return list
+}
+
+// Deliver takes in a frame of another member; the store keeps it. At the bound
+// it is dropped and counted.
+func (s *Store) Deliver(from uint64, frame []byte) {
+	s.counters.received.Add(uint64(len(frame)))
+	if !s.inbox.add(true, func(r *replica.Replica, now time.Time) { r.Receive(now, from, frame) }) {
+		s.counters.overrun.Inc()
+	}
+}
+
+// PeerUp says that the link to a member stands.
+func (s *Store) PeerUp(id uint64) {
+	s.inbox.add(false, func(r *replica.Replica, now time.Time) { r.PeerUp(now, id) })
+}
+
+// PeerDown says that the link to a member is gone, with all that was on its way.
+func (s *Store) PeerDown(id uint64) {
+	s.inbox.add(false, func(r *replica.Replica, now time.Time) { r.PeerDown(now, id) })
+}
+
+// SetMembers replaces the durable member set; a lower version than the last one
+// is ignored. This node may be in the list or not.
+func (s *Store) SetMembers(version uint64, members []Member) {
+	s.inbox.add(false, func(r *replica.Replica, now time.Time) { r.SetMembers(now, version, members) })
+}
+
+// ServeAnyway takes writes although a full join is owed and nobody is there to
+// join from: an operator's decision, with the risk that deleted values return.
+func (s *Store) ServeAnyway() {
+	s.inbox.add(false, func(r *replica.Replica, _ time.Time) { r.ServeAnyway() })
+}
+
+// Status is the state as of the last commit.
+func (s *Store) Status() Status { return *s.status.Load() }
+
+// Digest is the order-free sum over all visible values.
+func (s *Store) Digest() uint64 { return s.status.Load().Digest }
+
+// Clock is what the store has seen.
+func (s *Store) Clock() dvv.Clock { return s.status.Load().Clock }
+
+// Inspect reads what the store says about itself, and the sizes of its areas on
+// disk. It reads through the index: seconds for millions of keys.
+func (s *Store) Inspect() (*replica.Inspection, error) {
+	snapshot, err := s.db.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer snapshot.Release()
+	return replica.Inspect(snapshot)
+}
+
+// Verify computes index, counts and digest anew and reports what does not
+// agree; see replica.Verify.
+func (s *Store) Verify() ([]string, error) {
+	snapshot, err := s.db.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer snapshot.Release()
+	return replica.Verify(snapshot, policy{})
+}

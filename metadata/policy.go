@@ -1,0 +1,109 @@
+package metadata
+
+import (
+	"tombolo/metadata/internal/pack"
+	"tombolo/metadata/replica"
+)
+
+// areaObject is the first byte of the database's keys that hold records.
+const areaObject = replica.AreaObject
+
+// Policy is how the tables merge; name is table and key. See replica.Policy.
+func Policy() replica.Policy { return policy{} }
+
+type policy struct{}
+
+// Set: subscriptions are sets of one element each, so that adds win; all else
+// is a register.
+func (policy) Set(name []byte) bool { return name[0] == codeSubscription }
+
+// Rank: a session and a subscription of a higher epoch win over later writes.
+func (policy) Rank(name []byte, v replica.Value) (high, low uint64) {
+	var e Epoch
+	switch {
+	case name[0] == codeSession && v.Tombstone:
+		r := pack.NewReader(v.Bytes)
+		e = readEpoch(&r)
+	case name[0] == codeSession:
+		e = sessionEpoch(v.Bytes)
+	case name[0] == codeSubscription:
+		if s, err := decodeSubscription(v.Bytes); err == nil {
+			e = s.Epoch
+		}
+	}
+	return e.HLC, e.Node
+}
+
+// sessionEpoch reads the epoch alone; zero if the record is damaged.
+func sessionEpoch(b []byte) Epoch {
+	r := pack.NewReader(b)
+	readHead(&r, sessionFields)
+	r.Uint()
+	e := readEpoch(&r)
+	if r.Err() != nil {
+		return Epoch{}
+	}
+	return e
+}
+
+// Admit refuses a session of a lower epoch than it has, keeps floor and end
+// from going back, and has the tombstone of a session bear its epoch.
+func (p policy) Admit(name []byte, current func() []replica.Value, next []byte) ([]byte, error) {
+	if name[0] != codeSession {
+		return next, nil
+	}
+	values := current()
+	var top Epoch
+	for _, v := range values {
+		high, low := p.Rank(name, v)
+		top = maxEpoch(top, Epoch{HLC: high, Node: low})
+	}
+	if next == nil {
+		return appendEpoch(nil, top), nil
+	}
+	s, err := decodeSession(next)
+	switch {
+	case err != nil:
+		return nil, damaged(TableSession, name[1:], err)
+	case s.Epoch.Less(top):
+		return nil, ErrEpoch
+	}
+	if raiseMarks(s, values) {
+		return appendSession(nil, s), nil
+	}
+	return next, nil
+}
+
+// raiseMarks raises floor and end to the highest among values (R18).
+func raiseMarks(s *Session, values []replica.Value) (raised bool) {
+	floor, ended := s.Floor, s.Ended
+	for _, v := range values {
+		if v.Tombstone {
+			continue
+		}
+		if o, err := decodeSession(v.Bytes); err == nil {
+			s.Floor, s.Ended = maxEpoch(s.Floor, o.Floor), maxEpoch(s.Ended, o.Ended)
+		}
+	}
+	return s.Floor != floor || s.Ended != ended
+}
+
+// resolve is the value of an object record that a reader sees.
+func resolve(name, record []byte) (value []byte, ok bool, err error) {
+	value, ok, err = replica.Resolve(policy{}, name, record)
+	if err != nil || !ok || name[0] != codeSession {
+		return value, ok, err
+	}
+	values, err := replica.Siblings(record)
+	if err != nil || len(values) == 1 {
+		return value, true, err
+	}
+	s, err := decodeSession(value)
+	if err != nil {
+		return nil, false, err
+	}
+	if raiseMarks(s, values) {
+		value = appendSession(nil, s)
+	}
+	return value, true, nil
+}
