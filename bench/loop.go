@@ -19,6 +19,7 @@ func (r *run) loop(ctx context.Context) error {
 			r.want(p)
 		}
 	}
+	ready := r.ready // bound once: the loop allocates nothing
 	for r.err == nil && r.phase != finished {
 		r.advance(ctx)
 		r.publish()
@@ -26,7 +27,7 @@ func (r *run) loop(ctx context.Context) error {
 		if r.err != nil || r.phase == finished {
 			break
 		}
-		if err := r.poll.wait(r.patience(), r.ready); err != nil {
+		if err := r.poll.wait(r.patience(), ready); err != nil {
 			return err
 		}
 		r.now = r.clock()

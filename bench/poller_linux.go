@@ -22,6 +22,9 @@ type poller struct {
 	fd    int
 	timer int
 	ready [eventsMax]unix.EpollEvent
+	count int                // of ready
+	block bool               // wait until there is one
+	peek  func(uintptr) bool // look, bound once so that a wait allocates nothing
 }
 
 const timerKey = -1
@@ -35,6 +38,7 @@ func newPoller() (*poller, error) {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), fd: fd}
+	p.peek = p.look
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
@@ -74,20 +78,11 @@ func (p *poller) wait(most time.Duration, handle func(key int, readable, writabl
 			return err
 		}
 	}
-	n := 0
-	err := p.raw.Read(func(uintptr) bool {
-		count, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd),
-			uintptr(unsafe.Pointer(&p.ready[0])), eventsMax, 0, 0, 0)
-		if errno != 0 {
-			count = 0
-		}
-		n = int(count)
-		return n > 0 || most <= 0
-	})
-	if err != nil {
+	p.block = most > 0
+	if err := p.raw.Read(p.peek); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
-	for i := range n {
+	for i := range p.count {
 		e := &p.ready[i]
 		if e.Fd == timerKey {
 			var ticks [8]byte
@@ -98,6 +93,18 @@ func (p *poller) wait(most time.Duration, handle func(key int, readable, writabl
 		handle(int(e.Fd), e.Events&(unix.EPOLLIN|broken) != 0, e.Events&unix.EPOLLOUT != 0)
 	}
 	return nil
+}
+
+// look asks the kernel what is ready, without blocking, and reports whether
+// the wait is over.
+func (p *poller) look(uintptr) bool {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd),
+		uintptr(unsafe.Pointer(&p.ready[0])), eventsMax, 0, 0, 0)
+	if errno != 0 {
+		n = 0
+	}
+	p.count = int(n)
+	return n > 0 || !p.block
 }
 
 func (p *poller) arm(after time.Duration) error {

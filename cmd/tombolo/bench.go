@@ -54,6 +54,19 @@ Messages lost, duplicated or reordered are exit code 1.`,
 	return cmd
 }
 
+// scenarioNotes say how to read a scenario's figures.
+var scenarioNotes = map[bench.Scenario]string{
+	bench.Latency: ` Use a rate that the broker bears with ease: the figure is then
+the time of one message, not of a queue. Latency counts from the moment a
+message was due, and the generator's own lag stands below it.`,
+	bench.P2P:    ` The window bounds what is in flight for each publisher.`,
+	bench.FanIn:  ` The one subscriber's connection is what is measured.`,
+	bench.FanOut: ` A message leaves the window when all subscribers have it.`,
+	bench.Idle: ` Start the broker afresh for each run: memory that it used and
+kept before hides what connections take. One address allows about 28,000
+connections, and a process as many as its limit of descriptors.`,
+}
+
 // benchFlags are the flags of one scenario. Owned by the command.
 type benchFlags struct {
 	cfg     bench.Config
@@ -70,6 +83,7 @@ func newBenchScenario(name bench.Scenario, short string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     string(name),
 		Short:   short,
+		Long:    short + "." + scenarioNotes[name],
 		Args:    cobra.NoArgs,
 		Example: fmt.Sprintf("  tombolo bench %s --target 127.0.0.1:1883 --pid $(pidof mosquitto)\n  tombolo bench %s --json --repeat 5", name, name),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
