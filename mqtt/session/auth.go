@@ -32,12 +32,22 @@ func (s *Session) Reauthenticating() bool { return s.reauth }
 
 // AuthContinue sends the next challenge of a re-authentication.
 func (s *Session) AuthContinue(data []byte, e *Effects) {
-	e.Out = appendAuth(e.Out, packet.ContinueAuthentication, s.authMethod, data)
+	s.sendAuth(packet.ContinueAuthentication, data, e)
 }
 
 // AuthDone ends a re-authentication that succeeded; one that failed is ended
 // by Disconnect with 0x87.
 func (s *Session) AuthDone(data []byte, e *Effects) {
 	s.reauth = false
-	e.Out = appendAuth(e.Out, packet.Success, s.authMethod, data)
+	s.sendAuth(packet.Success, data, e)
+}
+
+// sendAuth writes AUTH; one that the client does not accept because of its
+// size cannot be left out, so the connection ends.
+func (s *Session) sendAuth(reason packet.ReasonCode, data []byte, e *Effects) {
+	mark := len(e.Out)
+	e.Out = appendAuth(e.Out, reason, s.authMethod, data)
+	if !s.fits(mark, e) {
+		s.Disconnect(packet.PacketTooLarge, "client does not accept a packet as large as AUTH", e)
+	}
 }

@@ -88,13 +88,13 @@ func (o *Outgoing) bytes(v packet.Version, retain bool, now int64) []byte {
 	return o.variants[i]
 }
 
-// setExpiry writes the remaining lifetime ([MQTT-3.3.2-6]), at least a second
-// so that a message on the brink is not sent as one that never expires.
+// setExpiry writes the remaining lifetime in whole seconds ([MQTT-3.3.2-6]),
+// rounded up so that what waited for a moment only keeps what it came with.
 func setExpiry(p *packet.Properties, expiresAt, now int64) {
 	if expiresAt == 0 {
 		p.Set &^= packet.PropMessageExpiry
 		return
 	}
 	p.Set |= packet.PropMessageExpiry
-	p.MessageExpiry = uint32(max((expiresAt-now+999)/1000, 1))
+	p.MessageExpiry = uint32(max((expiresAt-now+999)/1000, 0))
 }

@@ -21,8 +21,9 @@ const (
 type Close struct {
 	Reason packet.ReasonCode
 	Detail string // a fixed sentence; labels a counter and the log line
-	Clean  bool   // the client asked for it with DISCONNECT: no will
-	Will   bool   // the client asked for its will (0x04), or the end is abnormal
+	Client bool   // the client sent DISCONNECT
+	Clean  bool   // it did so with 0x00: no will
+	Will   bool   // the client asked for its will, or the end is abnormal
 }
 
 // Effects is what one step wants done. It belongs to the caller, who reuses it

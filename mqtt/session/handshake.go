@@ -55,9 +55,10 @@ const (
 // Handshake is the protocol core of a connection before it has a session.
 // Owned by the connection's driver.
 type Handshake struct {
-	limits *Limits
-	state  handshakeState
-	params Params
+	limits    *Limits
+	state     handshakeState
+	params    Params
+	packetMax uint32 // of CONNECT; 0 = no limit
 }
 
 // NewHandshake waits for CONNECT under the given limits.
@@ -93,6 +94,9 @@ func (h *Handshake) connect(f packet.Frame, e *Effects) {
 		return
 	}
 	h.params.Version = c.Version
+	if c.Properties.Has(packet.PropMaximumPacketSize) {
+		h.packetMax = c.Properties.MaximumPacketSize
+	}
 	if !h.limits.allows(c.Version) {
 		h.refuseNow(packet.UnsupportedProtocolVersion, "protocol version is not allowed here", e)
 		return
@@ -131,11 +135,6 @@ func (h *Handshake) checkConnect(c *packet.Connect) (packet.ReasonCode, string) 
 	if len(c.ClientID) == 0 && !(d.emptyClientID && (c.CleanStart || d.properties)) {
 		return packet.ClientIDNotValid, "empty client id needs a clean session"
 	}
-	// Version 5 is told the keep alive that holds; older clients cannot be, so
-	// they are refused rather than cut off in surprise.
-	if l.KeepAliveMax > 0 && !d.properties && (c.KeepAlive == 0 || c.KeepAlive > l.KeepAliveMax) {
-		return packet.ClientIDNotValid, "keep alive is above max_keepalive"
-	}
 	if c.HasWill {
 		if err := topic.CheckName(c.Will.Topic, l.TopicDepthMax); err != nil {
 			return packet.TopicNameInvalid, "will topic is not valid"
@@ -158,15 +157,16 @@ func (h *Handshake) settle(c *packet.Connect) {
 		if l.ServerKeepAlive > 0 {
 			p.KeepAlive = l.ServerKeepAlive
 		}
-		if l.KeepAliveMax > 0 && (p.KeepAlive == 0 || p.KeepAlive > l.KeepAliveMax) {
-			p.KeepAlive = l.KeepAliveMax
-		}
 		if pr.Has(packet.PropSessionExpiry) {
 			p.expiryIn = pr.SessionExpiry
 		}
 		p.Expiry = min(p.expiryIn, l.SessionExpiryMax)
 	} else if !c.CleanStart {
 		p.Expiry, p.expiryIn = l.PersistentExpiry, l.PersistentExpiry
+	}
+	if l.KeepAliveMax > 0 && (p.KeepAlive == 0 || p.KeepAlive > l.KeepAliveMax) {
+		// Version 5 is told so; an older client is held to it all the same.
+		p.KeepAlive = l.KeepAliveMax
 	}
 	if pr.Has(packet.PropReceiveMaximum) {
 		p.ReceiveMax = pr.ReceiveMaximum
@@ -206,7 +206,12 @@ func (h *Handshake) Params() *Params { return &h.params }
 // Challenge sends the next step of an enhanced authentication (MQTT 5 §4.12).
 func (h *Handshake) Challenge(data []byte, e *Effects) {
 	h.state = wantAuth
+	mark := len(e.Out)
 	e.Out = appendAuth(e.Out, packet.ContinueAuthentication, h.params.AuthMethod, data)
+	if tooLarge(len(e.Out)-mark, h.packetMax) {
+		e.Out = e.Out[:mark]
+		h.refuseNow(packet.PacketTooLarge, "client does not accept a packet as large as AUTH", e)
+	}
 }
 
 func (h *Handshake) authResponse(f packet.Frame, e *Effects) {
@@ -243,7 +248,14 @@ func (h *Handshake) refuseNow(reason packet.ReasonCode, detail string, e *Effect
 	if v == 0 {
 		v = packet.V311
 	}
+	mark := len(e.Out)
 	e.Out = packet.AppendConnack(e.Out, v, &ack)
+	if tooLarge(len(e.Out)-mark, h.packetMax) {
+		ack.Properties.Reset()
+		if e.Out = packet.AppendConnack(e.Out[:mark], v, &ack); tooLarge(len(e.Out)-mark, h.packetMax) {
+			e.Out = e.Out[:mark]
+		}
+	}
 	e.close(Close{Reason: reason, Detail: detail})
 }
 

@@ -50,6 +50,9 @@ func (in *inbound) attach(l *Limits, p *Params) {
 	if p.Version == packet.V5 {
 		in.receiveMax = int(l.ReceiveMaxBroker)
 	}
+	// Exchanges that an earlier connection left open do not count against the
+	// Receive Maximum of this one (MQTT 5 §4.9).
+	in.receiveMax += len(in.qos2)
 	in.aliasMax = l.TopicAliasMaxClient
 }
 
@@ -98,6 +101,15 @@ func (s *Session) publish(f packet.Frame, e *Effects) {
 		s.refuse(err, e)
 		return
 	}
+	switch {
+	case p.Properties.Has(packet.PropSubscriptionID):
+		// Only the server tells which subscription matched ([MQTT-3.3.4-6]).
+		s.Disconnect(packet.ProtocolError, "PUBLISH of a client with a subscription identifier", e)
+		return
+	case f.Size > publishBytesMax:
+		s.Disconnect(packet.PacketTooLarge, "packet leaves no room for what delivering adds", e)
+		return
+	}
 	if !s.resolveAlias(p, e) {
 		return
 	}
@@ -117,6 +129,10 @@ func (s *Session) publish(f packet.Frame, e *Effects) {
 		s.publishExactlyOnce(p, e)
 	}
 }
+
+// publishBytesMax leaves room for what a message grows by on its way: the
+// properties of version 5, its remaining lifetime, an alias.
+const publishBytesMax = packet.MaxSize - 1024
 
 // ticketsSlack is how many acknowledgements beyond the Receive Maximum may
 // stand in line: answers to packets sent again, which cost the client nothing.
@@ -260,7 +276,13 @@ func (s *Session) appendAck(kind packet.Type, id packet.ID, reason packet.Reason
 		a.Properties.Set |= packet.PropReasonString
 		a.Properties.ReasonString = append(a.Properties.ReasonString[:0], detail...)
 	}
+	mark := len(e.Out)
 	e.Out = packet.AppendAck(e.Out, s.version, a)
+	if !s.fits(mark, e) && a.Properties.Set != 0 {
+		a.Properties.Reset()
+		e.Out = packet.AppendAck(e.Out, s.version, a)
+		s.fits(mark, e)
+	}
 }
 
 // ClosesOnRefusedPublish reports whether a publish that may not be made ends

@@ -270,7 +270,10 @@ func setIDs(pr *packet.Properties, ids []uint32) {
 }
 
 func (s *Session) appendPublish(p *packet.Publish, e *Effects) bool {
-	if s.packetMax > 0 && packet.PublishSize(s.version, p) > int(s.packetMax) {
+	if packet.PublishSize(s.version, p) > s.publishMax() {
+		if s.dropAlias(p) {
+			return s.appendPublish(p, e)
+		}
 		e.Dropped++
 		return false
 	}
@@ -304,6 +307,17 @@ func (s *Session) useAlias(p *packet.Publish) {
 	}
 }
 
+// dropAlias takes an alias that this very packet would have introduced away
+// again: the client will not learn it from a packet that is not sent.
+func (s *Session) dropAlias(p *packet.Publish) bool {
+	if !p.Properties.Has(packet.PropTopicAlias) || len(p.Topic) == 0 {
+		return false
+	}
+	p.Properties.Set &^= packet.PropTopicAlias
+	delete(s.out.aliases, string(p.Topic))
+	return true
+}
+
 // Deliver0 writes a QoS 0 message straight to the connection.
 func (s *Session) Deliver0(m *Outgoing, retain bool, ids []uint32, now int64, e *Effects) {
 	if !s.attached {
@@ -322,7 +336,7 @@ func (s *Session) Deliver0(m *Outgoing, retain bool, ids []uint32, now int64, e 
 		return
 	}
 	b := m.bytes(s.version, retain, now)
-	if s.packetMax > 0 && len(b) > int(s.packetMax) {
+	if len(b) > s.publishMax() {
 		e.Dropped++
 		return
 	}

@@ -69,8 +69,10 @@ func (s *Session) Attach(p *Params, present bool, connects uint32, authData []by
 	s.out.attach(s.limits, p, connects)
 	s.connack(p, present, authData, e)
 	s.queue.SetOnline(true, now)
-	s.resume(e)
-	s.Pump(now, e)
+	if !e.Closing {
+		s.resume(e)
+		s.Pump(now, e)
+	}
 }
 
 func (s *Session) connack(p *Params, present bool, authData []byte, e *Effects) {
@@ -78,7 +80,13 @@ func (s *Session) connack(p *Params, present bool, authData []byte, e *Effects) 
 	if p.Version == packet.V5 {
 		s.connackProperties(p, authData, &ack.Properties)
 	}
+	mark := len(e.Out)
 	e.Out = packet.AppendConnack(e.Out, p.Version, &ack)
+	if !s.fits(mark, e) {
+		// Nothing in it may be left out, and DISCONNECT may not come before it
+		// ([MQTT-3.14.0-1]).
+		e.close(Close{Reason: packet.PacketTooLarge, Detail: "client does not accept a packet as large as CONNACK", Will: true})
+	}
 }
 
 func (s *Session) connackProperties(p *Params, authData []byte, pr *packet.Properties) {
@@ -167,6 +175,10 @@ func (s *Session) disconnected(f packet.Frame, e *Effects) {
 		s.refuse(err, e)
 		return
 	}
+	if !clientDisconnects(d.Reason) {
+		s.Disconnect(packet.ProtocolError, "DISCONNECT with a reason that only a server has", e)
+		return
+	}
 	if d.Properties.Has(packet.PropSessionExpiry) {
 		if !s.expiryAsked && d.Properties.SessionExpiry > 0 {
 			// A session that began without a lifetime cannot get one at the
@@ -177,8 +189,23 @@ func (s *Session) disconnected(f packet.Frame, e *Effects) {
 		e.HasSessionExpiry = true
 		e.SessionExpiry = min(d.Properties.SessionExpiry, s.limits.SessionExpiryMax)
 	}
-	will := d.Reason == packet.DisconnectWithWill
-	e.close(Close{Reason: d.Reason, Detail: "client disconnected", Clean: !will, Will: will})
+	// Only 0x00 calls the will off ([MQTT-3.14.4-3]).
+	clean := d.Reason == packet.Success
+	e.close(Close{Reason: d.Reason, Detail: "client disconnected", Client: true, Clean: clean, Will: !clean})
+}
+
+// clientDisconnects tells the reasons with which a client may disconnect
+// (MQTT 5 §3.14.2.1); the others are the server's to give.
+func clientDisconnects(r packet.ReasonCode) bool {
+	switch r {
+	case packet.Success, packet.DisconnectWithWill, packet.UnspecifiedError, packet.MalformedPacket,
+		packet.ProtocolError, packet.ImplementationSpecificError, packet.TopicNameInvalid,
+		packet.ReceiveMaximumExceeded, packet.TopicAliasInvalid, packet.PacketTooLarge,
+		packet.MessageRateTooHigh, packet.QuotaExceeded, packet.AdministrativeAction,
+		packet.PayloadFormatInvalid, packet.BadAuthenticationMethod, packet.NotAuthorized:
+		return true
+	}
+	return false
 }
 
 // Disconnect ends the connection from our side: DISCONNECT with the reason
@@ -192,7 +219,13 @@ func (s *Session) Disconnect(reason packet.ReasonCode, detail string, e *Effects
 			d.Properties.Set |= packet.PropReasonString
 			d.Properties.ReasonString = append(d.Properties.ReasonString[:0], detail...)
 		}
+		mark := len(e.Out)
 		e.Out = packet.AppendDisconnect(e.Out, s.version, d)
+		if !s.fits(mark, e) && d.Properties.Set != 0 {
+			d.Properties.Reset()
+			e.Out = packet.AppendDisconnect(e.Out, s.version, d)
+			s.fits(mark, e)
+		}
 	}
 	e.close(Close{Reason: reason, Detail: detail, Will: true})
 }

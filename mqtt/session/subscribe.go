@@ -36,7 +36,13 @@ func (s *Session) SubscribeDone(token uint64, reasons []packet.ReasonCode, detai
 		ack.Properties.Set |= packet.PropReasonString
 		ack.Properties.ReasonString = []byte(detail)
 	}
+	mark := len(e.Out)
 	e.Out = packet.AppendSuback(e.Out, s.version, &ack)
+	if !s.fits(mark, e) && ack.Properties.Set != 0 {
+		ack.Properties.Reset()
+		e.Out = packet.AppendSuback(e.Out, s.version, &ack)
+		s.fits(mark, e)
+	}
 }
 
 // UnsubscribeDone answers an UNSUBSCRIBE.
@@ -45,5 +51,7 @@ func (s *Session) UnsubscribeDone(token uint64, reasons []packet.ReasonCode, e *
 		return
 	}
 	ack := packet.Suback{ID: packet.ID(token >> 32), Reasons: reasons}
+	mark := len(e.Out)
 	e.Out = packet.AppendUnsuback(e.Out, s.version, &ack)
+	s.fits(mark, e)
 }
