@@ -111,9 +111,10 @@ func (b *Broker) detach(c *client, cl session.Close, r *round) {
 
 // closeLabel gives the label under which an end is counted.
 func closeLabel(c *session.Close) string {
-	switch c.Reason {
-	case packet.Success, packet.DisconnectWithWill:
+	if c.Client {
 		return closeClient
+	}
+	switch c.Reason {
 	case packet.SessionTakenOver:
 		return closeTakeover
 	case packet.KeepAliveTimeout:

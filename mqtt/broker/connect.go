@@ -136,6 +136,7 @@ func (p *peer) connectSlowly() {
 		return
 	}
 	if more {
+		p.await(r.now)
 		p.hs.Challenge(authData, &r.own)
 		p.reply(&r.own, r)
 		return

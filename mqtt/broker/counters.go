@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"strings"
+
 	"tombolo/internal/metric"
 	"tombolo/mqtt/packet"
 )
@@ -15,6 +17,7 @@ type counters struct {
 	connack      map[string]*metric.Counter
 	malformed    *metric.Counter
 	closed       map[string]*metric.Counter
+	errors       [256]*metric.Counter // by reason code; nil below 0x80
 	dropped      map[string]*metric.Counter
 	publishError *metric.Counter
 	unauthorized map[string]*metric.Counter
@@ -52,6 +55,7 @@ const (
 	closeShutdown  = "shutdown"
 	closeRefused   = "refused"
 	closeSlow      = "slow_consumer"
+	closeSilent    = "connect_timeout"
 )
 
 var packetTypes = []packet.Type{
@@ -78,7 +82,8 @@ func newCounters(m *metric.Registry) *counters {
 	c.connack = m.CounterVec(metric.Opts{Name: "mqtt_connack_sent_total", Help: "CONNACK packets sent.", Verne: "mqtt_connack_sent", Label: "outcome"}, "accepted", "refused")
 	c.malformed = m.Counter(metric.Opts{Name: "mqtt_invalid_packets_total", Help: "Packets that the standard forbids.", Verne: "mqtt_invalid_msg_size_error"})
 	c.closed = m.CounterVec(metric.Opts{Name: "mqtt_connections_closed_total", Help: "Connections ended, by reason.", Label: "reason"},
-		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow)
+		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow, closeSilent)
+	c.errors = errorCounters(m)
 	c.dropped = m.CounterVec(metric.Opts{Name: "mqtt_messages_dropped_total", Help: "Deliveries given up on purpose, one per receiver.", Verne: "queue_message_drop", Label: "reason"},
 		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied)
 	c.publishError = m.Counter(metric.Opts{Name: "mqtt_publish_refused_total", Help: "PUBLISH packets that were not admitted.", Verne: "mqtt_publish_error"})
@@ -93,4 +98,20 @@ func newCounters(m *metric.Registry) *counters {
 	c.panics = m.Counter(metric.Opts{Name: "session_panics_total", Help: "Sessions ended by a bug of ours."})
 	c.commitFailed = m.Counter(metric.Opts{Name: "store_commits_failed_total", Help: "Writes of the broker that a store refused."})
 	return c
+}
+
+// errorCounters makes one counter for each reason code that is an error.
+func errorCounters(m *metric.Registry) (out [256]*metric.Counter) {
+	var labels []string
+	codes := map[string]packet.ReasonCode{}
+	for r := packet.UnspecifiedError; r <= packet.WildcardSubNotSupported; r++ {
+		label := strings.ReplaceAll(strings.ToLower(r.String()), " ", "_")
+		labels = append(labels, label)
+		codes[label] = r
+	}
+	opts := metric.Opts{Name: "mqtt_connection_errors_total", Help: "Connections refused or ended by the broker, by MQTT 5 reason code.", Label: "reason"}
+	for label, counter := range m.CounterVec(opts, labels...) {
+		out[codes[label]] = counter
+	}
+	return out
 }

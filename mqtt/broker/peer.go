@@ -48,7 +48,8 @@ type peer struct {
 
 	// Guarded by conn.Locker.
 	closed   bool
-	accepted bool // CONNECT came
+	accepted bool  // what is due from the client came: CONNECT, or the answer to a challenge
+	dueBy    int64 // unix ms; when patience for that ends
 }
 
 // Accept returns the function that a listener calls for each connection.
@@ -66,7 +67,8 @@ func (b *Broker) Accept(l *Listener) conn.Accept {
 		now := b.cfg.Now().UnixMilli()
 		p.heard.Store(now)
 		if set.ConnectTimeout > 0 {
-			b.wheel.at(now+set.ConnectTimeout.Milliseconds(), connectTimeout{p})
+			p.dueBy = now + set.ConnectTimeout.Milliseconds()
+			b.wheel.at(p.dueBy, connectTimeout{p})
 		}
 		return p
 	}
@@ -293,12 +295,15 @@ func (p *peer) recovered(err *error) {
 func (p *peer) logClose(c *session.Close) {
 	level := slog.LevelWarn
 	switch {
-	case c.Reason == packet.Success, c.Reason == packet.DisconnectWithWill:
+	case c.Client:
 		level = slog.LevelDebug
 	case c.Reason == packet.KeepAliveTimeout && p.b.settings.Load().QuietKeepAlive:
 		level = slog.LevelInfo
 	case c.Reason == packet.SessionTakenOver, c.Reason == packet.ServerShuttingDown, c.Reason == packet.AdministrativeAction:
 		level = slog.LevelInfo
+	}
+	if m := p.b.count.errors[c.Reason]; m != nil && !c.Client {
+		m.Inc()
 	}
 	p.b.cfg.Log.Log(nil, level, "connection closed", "client", p.clientID(), "peer", p.conn.Info().PeerName,
 		"reason", c.Reason.String(), "code", fmt.Sprintf("0x%02x", uint8(c.Reason)), "detail", c.Detail)
@@ -314,23 +319,42 @@ func (p *peer) logLost(err error) {
 
 func (p *peer) clientID() string { return p.hs.Params().ClientID }
 
-// connectTimeout ends a connection that did not send CONNECT in time.
+// connectTimeout ends a connection that did not send CONNECT in time, or the
+// answer to a challenge.
 type connectTimeout struct{ p *peer }
 
-func (t connectTimeout) due(int64) int64 {
+func (t connectTimeout) due(now int64) int64 {
 	p := t.p
 	l := p.conn.Locker()
 	l.Lock()
-	late := !p.accepted && !p.closed
+	waiting, by := !p.accepted && !p.closed, p.dueBy
 	l.Unlock()
-	if late {
-		p.b.count.closed[closeKeepAlive].Inc()
-		p.conn.Shutdown(errNoConnect, 0)
+	switch {
+	case !waiting:
+		return 0
+	case now < by:
+		return by
 	}
+	p.b.count.closed[closeSilent].Inc()
+	p.b.cfg.Log.Warn("connection closed", "client", p.clientID(), "peer", p.conn.Info().PeerName, "detail", errNoConnect.Error())
+	p.conn.Shutdown(errNoConnect, 0)
 	return 0
 }
 
-var errNoConnect = errors.New("no CONNECT within mqtt_connect_timeout")
+// await gives the client until the connect timeout for its next packet.
+func (p *peer) await(now int64) {
+	limit := p.b.settings.Load().ConnectTimeout
+	if limit <= 0 {
+		return
+	}
+	l := p.conn.Locker()
+	l.Lock()
+	p.accepted, p.dueBy = false, now+limit.Milliseconds()
+	l.Unlock()
+	p.b.wheel.at(now+limit.Milliseconds(), connectTimeout{p})
+}
+
+var errNoConnect = errors.New("client did not finish CONNECT within mqtt_connect_timeout")
 
 // resume ends the pause of a client that published too fast.
 type resume struct{ p *peer }
