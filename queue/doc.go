@@ -13,8 +13,9 @@
 // Concurrency: a Queue is owned by whoever holds its session's lock, and gives
 // out what is to be stored as a list of [Op]. A Store is safe from any
 // goroutine. Its Run is one committer, one completion goroutine, which calls
-// every Done and every answer to Do, and a few readers. Lock order: none of its
-// callbacks is called under a lock of the Store.
+// every Done and every answer to Do, a few readers, and the sweeper. None of its
+// callbacks is called under a lock of the Store. Lock order: Store.mu before the
+// mutex of a reader's list of jobs.
 //
 // Guarantees of the store:
 //  1. When a Done got nil, the event is durable as Config.Durability says: it

@@ -25,9 +25,10 @@ const pointReadsMax = 4096
 
 // readJob is a read, or something that has to read before it can forget.
 type readJob struct {
-	lane   *lane
-	op     Op
-	answer Answer
+	lane    *lane
+	op      Op
+	answer  Answer
+	barrier *barrier // the only field that is set
 }
 
 // readQueue is what one reader has to do. Guarded by mu. Bounded by one read and
@@ -37,8 +38,16 @@ type readQueue struct {
 		sync.Mutex
 		more    sync.Cond
 		jobs    []readJob
+		forgets int // jobs to forget something, with the one that runs
 		stopped bool
 	}
+}
+
+// barrier is passed once every reader that had something to forget passed it.
+// Guarded by Store.mu.
+type barrier struct {
+	left int
+	done Done
 }
 
 func newReadQueue() *readQueue {
@@ -82,8 +91,41 @@ func (s *Store) readLocked(j readJob) {
 			return
 		}
 	}
+	if j.op.Kind != OpRead {
+		r.mu.forgets++
+	}
 	r.mu.jobs = append(r.mu.jobs, j)
 	r.mu.more.Signal()
+}
+
+// forgot counts a job that is done.
+func (r *readQueue) forgot() {
+	r.mu.Lock()
+	r.mu.forgets--
+	r.mu.Unlock()
+}
+
+// barrierLocked puts b behind everything that readers are to forget.
+func (s *Store) barrierLocked(b *barrier) {
+	for _, r := range s.readers {
+		r.mu.Lock()
+		if r.mu.forgets > 0 {
+			b.left++
+			r.mu.jobs = append(r.mu.jobs, readJob{barrier: b})
+			r.mu.more.Signal()
+		}
+		r.mu.Unlock()
+	}
+}
+
+// passed says that one more reader came to b.
+func (s *Store) passed(b *barrier) {
+	s.mu.Lock()
+	if b.left--; b.left > 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.closeBarrierLocked(b.done)
 }
 
 func (s *Store) serveReads(r *readQueue) {
@@ -92,7 +134,7 @@ func (s *Store) serveReads(r *readQueue) {
 		if !ok {
 			return
 		}
-		if j.op.Kind == OpRead {
+		if j.op.Kind == OpRead && j.barrier == nil {
 			es, more, err := s.read(j.lane, j.op)
 			if err != nil {
 				s.c.Fault(err)
@@ -102,7 +144,13 @@ func (s *Store) serveReads(r *readQueue) {
 			s.completions <- reply{answer: j.answer, tag: j.op.Tag, entries: es, more: more, err: err}
 			continue
 		}
-		s.forgetByReading(j)
+		if j.barrier != nil {
+			s.passed(j.barrier)
+			continue
+		}
+		for !s.forgetByReading(j) {
+		}
+		r.forgot()
 	}
 }
 
@@ -353,29 +401,36 @@ func (s *Store) pointReads(w window, fn func(seq uint64, v []byte) bool) (next u
 }
 
 // forgetByReading forgets records whose segments are not known: those that an
-// eviction finds, or those of an op whose segment was rewritten.
-func (s *Store) forgetByReading(j readJob) {
+// eviction finds, or those of an op whose segment was rewritten. It returns false
+// if what it read was moved meanwhile.
+func (s *Store) forgetByReading(j readJob) bool {
 	l := j.lane
 	s.mu.Lock()
 	moves := s.mu.moves
 	s.mu.Unlock()
 	found := s.find(l, j.op)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.mu.stopped || l.dropped {
-		return
+		s.mu.Unlock()
+		if j.answer != nil {
+			s.completions <- reply{answer: j.answer, tag: j.op.Tag, err: ErrNoQueue}
+		}
+		return true
 	}
-	// While bodies are being moved what was read may be about to change.
+	defer s.mu.Unlock()
 	if moves%2 == 1 || moves != s.mu.moves {
 		for _, f := range found {
-			if seg := s.mu.segments[f.segment]; f.segment != 0 && (seg == nil || seg.moved) {
-				s.readLocked(j)
-				return
+			if s.unknownLocked(f.segment) {
+				for s.mu.moves%2 == 1 && !s.mu.stopped {
+					s.mu.space.Wait()
+				}
+				return false
 			}
 		}
 	}
 	for _, f := range found {
 		if n := l.forget(f.seq, 1, f.segment); n > 0 {
+			s.counts.acks.Add(uint64(n))
 			s.dirtyLocked(l, n)
 		}
 	}
@@ -383,6 +438,7 @@ func (s *Store) forgetByReading(j readJob) {
 		l.release(j.op.PacketID)
 		s.answerLocked(l, j.op.Tag, j.answer)
 	}
+	return true
 }
 
 // find lists the records that an op is about, with their segments.

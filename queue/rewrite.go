@@ -175,6 +175,7 @@ func (s *Store) moveBodies(ctx context.Context, id uint64, bodies []heldBody) er
 	err := <-result
 	s.mu.Lock()
 	s.mu.moves++
+	s.mu.space.Broadcast()
 	s.mu.Unlock()
 	if err != nil {
 		return err

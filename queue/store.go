@@ -44,7 +44,7 @@ type Store struct {
 
 	mu struct {
 		sync.Mutex
-		space   sync.Cond // pending fell below the bound, leases came, or the store failed
+		space   sync.Cond // a commit or a move ended, or the store stopped
 		running bool
 		stopped bool
 		failed  error // the first write error; sticky
@@ -210,10 +210,24 @@ func (s *Store) Barrier(done Done) {
 		done(ErrStopped)
 		return
 	}
-	// What Do was told counts as well.
+	b := &barrier{left: 1, done: done}
+	s.barrierLocked(b)
+	s.mu.Unlock()
+	s.passed(b)
+}
+
+// closeBarrierLocked has done called with the next commit, which holds every
+// cursor that is behind. It unlocks.
+func (s *Store) closeBarrierLocked(done Done) {
+	if s.mu.stopped {
+		s.mu.Unlock()
+		done(ErrStopped)
+		return
+	}
 	for _, d := range s.mu.dirty {
+		// Now, not with the next commit: that may be one that is closed already.
 		if d.lane.dirty {
-			s.urgeLocked(d.lane)
+			s.cursorLocked(s.groupLocked(0), d.lane)
 		}
 	}
 	s.mu.open.tickets = append(s.mu.open.tickets, ticket{done: done})
