@@ -41,6 +41,7 @@ type client struct {
 	willAt         int64         // unix ms when a delayed will is due; 0 not armed
 	connectedAt    int64         // unix ms
 	disconnectedAt int64         // unix ms; 0 connected
+	armedAt        int64         // unix ms of the next sessionCheck; 0 none
 	ended          bool          // not in the registry any more
 	retained       []retainedJob // subscriptions that wait for retained messages
 	retaining      bool          // a worker sees to them

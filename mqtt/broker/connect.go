@@ -355,27 +355,17 @@ func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *rou
 	return !gone
 }
 
-// watch sets the timers of a connection that is in.
+// watch sets the timer of a connection that is in.
 func (p *peer) watch(params *session.Params, r *round) {
 	if params.KeepAlive > 0 {
 		p.keepAlive = grace(params.KeepAlive)
-		p.b.wheel.at(r.now+p.keepAlive, keepAliveCheck{p})
 	}
 	if life := p.listener.Lifetime; life > 0 {
-		p.b.wheel.at(r.now+life.Milliseconds(), lifetimeCheck{p})
+		p.diesAt = r.now + life.Milliseconds()
 	}
-}
-
-// lifetimeCheck ends a connection at max_connection_lifetime.
-type lifetimeCheck struct{ p *peer }
-
-func (t lifetimeCheck) due(int64) int64 {
-	if c := t.p.client.Load(); c != nil {
-		r := t.p.b.begin()
-		t.p.b.kick(c, t.p, packet.AdministrativeAction, "connection reached max_connection_lifetime", r)
-		t.p.b.end(r)
+	if p.keepAlive > 0 || p.diesAt > 0 {
+		p.b.wheel.at(r.now, peerCheck{p})
 	}
-	return 0
 }
 
 // reauthenticate hands an AUTH of a connected client to its exchange.

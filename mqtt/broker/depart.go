@@ -98,72 +98,99 @@ func (b *Broker) counted(err error) {
 	}
 }
 
-// arm sets the timers of a session without a client.
+// arm sets the timer of a session without a client, if none that is due early
+// enough is set already.
 func (b *Broker) arm(c *client) {
+	now := b.cfg.Now().UnixMilli()
 	c.mu.Lock()
-	since, expiry, willAt := c.disconnectedAt, c.expiry, c.willAt
+	next := c.nextCheck(now)
+	set := next > 0 && (c.armedAt == 0 || next < c.armedAt)
+	if set {
+		c.armedAt = next
+	}
 	c.mu.Unlock()
-	if expiry != session.ExpiryNever {
-		b.wheel.at(since+int64(expiry)*1000, expiryCheck{c, since})
-	}
-	if willAt > 0 {
-		b.wheel.at(willAt, willCheck{c, willAt})
+	if set {
+		b.wheel.at(next, sessionCheck{c})
 	}
 }
 
-// expiryCheck ends a session whose client stayed away too long.
-type expiryCheck struct {
-	c     *client
-	since int64
+// nextCheck is when the session's will or end is due, or when to look again;
+// 0 if there is nothing to look for. The caller holds c.mu.
+func (c *client) nextCheck(now int64) int64 {
+	if c.conn != nil || c.ended {
+		return 0
+	}
+	next := int64(0)
+	if c.expiry != session.ExpiryNever {
+		next = c.expiresAt()
+	}
+	if c.willAt > 0 && (next == 0 || c.willAt < next) {
+		next = c.willAt
+	}
+	if next == 0 {
+		return 0
+	}
+	return min(next, now+recheckMax)
 }
 
-func (t expiryCheck) due(int64) int64 {
+// expiresAt is when the session ends without its client. The caller holds c.mu.
+func (c *client) expiresAt() int64 {
+	if !c.durable {
+		return c.willAt // kept for its will alone
+	}
+	return c.disconnectedAt + int64(c.expiry)*1000
+}
+
+// sessionCheck publishes a delayed will and ends a session whose client
+// stayed away too long. The store is asked on a worker.
+type sessionCheck struct{ c *client }
+
+func (t sessionCheck) due(now int64) int64 {
 	c := t.c
 	b := c.mount.broker
-	b.spawn(func() {
-		if _, ok := b.registry.hold(c.key, b.stop); !ok {
-			return
-		}
-		defer b.registry.release(c.key)
-		c.mu.Lock()
-		expired := c.conn == nil && !c.ended && c.disconnectedAt == t.since
-		if expired {
-			c.ended = true
-		}
-		c.mu.Unlock()
-		if !expired {
-			return
-		}
-		b.count.expired.Inc()
-		r := b.begin()
-		b.fireWill(c, r)
-		b.erase(c, b.counted)
-		b.end(r)
-	})
-	return 0
-}
-
-// willCheck publishes a delayed will if the client has not come back.
-type willCheck struct {
-	c  *client
-	at int64
-}
-
-func (t willCheck) due(int64) int64 {
-	c := t.c
 	c.mu.Lock()
-	armed := c.willAt == t.at && c.conn == nil && !c.ended
+	c.armedAt = 0
+	away := c.conn == nil && !c.ended
+	will := away && c.willAt > 0 && now >= c.willAt
+	over := away && c.expiry != session.ExpiryNever && now >= c.expiresAt()
+	since := c.disconnectedAt
 	c.mu.Unlock()
-	if armed {
-		b := c.mount.broker
+	switch {
+	case over:
+		b.spawn(func() { b.expire(c, since) })
+	case will:
 		b.spawn(func() {
 			r := b.begin()
 			b.fireWill(c, r)
 			b.end(r)
 			b.goOffline(c)
 		})
+	case away:
+		b.arm(c)
 	}
 	return 0
+}
+
+// expire ends a session, unless its client came back meanwhile.
+func (b *Broker) expire(c *client, since int64) {
+	if _, ok := b.registry.hold(c.key, b.stop); !ok {
+		return
+	}
+	defer b.registry.release(c.key)
+	c.mu.Lock()
+	expired := c.conn == nil && !c.ended && c.disconnectedAt == since
+	if expired {
+		c.ended = true
+	}
+	c.mu.Unlock()
+	if !expired {
+		return
+	}
+	b.count.expired.Inc()
+	r := b.begin()
+	b.fireWill(c, r)
+	b.erase(c, b.counted)
+	b.end(r)
 }
 
 // fireWill publishes the will that c has armed.

@@ -65,11 +65,6 @@ func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
 	}
 	b.registry.put(c)
 	b.gauge.sessions.Add(1)
-	if !c.durable {
-		// Only its will was stored. It ends when that is settled.
-		b.wheel.at(c.willAt, expiryCheck{c, c.disconnectedAt})
-		return nil
-	}
 	b.arm(c)
 	return nil
 }

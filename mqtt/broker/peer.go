@@ -40,7 +40,8 @@ type peer struct {
 	heard    atomic.Int64 // unix ms of the last bytes
 	round    *round       // between OnBytes and OnRoundEnd
 
-	keepAlive int64 // ms after which silence ends the connection; 0 = never
+	keepAlive int64 // ms after which silence ends the connection; 0 = never; set before the timer is
+	diesAt    int64 // unix ms of max_connection_lifetime; 0 = never; likewise
 	rateStart int64 // unix ms; the second in which rate counts
 	rate      int
 	throttled atomic.Bool // reading stopped because of the rate
@@ -365,25 +366,54 @@ func (t resume) due(int64) int64 {
 	return 0
 }
 
-// keepAliveCheck ends a connection that was silent for too long. It is put
-// back as long as the client is heard.
-type keepAliveCheck struct{ p *peer }
+// recheckMax is how long a timer may hold on to a connection or a session that
+// is gone: it looks again after that time at the latest.
+const recheckMax = int64(time.Minute / time.Millisecond)
 
-func (t keepAliveCheck) due(now int64) int64 {
+// peerCheck ends a connection that was silent for too long, or has lived for
+// too long. It is put back as long as neither is so.
+type peerCheck struct{ p *peer }
+
+func (t peerCheck) due(now int64) int64 {
 	p := t.p
 	c := p.client.Load()
-	if c == nil {
+	if c == nil || p.gone() {
 		return 0
 	}
-	if deadline := p.heard.Load() + p.keepAlive; now < deadline {
-		return deadline
+	next := now + recheckMax
+	if p.keepAlive > 0 {
+		silent := p.heard.Load() + p.keepAlive
+		if now >= silent {
+			if p.expire(c, packet.KeepAliveTimeout, "silent for 1.5 times the keep alive") {
+				p.b.count.keepAlive.Inc()
+			}
+			return 0
+		}
+		next = min(next, silent)
 	}
+	if p.diesAt > 0 {
+		if now >= p.diesAt {
+			p.expire(c, packet.AdministrativeAction, "connection reached max_connection_lifetime")
+			return 0
+		}
+		next = min(next, p.diesAt)
+	}
+	return next
+}
+
+// gone reports whether the connection has ended.
+func (p *peer) gone() bool {
+	l := p.conn.Locker()
+	l.Lock()
+	defer l.Unlock()
+	return p.closed
+}
+
+// expire ends the connection, if it is still c's.
+func (p *peer) expire(c *client, reason packet.ReasonCode, detail string) bool {
 	r := p.b.begin()
-	if p.b.kick(c, p, packet.KeepAliveTimeout, "silent for 1.5 times the keep alive", r) {
-		p.b.count.keepAlive.Inc()
-	}
-	p.b.end(r)
-	return 0
+	defer p.b.end(r)
+	return p.b.kick(c, p, reason, detail, r)
 }
 
 // grace is how long keep alive allows: one and a half times what was agreed
