@@ -55,13 +55,12 @@ func (p *peer) connecting(r *round) bool {
 	p.accepted = true
 	l.Unlock()
 	if p.immediate(params) {
-		if existing, ok := p.b.registry.tryHold(p.key()); ok {
+		key := p.key()
+		if existing, ok := p.b.registry.tryHold(key); ok {
+			defer p.b.registry.release(key)
 			if existing == nil || !existing.kept() {
-				done := p.register(existing, r)
-				p.b.registry.release(p.key())
-				return done
+				return p.register(existing, r)
 			}
-			p.b.registry.release(p.key())
 		}
 	}
 	p.conn.PauseRead()
@@ -330,6 +329,7 @@ func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *rou
 	}
 	gone := p.closed
 	p.client.Store(c)
+	p.hs, p.method = nil, params.AuthMethod
 	if l != c.mu {
 		l.Unlock()
 	}
@@ -380,7 +380,7 @@ func (p *peer) reauthenticate(c *client, e *session.Effects, _ *round) {
 		ctx, cancel := context.WithTimeout(context.Background(), p.b.settings.Load().ConnectTimeout)
 		defer cancel()
 		if first && p.b.cfg.Enhanced != nil {
-			p.exchange = p.b.cfg.Enhanced.Begin(p.identity(), p.hs.Params().AuthMethod)
+			p.exchange = p.b.cfg.Enhanced.Begin(c.id, p.method)
 		}
 		if p.exchange == nil {
 			p.b.kick(c, p, packet.BadAuthenticationMethod, "authentication method is not known here", r)

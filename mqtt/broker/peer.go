@@ -34,7 +34,8 @@ type peer struct {
 	b        *Broker
 	conn     conn.Conn
 	listener *Listener
-	hs       session.Handshake
+	hs       *session.Handshake // until the session is attached
+	method   string             // of enhanced authentication
 	exchange Exchange
 	client   atomic.Pointer[client]
 	heard    atomic.Int64 // unix ms of the last bytes
@@ -318,7 +319,13 @@ func (p *peer) logLost(err error) {
 	p.b.cfg.Log.Info("connection lost", "client", p.clientID(), "peer", p.conn.Info().PeerName, "error", err)
 }
 
-func (p *peer) clientID() string { return p.hs.Params().ClientID }
+// clientID is for the log: it is known once CONNECT has come.
+func (p *peer) clientID() string {
+	if c := p.client.Load(); c != nil {
+		return c.key.ClientID
+	}
+	return p.hs.Params().ClientID
+}
 
 // connectTimeout ends a connection that did not send CONNECT in time, or the
 // answer to a challenge.

@@ -62,7 +62,7 @@ type Handshake struct {
 }
 
 // NewHandshake waits for CONNECT under the given limits.
-func NewHandshake(l *Limits) Handshake { return Handshake{limits: l} }
+func NewHandshake(l *Limits) *Handshake { return &Handshake{limits: l} }
 
 // Waiting reports whether an answer of the broker is outstanding; the caller
 // holds back further packets until then.

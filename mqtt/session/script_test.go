@@ -76,7 +76,7 @@ func runScript(t *testing.T, file string) {
 // world is what a script plays with: one client, its session and its queue.
 type world struct {
 	limits  Limits
-	hs      Handshake
+	hs      *Handshake
 	session *Session
 	queue   *queue.Queue
 	durable bool
