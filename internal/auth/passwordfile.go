@@ -20,7 +20,7 @@ type PasswordConfig struct {
 	Path       string
 	Interval   time.Duration // between looks at the file; 0 is never
 	Hashers    int           // derivations at a time; 0 is half of the processors, at least one
-	WaitingMax int           // questions that may wait for a hasher; 0 takes the default of 1000
+	WaitingMax int           // questions that may wait for a hasher or be with one; 0 takes the default of 1000
 	Log        *slog.Logger  // nil logs nothing
 }
 
