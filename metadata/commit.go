@@ -3,15 +3,14 @@ package metadata
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 
 	"tombolo/dvv"
+	"tombolo/internal/clock"
 	"tombolo/metadata/replica"
 )
-
-// pipelineMax is how many batches are on their way: one that the disk is busy
-// with, and one that is made meanwhile.
-const pipelineMax = 2
 
 // tickEvery is how often the core is shown the time.
 const tickEvery = 50 * time.Millisecond
@@ -25,55 +24,62 @@ type job struct {
 	status *Status
 }
 
+// result is what became of a job. Immutable.
+type result struct {
+	err    error
+	took   time.Duration
+	writes int
+}
+
 // committer is the loop that owns the core. Owned by its run method.
+//
+// One batch is with the disk at a time. Meanwhile the next one is made, write by
+// write as they come, and it leaves when the disk is free and the writers that
+// were just answered had a moment to come back: else two groups of writers would
+// form that take turns, and every sync would carry half of what it could.
 type committer struct {
 	*Store
-	jobs     chan job
-	written  chan error // one for each job
-	inflight int
-	spare    [][]write
+	jobs    chan job
+	written chan result // one for each job
+	busy    bool        // a job is with the disk
+	open    job         // what is applied and has not left
+	bytes   int         // of open
+	expect  int         // how many writes open is likely to get
+	hold    time.Time   // open leaves now at the latest
+	timer   clock.Timer // fires at hold
 }
 
 // run steps the core until ctx ends, then stops it cleanly.
 func (c *committer) run(ctx context.Context) error {
-	c.jobs, c.written = make(chan job, pipelineMax), make(chan error, pipelineMax)
+	c.jobs, c.written = make(chan job, 1), make(chan result, 1)
 	disk := make(chan struct{})
 	go func() { defer close(disk); c.disk() }()
 	defer func() { close(c.jobs); <-disk }()
 	tick := c.config.Clock.NewTimer(0)
 	defer tick.Stop()
+	c.timer = c.config.Clock.NewTimer(time.Hour)
+	defer c.timer.Stop()
 	for {
-		select {
-		case err := <-c.written:
-			c.inflight--
-			if err != nil {
-				return err
-			}
-		default:
-		}
-		if c.inflight == pipelineMax {
-			if err := <-c.written; err != nil {
-				c.inflight--
-				return err
-			}
-			c.inflight--
-		}
-		if worked := c.step(); worked {
+		if c.step() {
 			continue
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && len(c.open.writes) == 0 {
 			return c.stop()
 		}
+		ended := ctx.Done()
+		if ctx.Err() != nil {
+			ended = nil // what is applied leaves first
+		}
 		select {
-		case <-ctx.Done():
+		case <-ended:
 		case <-c.queue.ready:
 		case <-c.inbox.ready:
+		case <-c.timer.C():
 		case <-tick.C():
 			c.core.Tick(c.now())
 			tick.Reset(tickEvery)
-		case err := <-c.written:
-			c.inflight--
-			if err != nil {
+		case r := <-c.written:
+			if err := c.freed(r); err != nil {
 				return err
 			}
 		}
@@ -82,64 +88,132 @@ func (c *committer) run(ctx context.Context) error {
 
 func (c *committer) now() time.Time { return c.config.Clock.Now() }
 
-// step takes what waits into the core and what comes out of it to the disk.
-func (c *committer) step() bool {
+// freed takes in that the disk is done with a job.
+func (c *committer) freed(r result) error {
+	c.busy = false
+	if r.err != nil {
+		c.fail(r.err)
+		return r.err
+	}
 	c.core.Committed(c.durable.Load())
-	for _, m := range c.inbox.take() {
+	c.expect = r.writes + len(c.open.writes)
+	window := min(c.config.CommitDelayMax, r.took/4)
+	c.hold = c.now().Add(window)
+	if r.writes > 0 {
+		c.timer.Reset(window)
+	}
+	return nil
+}
+
+// fail answers what was applied and will not be written.
+func (c *committer) fail(err error) {
+	c.overlay.settle(c.open.writes)
+	for _, w := range c.open.writes {
+		c.completer.add([]completion{{done: w.done, err: err}})
+	}
+}
+
+// step takes what waits into the core, and what comes out of it to the disk if
+// it is free; it says whether there may be more to do at once.
+func (c *committer) step() bool {
+	list := c.inbox.take()
+	for _, m := range list {
 		m(c.core, c.now())
 	}
-	if c.core.Busy() {
+	worked := len(list) > 0
+	if c.core.Busy() && !c.busy {
 		c.core.Work(c.now())
+		worked = true
 	}
-	j := job{}
-	if c.core.Phase() == replica.Serving {
-		if n := len(c.spare); n > 0 {
-			j.writes, c.spare = c.spare[n-1], c.spare[:n-1]
-		}
-		j.writes = c.queue.take(j.writes, c.config.CommitBytes)
-		c.apply(&j)
+	if c.core.Phase() == replica.Serving && c.bytes < c.config.CommitBytes {
+		n := len(c.open.writes)
+		c.open.writes = c.queue.take(c.open.writes, c.config.CommitBytes-c.bytes)
+		c.apply(n)
+		worked = worked || len(c.open.writes) > n
 	}
-	ready, ok := c.core.Ready()
-	if !ok && len(j.writes) == 0 {
+	return c.flush() || worked
+}
+
+// flush hands what is open to the disk, unless it is better to wait.
+func (c *committer) flush() bool {
+	n := len(c.open.writes)
+	if c.busy || n > 0 && n < c.expect && c.bytes < c.config.CommitBytes && c.now().Before(c.hold) {
 		return false
 	}
-	j.ready = ready
-	j.status = c.statusOf()
-	c.inflight++
-	c.jobs <- j
+	ready, ok := c.core.Ready()
+	if !ok && n == 0 {
+		return false
+	}
+	c.open.ready, c.open.status = ready, c.statusOf()
+	c.busy = true
+	c.jobs <- c.open
+	c.open, c.bytes = job{writes: make([]write, 0, n+n/4)}, 0
 	return true
 }
 
-// apply makes the writes; one that is refused is answered in its turn.
-func (c *committer) apply(j *job) {
-	if len(j.writes) == 0 {
+// apply makes the writes from the n-th on; one that is refused is answered in
+// its turn.
+func (c *committer) apply(n int) {
+	if n == len(c.open.writes) {
 		return
 	}
 	now := c.now()
-	for i := range j.writes {
-		if err := c.core.Write(now, j.writes[i].ops); err != nil {
-			if j.errs == nil {
-				j.errs = make([]error, len(j.writes))
+	c.readAhead(c.open.writes[n:])
+	for i := n; i < len(c.open.writes); i++ {
+		w := &c.open.writes[i]
+		c.bytes += w.bytes
+		if err := c.core.Write(now, w.ops); err != nil {
+			for len(c.open.errs) < i {
+				c.open.errs = append(c.open.errs, nil)
 			}
-			j.errs[i] = err
+			c.open.errs = append(c.open.errs, err)
 		}
 	}
+}
+
+// readAheadMin is how many writes are worth a second goroutine.
+const readAheadMin = 8
+
+// readAhead reads what the writes will change, on all cores: one after the other
+// the reads would take longer than the sync that they share. Nothing is
+// committed meanwhile as far as the core knows, so that what is read is current
+// or among the objects that the core still holds.
+func (c *committer) readAhead(writes []write) {
+	if len(writes) < readAheadMin {
+		return
+	}
+	workers := min(runtime.GOMAXPROCS(0), len(writes)/4, 8)
+	var wg sync.WaitGroup
+	for k := range workers {
+		wg.Go(func() {
+			for i := k; i < len(writes); i += workers {
+				for j := range writes[i].ops {
+					o := &writes[i].ops[j]
+					stored, err := c.db.Get(o.Key)
+					if err == nil || isNotFound(err) {
+						o.Read, o.Stored = true, stored
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // stop waits for the disk, then marks the stop as clean.
 func (c *committer) stop() error {
-	for ; c.inflight > 0; c.inflight-- {
-		if err := <-c.written; err != nil {
+	if c.busy {
+		if err := c.freed(<-c.written); err != nil {
 			return err
 		}
 	}
-	c.core.Committed(c.durable.Load())
 	c.core.Stop()
-	if ready, ok := c.core.Ready(); ok {
-		c.jobs <- job{ready: ready, status: c.statusOf()}
-		return <-c.written
+	ready, ok := c.core.Ready()
+	if !ok {
+		return nil
 	}
-	return nil
+	c.jobs <- job{ready: ready, status: c.statusOf()}
+	return (<-c.written).err
 }
 
 // disk writes the batches in order; then, and not before, messages leave,
@@ -147,28 +221,39 @@ func (c *committer) stop() error {
 func (c *committer) disk() {
 	var failed error
 	for j := range c.jobs {
+		start := c.now()
 		if failed == nil && j.ready.Batch != nil && j.ready.Batch.Len() > 0 {
 			if err := c.db.Write(j.ready.Batch, true); err != nil {
 				failed = fmt.Errorf("metadata: commit: %w", err)
 			}
 		}
+		took := c.now().Sub(start)
 		if failed == nil {
 			c.durable.Store(max(j.ready.Seq, c.durable.Load()))
 			c.status.Store(j.status)
+		}
+		c.answer(&j, failed)
+		if failed == nil {
 			c.published(&j)
 		}
-		c.overlay.settle(j.writes)
-		list := make([]completion, 0, len(j.writes))
-		for i, w := range j.writes {
-			err := failed
-			if err == nil && j.errs != nil {
-				err = j.errs[i]
-			}
-			list = append(list, completion{done: w.done, err: err})
-		}
-		c.completer.add(list)
-		c.written <- failed
+		c.written <- result{err: failed, took: took, writes: len(j.writes)}
 	}
+}
+
+// answer owes every writer of j its outcome.
+func (c *committer) answer(j *job, failed error) {
+	c.overlay.settle(j.writes)
+	if len(j.writes) == 0 {
+		return
+	}
+	list := make([]completion, len(j.writes))
+	for i, w := range j.writes {
+		list[i] = completion{done: w.done, err: failed}
+		if failed == nil && i < len(j.errs) {
+			list[i].err = j.errs[i]
+		}
+	}
+	c.completer.add(list)
 }
 
 // published counts a batch and tells the world of it.

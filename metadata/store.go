@@ -22,7 +22,7 @@ type Config struct {
 	Metrics        *metric.Registry // nil: nobody looks
 	Clock          clock.Clock      // nil: the machine's
 	Rand           func() uint64    // nil: the system's; for actors and nonces
-	CommitDelayMax time.Duration    // how long a commit waits for company; 0: not at all, the disk's own time groups
+	CommitDelayMax time.Duration    // how long a commit waits for company at most; it never waits longer than a quarter of the last sync; 0: 1 ms
 	CommitBytes    int              // about how much goes into one commit; 0: 256 KiB
 	QueueBytes     int              // what may wait for the disk; 0: 64 MiB
 
@@ -65,6 +65,9 @@ func Open(db kv.DB, c Config) (*Store, error) {
 	}
 	if c.CommitBytes == 0 {
 		c.CommitBytes = 256 << 10
+	}
+	if c.CommitDelayMax == 0 {
+		c.CommitDelayMax = time.Millisecond
 	}
 	if c.QueueBytes == 0 {
 		c.QueueBytes = 64 << 20

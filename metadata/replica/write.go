@@ -16,6 +16,12 @@ type Op struct {
 	Value  []byte
 	Delete bool
 	Expect []byte // not nil: only if a reader sees exactly this value
+
+	// Read says that Stored is what the database held for Key at some instant
+	// since the last call of Committed, nil for nothing: a shell with several
+	// cores reads ahead.
+	Read   bool
+	Stored []byte
 }
 
 // Write makes ops as one, or none of them. It reads what it overwrites, so that
@@ -26,7 +32,7 @@ func (r *Replica) Write(now time.Time, ops []Op) error {
 	for i, op := range ops {
 		var fault error
 		current := func() []Value {
-			old, err := r.get(op.Key)
+			old, err := r.current(&op)
 			fault = err
 			return values(old)
 		}
@@ -51,7 +57,7 @@ func (r *Replica) Write(now time.Time, ops []Op) error {
 }
 
 func (r *Replica) write(now time.Time, op Op, value []byte) error {
-	old, err := r.get(op.Key)
+	old, err := r.current(&op)
 	if err != nil {
 		return err
 	}
@@ -80,6 +86,21 @@ func (r *Replica) write(now time.Time, op Op, value []byte) error {
 	}
 	r.touch(op.Key, d, op.Delete && set)
 	return nil
+}
+
+// current is the object that op changes. What changed since the database was
+// read ahead is among the objects on their way.
+func (r *Replica) current(op *Op) (dvv.Object, error) {
+	if p, ok := r.objects[string(op.Key)]; ok {
+		return p.object, nil
+	}
+	switch {
+	case !op.Read:
+		return r.get(op.Key)
+	case op.Stored == nil:
+		return dvv.Object{}, nil
+	}
+	return decodeObject(op.Stored)
 }
 
 // flushOwn takes the dots of this node's writes into the clock: all at once,
