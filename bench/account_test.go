@@ -109,6 +109,46 @@ func TestStallCounts(t *testing.T) {
 	}
 }
 
+// TestWaitingKeepsItsTime: a message that waits for a packet identifier goes
+// out with the time at which it was due, and in its order.
+func TestWaitingKeepsItsTime(t *testing.T) {
+	cfg := short(Latency, "")
+	cfg.QoS = 1
+	r := &run{cfg: &cfg, id: 5, payload: make([]byte, cfg.PayloadSize), lag: newRecorder()}
+	p := newPublisher(0, &cfg, "t", 1, 1) // the broker takes one message at once
+	p.end = &endpoint{role: p}
+	sent := func() (times []int64) {
+		for rest := p.end.out; len(rest) > 0; {
+			f, size, err := packet.Split(rest, 0)
+			var out packet.Publish
+			if err != nil || packet.DecodePublish(f, cfg.Version, &out) != nil || out.ID != 1 {
+				t.Fatalf("sent %x", rest)
+			}
+			h, ok := parseHeader(out.Payload, 5, cfg.PayloadSize)
+			if !ok || h.number != uint64(len(times)) {
+				t.Fatalf("message %d is %+v, %v", len(times), h, ok)
+			}
+			times = append(times, h.sentAt)
+			rest = rest[size:]
+		}
+		return times
+	}
+	for _, at := range []int64{5, 10, 20} {
+		p.due(r, at)
+	}
+	r.now = 100
+	for range 2 {
+		ack, _, _ := packet.Split(packet.AppendAck(nil, cfg.Version, &packet.Ack{Type: packet.TypePuback, ID: 1}), 0)
+		if err := p.handle(r, p.end, ack); err != nil {
+			t.Fatal(err)
+		}
+		r.publishEager()
+	}
+	if got := sent(); len(got) != 3 || got[0] != 5 || got[1] != 10 || got[2] != 20 {
+		t.Errorf("sent with the times %v, want 5, 10, 20", got)
+	}
+}
+
 // TestBrokenConnection: the run ends with an error that says which client.
 func TestBrokenConnection(t *testing.T) {
 	r := &relay{t: t, closeAfter: 50}

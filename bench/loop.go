@@ -63,6 +63,11 @@ func (r *run) publish() {
 		r.pubs[r.scheduled%uint64(len(r.pubs))].due(r, r.dueAt(r.scheduled))
 		r.scheduled++
 	}
+	r.publishEager()
+}
+
+// publishEager gives every publisher that asked for it its turn.
+func (r *run) publishEager() {
 	for _, p := range r.eager {
 		p.eager = false
 		if r.cfg.Rate == 0 {

@@ -32,6 +32,9 @@ type Distribution struct {
 }
 
 func (r recorder) distribution() Distribution {
+	if r.h.TotalCount() == 0 {
+		return Distribution{}
+	}
 	at := func(q float64) float64 { return float64(r.h.ValueAtQuantile(q)) / 1e3 }
 	return Distribution{
 		Count: uint64(r.h.TotalCount()), Mean: r.h.Mean() / 1e3,

@@ -62,9 +62,14 @@ func scenario(t *testing.T, cfg Config) {
 func TestLargePayloads(t *testing.T) {
 	b := peertest.Mosquitto(t)
 	cfg := short(FanOut, b.Address)
-	cfg.Subscribers, cfg.PayloadSize, cfg.Window, cfg.QoS, cfg.Drain = 2, 700<<10, 4, 1, 10*time.Second
-	cfg.PIDs = []int{b.PID}
-	scenario(t, cfg)
+	cfg.Subscribers, cfg.PayloadSize, cfg.Window, cfg.QoS, cfg.Drain = 2, 5<<20, 2, 1, 10*time.Second
+	res, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := res.Delivery; d.Sent == 0 || d.Received != 2*d.Sent || d.Duplicated+d.Foreign != 0 {
+		t.Errorf("delivery: %+v", d)
+	}
 }
 
 func TestIdle(t *testing.T) {
