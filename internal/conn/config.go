@@ -32,6 +32,11 @@ type Config struct {
 	// Plain drives sockets through net.Conn even where raw calls are available.
 	Plain bool
 
+	// Loops is how many event loops drive the plain sockets of KindTCP, on Linux; 0
+	// gives each connection a goroutine. A loop serves many connections one after
+	// the other, so that a handler that blocks stops them all.
+	Loops int
+
 	// TLS is needed by KindSSL and KindWSS.
 	TLS *TLS
 	// HandshakeTimeout bounds the TLS handshake and the WebSocket upgrade, each.

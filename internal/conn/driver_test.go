@@ -28,12 +28,15 @@ type driver struct {
 	plain bool
 	kind  string
 	unix  bool
+	loops int
 }
 
 var drivers = []driver{
 	{name: "raw", kind: KindTCP},
 	{name: "plain", kind: KindTCP, plain: true},
 	{name: "unix", kind: KindTCP, unix: true},
+	{name: "loop", kind: KindTCP, loops: 1},
+	{name: "loops-unix", kind: KindTCP, loops: 2, unix: true},
 	{name: "tls", kind: KindSSL},
 	{name: "tls-plain", kind: KindSSL, plain: true},
 	{name: "ws", kind: KindWS},
@@ -51,7 +54,7 @@ func eachDriver(t *testing.T, clause func(t *testing.T, d driver)) {
 // serve starts a listener of this driver. Marks and buffers may be set in cfg.
 func (d driver) serve(t *testing.T, cfg Config, accept Accept) *harness {
 	t.Helper()
-	cfg.Kind, cfg.Plain = d.kind, d.plain
+	cfg.Kind, cfg.Plain, cfg.Loops = d.kind, d.plain, d.loops
 	if d.unix {
 		cfg.Address = "local:" + filepath.Join(t.TempDir(), "s") + ":0"
 	}

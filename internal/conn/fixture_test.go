@@ -63,7 +63,7 @@ func await[T any](t *testing.T, ch <-chan T, what string) T {
 }
 
 // eventually polls a condition that no channel tells of.
-func eventually(t *testing.T, what string, condition func() bool) {
+func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(2 * time.Millisecond)

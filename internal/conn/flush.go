@@ -76,8 +76,13 @@ func (c *stream) pump() {
 		if !more {
 			return
 		}
-		if err == errAgain || turn == flushTurnsMax {
+		if err != errAgain && turn < flushTurnsMax {
+			continue
+		}
+		if w, ok := c.t.(writeWaiter); !ok {
 			c.l.goWriter(c)
+			return
+		} else if !w.waitWritable(c, err) {
 			return
 		}
 	}
@@ -135,6 +140,9 @@ func (c *stream) wrote(err error, everything bool) (more bool, events uint32) {
 	if f.idle != nil {
 		close(f.idle)
 		f.idle = nil
+	}
+	if _, ok := c.t.(writeWaiter); ok && c.order.Load() != nil {
+		events |= evDrained
 	}
 	return false, events
 }

@@ -32,7 +32,7 @@ func (l *Listener) handshake(c *stream, nc net.Conn, accept Accept) {
 		return
 	}
 	c.ext.ready.Store(true)
-	go c.run(accept)
+	l.drive(c, nc, accept)
 }
 
 // prepare reads the PROXY header, makes the TLS handshake and the WebSocket

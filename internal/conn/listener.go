@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,9 @@ type Listener struct {
 	closed   chan struct{}
 	reserve  *os.File // owned by the accepting goroutine
 	backoff  time.Duration
+
+	loops    []*loop // set by Serve before it accepts
+	nextLoop atomic.Uint32
 
 	running sync.WaitGroup // drivers, writers and handshakes
 	mu      struct {
@@ -89,6 +93,7 @@ func (l *Listener) Close() error {
 func (l *Listener) Serve(ctx context.Context, accept Accept) {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
+	l.startLoops()
 	for l.acceptOne(accept) {
 	}
 	if l.reserve != nil {
@@ -97,6 +102,27 @@ func (l *Listener) Serve(ctx context.Context, accept Accept) {
 	<-ctx.Done()
 	l.end()
 	l.running.Wait()
+	for _, p := range l.loops {
+		p.stop()
+	}
+}
+
+// startLoops starts the loops that the configuration asks for. Where they cannot
+// be had, connections get goroutines.
+func (l *Listener) startLoops() {
+	if l.cfg.Plain || l.cfg.Kind != KindTCP {
+		return
+	}
+	for range l.cfg.Loops {
+		p, err := startLoop()
+		if err != nil {
+			l.refuse(nil, RefusedSocket, fmt.Errorf("event loop: %w", err))
+			return
+		}
+		if p != nil {
+			l.loops = append(l.loops, p)
+		}
+	}
 }
 
 // end shuts all connections down.
@@ -111,7 +137,7 @@ func (l *Listener) end() {
 	for _, c := range all {
 		c.Shutdown(ErrListenerClosed, l.cfg.CloseLinger)
 		if c.ext != nil && !c.ext.ready.Load() {
-			_ = c.t.close() // a handshake reads without looking at the order
+			_ = c.ext.socket.Close() // a handshake reads without looking at the order
 		}
 	}
 }
@@ -157,7 +183,7 @@ func (l *Listener) start(nc net.Conn, accept Accept) {
 	}
 	handshake := l.cfg.Kind != KindTCP || l.cfg.Proxy.Enabled
 	if handshake || l.unixPath != "" {
-		c.ext = &extra{}
+		c.ext = &extra{socket: nc}
 		if l.unixPath != "" {
 			c.ext.info.PeerName = l.AddrString()
 		}
@@ -172,6 +198,17 @@ func (l *Listener) start(nc net.Conn, accept Accept) {
 	}
 	if c.ext != nil {
 		c.ext.ready.Store(true)
+	}
+	l.drive(c, nc, accept)
+}
+
+// drive gives a connection that is ready to its loop or to a new goroutine.
+func (l *Listener) drive(c *stream, nc net.Conn, accept Accept) {
+	if len(l.loops) > 0 && (c.ext == nil || c.ext.tls == nil && c.ext.ws == nil) {
+		at := int(l.nextLoop.Add(1)) % len(l.loops)
+		if l.loops[at].adopt(c, nc, accept) {
+			return
+		}
 	}
 	go c.run(accept)
 }

@@ -3,6 +3,7 @@ package conn
 import (
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -17,6 +18,10 @@ const (
 	evWritable                    // OnWritable is wanted
 	evResume                      // reading goes on
 	evClose                       // order is set
+	evStart                       // a loop is to take the connection over
+	evPump                        // a loop is to go on flushing
+	evDrained                     // nothing is left to write, and order is set
+	evExpire                      // the linger is over
 )
 
 // fullRoundsMax bounds the rounds that fill their buffer before the driver lets
@@ -67,6 +72,8 @@ type extra struct {
 	ws   *wsLayer
 	// ready is set when the handshakes are done and the driver runs.
 	ready atomic.Bool
+	// socket ends the handshakes when it is closed.
+	socket net.Conn
 }
 
 // closeOrder says why and how a connection ends. Immutable.
@@ -156,6 +163,12 @@ func (c *stream) run(accept Accept) {
 		c.refuse()
 		return
 	}
+	c.early()
+	c.drive()
+}
+
+// early delivers what was read with the handshakes.
+func (c *stream) early() {
 	if n := c.in.len(); n > 0 { // what came behind a PROXY header or a handshake
 		n, err := c.ext.decode(c, n)
 		if n > 0 {
@@ -165,7 +178,6 @@ func (c *stream) run(accept Accept) {
 			c.Shutdown(err, c.cfg.CloseLinger)
 		}
 	}
-	c.drive()
 }
 
 // drive is the driver's loop. After a round that came out of a silence it goes

@@ -39,6 +39,13 @@ type transport interface {
 	close() error
 }
 
+// writeWaiter is a transport that needs no writer goroutine.
+type writeWaiter interface {
+	// waitWritable takes over from a flusher whose write ended with err, and has
+	// pump called when it may go on; true tells the flusher to go on itself.
+	waitWritable(c *stream, err error) bool
+}
+
 // plainTransport drives any net.Conn with its own blocking methods. Immutable
 // once built.
 type plainTransport struct{ nc net.Conn }
