@@ -141,8 +141,8 @@ func (a *asker) explain(err error) error {
 		return fail(exitTimeout, fmt.Errorf("no answer from %s within %v; is the broker overloaded? try --timeout %v",
 			a.where, a.flags.timeout, 3*a.flags.timeout))
 	case errors.Is(err, fs.ErrPermission):
-		return fail(exitRefused, fmt.Errorf("the admin socket %s is open to root and to %s only; run the command as one of them, for example with sudo",
-			a.where, ownerOf(a.where)))
+		return fail(exitRefused, fmt.Errorf("the admin socket %s is open to %s only; run the command so, for example with sudo",
+			a.where, socketUsers(a.where)))
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(exitUnreachable, fmt.Errorf("no admin socket at %s; is the broker running? name the socket with --socket DATA_DIR/%s",
 			strings.Join(a.flags.socketPaths(), " or "), socketName))
@@ -163,14 +163,17 @@ func codeOf(status int) int {
 	return exitFailure
 }
 
-// ownerOf names the user that a path belongs to.
-func ownerOf(path string) string {
+// socketUsers names whom a socket is open to.
+func socketUsers(path string) string {
 	info, err := os.Lstat(path)
 	if err != nil {
 		// The directory is closed to us as well, so its files tell nothing.
-		return "the user that runs the broker"
+		return "root and the user that runs the broker"
 	}
-	return ownerName(info)
+	if name := ownerName(info); name != "root" {
+		return "root and " + name
+	}
+	return "root"
 }
 
 // adminCommand makes a command that asks the API.

@@ -45,7 +45,7 @@ func (d door) with(c net.Conn) door {
 
 // allow tells whether a request may use the API (guarantee 1 of the package).
 func (d door) allow(r *http.Request) error {
-	const socketHint = "use the admin socket: tombolo --socket PATH, on the broker's machine"
+	const socketHint = "use the admin socket on the broker's machine: tombolo COMMAND --socket PATH"
 	switch {
 	case d.socket && d.err != nil:
 		return forbidden("run the command as root or as the user that runs the broker",
