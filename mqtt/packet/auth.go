@@ -1,8 +1,8 @@
 package packet
 
 // DecodeAuth decodes an AUTH, which exists since MQTT 5. The method may be
-// missing only from the packet without a body, which stands for Success
-// (§3.15.2.1 against §3.15.2.2.2).
+// missing only from Success without any property, which may also be written as
+// no body at all (§3.15.2.1 against §3.15.2.2.2).
 func DecodeAuth(f Frame, v Version, a *Auth) error {
 	a.Properties.Reset()
 	a.Reason = Success
@@ -17,7 +17,7 @@ func DecodeAuth(f Frame, v Version, a *Auth) error {
 	if err := in.end(); err != nil {
 		return err
 	}
-	if len(f.Body) > 0 && !a.Properties.Has(PropAuthMethod) {
+	if !a.Properties.Has(PropAuthMethod) && (a.Reason != Success || a.Properties.Set != 0) {
 		return errAuthMethod
 	}
 	return nil

@@ -10,22 +10,23 @@ import (
 	"testing"
 )
 
-// goldenSeeds adds every golden vector to a fuzz target's corpus.
-func goldenSeeds(f *testing.F, add func(version uint8, raw []byte)) {
+// eachGolden calls use with every golden vector.
+func eachGolden(tb testing.TB, use func(v Version, raw []byte)) {
+	tb.Helper()
 	files, err := filepath.Glob("testdata/golden/*.txt")
 	if err != nil || len(files) == 0 {
-		f.Fatalf("no golden files: %v", err)
+		tb.Fatalf("no golden files: %v", err)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			f.Fatal(err)
+			tb.Fatal(err)
 		}
 		for _, line := range strings.Split(string(text), "\n") {
 			version, digits, _ := strings.Cut(line, " ")
 			raw, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
 			if v, known := versions[version]; known && err == nil {
-				add(uint8(v), raw)
+				use(v, raw)
 			}
 		}
 	}
@@ -34,7 +35,7 @@ func goldenSeeds(f *testing.F, add func(version uint8, raw []byte)) {
 // FuzzSplit: a stream of any bytes is cut into frames that lie side by side
 // within it, whatever it claims, and Need agrees with Split.
 func FuzzSplit(f *testing.F) {
-	goldenSeeds(f, func(_ uint8, raw []byte) { f.Add(append(bytes.Clone(raw), raw...), uint16(0)) })
+	eachGolden(f, func(_ Version, raw []byte) { f.Add(append(bytes.Clone(raw), raw...), uint16(0)) })
 	f.Fuzz(func(t *testing.T, stream []byte, limit uint16) {
 		rest := stream
 		for {
@@ -67,7 +68,7 @@ func FuzzSplit(f *testing.F) {
 // FuzzDecode: any bytes in any version either are refused with an *Error, or
 // mean the same after being encoded and decoded again.
 func FuzzDecode(f *testing.F) {
-	goldenSeeds(f, func(version uint8, raw []byte) { f.Add(version, raw) })
+	eachGolden(f, func(v Version, raw []byte) { f.Add(uint8(v), raw) })
 	for _, c := range refusals {
 		if raw, err := hex.DecodeString(strings.ReplaceAll(c.hex, " ", "")); err == nil {
 			f.Add(uint8(c.v), raw)

@@ -124,6 +124,7 @@ var refusals = []struct {
 	{"DISCONNECT unknown code", V5, "e0 01 01", errReason},
 	{"DISCONNECT with a topic alias", V5, "e0 05 00 03 23 00 01", errPropPlace},
 	{"AUTH without method", V5, "f0 02 18 00", errAuthMethod},
+	{"AUTH success with data and no method", V5, "f0 06 00 04 16 00 01 78", errAuthMethod},
 	{"AUTH with a PUBACK code", V5, "f0 01 10", errReason},
 }
 
