@@ -7,11 +7,12 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
-// Guarantee 1: OnClose comes once though everyone ends the connection at once,
-// with the error of the first.
+// Guarantee 1: OnClose comes once though everyone ends the connection at once: the
+// handler, others, and the peer, whose reset may be the first.
 func TestContractCloseOnce(t *testing.T) {
 	eachDriver(t, func(t *testing.T, d driver) {
 		fromHandler := errors.New("from the handler")
@@ -39,7 +40,8 @@ func TestContractCloseOnce(t *testing.T) {
 		cl.reset()
 		wg.Wait()
 		await(t, o.handler.closed, "OnClose")
-		if !errors.Is(o.handler.err, fromHandler) {
+		var reset syscall.Errno
+		if !errors.Is(o.handler.err, fromHandler) && !errors.As(o.handler.err, &reset) {
 			t.Fatalf("OnClose(%v)", o.handler.err)
 		}
 		eventually(t, "no active connection", func() bool { return h.l.Stats().Active() == 0 })

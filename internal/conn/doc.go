@@ -14,7 +14,8 @@
 // RawConn.Read and RawConn.Write. An ordinary system call of Go wakes the
 // runtime's monitor thread, which costs a lone message three times the CPU (see
 // docs/decisions/connection-layer.md). Elsewhere a plain net.Conn is driven
-// through the same seam.
+// through the same seam. Config.Loops drives plain sockets from event loops
+// instead of a goroutine each.
 //
 // # State owned
 //
@@ -25,8 +26,8 @@
 //
 // # Concurrency
 //
-// One goroutine a connection is its driver; a second one exists only while the
-// socket does not take what is written. Locker is the only lock that a caller
+// One goroutine a connection is its driver, or a loop for many; a second one
+// exists only while the socket does not take what is written. Locker is the only lock that a caller
 // sees. Under it: Append, Reserve, Buffered. Never under it: Flush. Either way:
 // Wake, PauseRead, ResumeRead, Shutdown, Info. No lock is held across a system
 // call, except for the reference on the descriptor that RawConn takes.
