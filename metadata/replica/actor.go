@@ -202,13 +202,20 @@ func (r *Replica) noteWall(now time.Time, p *peer, wall int64) {
 			list = append(list, q.offset)
 		}
 	}
+	if 2*len(list) <= len(r.peers) {
+		return // most of them are not heard of yet
+	}
 	slices.Sort(list)
-	drift := list[len(list)/2].Abs() > r.config.DriftMax
+	median := list[len(list)/2]
+	if low := list[(len(list)-1)/2]; low.Abs() < median.Abs() {
+		median = low
+	}
+	drift := median.Abs() > r.config.DriftMax
 	if drift != r.hlc.frozen.Load() {
 		r.hlc.frozen.Store(drift)
 		text := "the wall clock agrees with the other members again"
 		if drift {
-			text = fmt.Sprintf("the other members are %v off this wall clock", list[len(list)/2])
+			text = fmt.Sprintf("the other members are %v off this wall clock", median)
 		}
 		r.event(Event{Kind: EventDrift, Peer: p.id, Text: text})
 	}
