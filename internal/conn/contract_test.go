@@ -121,7 +121,7 @@ func TestContractOrder(t *testing.T) {
 		c := d.dial(t, h)
 		const seed = 7
 		r := rand.New(rand.NewPCG(seed, 1))
-		sent := packetsOf(r, 1<<20)
+		sent := packetsOf(r, 600_000)
 		go func() {
 			for rest := sent; len(rest) > 0; {
 				n := min(len(rest), 1+r.IntN(1<<r.IntN(17)))
@@ -221,7 +221,7 @@ func TestContractFlushesMeet(t *testing.T) {
 // A peer that does not read: Flush does not block, the outbox keeps the rest,
 // OnWritable comes when it was read, and nothing is lost.
 func TestContractSlowReader(t *testing.T) {
-	const total = 12 << 20
+	const total = 8 << 20
 	eachDriver(t, func(t *testing.T, d driver) {
 		writable := make(chan struct{}, 16)
 		o, accept := acceptOne(t, func(Conn) Handler {
@@ -355,7 +355,7 @@ func TestContractLingerEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := await(t, o.conn, "accept")
-		appendBytes(c, make([]byte, 16<<20))
+		appendBytes(c, make([]byte, 10<<20))
 		c.Shutdown(nil, 50*time.Millisecond)
 		eventually(t, "no active connection", func() bool { return h.l.Stats().Active() == 0 })
 		if !errors.Is(o.handler.err, io.EOF) {
