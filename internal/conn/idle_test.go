@@ -1,14 +1,15 @@
 package conn
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
 )
-
-const idleConnections = 5_000
 
 // residentBytes returns the resident memory of this process after a collection,
 // 0 where the system does not say.
@@ -24,6 +25,35 @@ func residentBytes() int64 {
 		return 0
 	}
 	return kilobytes << 10
+}
+
+// selfSigned returns the TLS side of a process that has no test to ask for files.
+func selfSigned() *TLS {
+	dir, err := os.MkdirTemp("", "conn")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	a, err := newAuthority()
+	if err != nil {
+		panic(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		panic(err)
+	}
+	cfg := TLSConfig{CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key")}
+	if err := os.WriteFile(cfg.CertFile, a.pem, 0o600); err != nil {
+		panic(err)
+	}
+	if err := os.WriteFile(cfg.KeyFile, pemBlock("PRIVATE KEY", key), 0o600); err != nil {
+		panic(err)
+	}
+	secure, err := NewTLS(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return secure
 }
 
 // deepEcho uses as much stack as a protocol engine does.
@@ -54,13 +84,18 @@ func TestIdleConnectionMemory(t *testing.T) {
 		return
 	}
 	for _, c := range []struct {
-		role     string
-		bytesMax float64
-	}{{"idle", 5 << 10}, {"idle-loop", 3 << 9}} {
+		role        string
+		connections int
+		bytesMax    float64
+	}{{"idle", 5000, 5 << 10}, {"idle-loop", 5000, 3 << 9}, {"idle-tls", 800, 18 << 10}} {
 		p := startProcess(t, c.role)
 		connect := func(n int) {
 			for range n {
-				mustEcho(t, p.dial(t))
+				nc := p.dial(t)
+				if c.role == "idle-tls" {
+					nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+				}
+				mustEcho(t, nc)
 			}
 		}
 		connect(100) // pools and the runtime's own tables
@@ -69,9 +104,9 @@ func TestIdleConnectionMemory(t *testing.T) {
 			t.Log("this system does not tell the resident memory of a process")
 			return
 		}
-		connect(idleConnections)
-		each := (p.usage(t).resident - before) / idleConnections
-		t.Logf("%s: %d connections, %.0f bytes resident each", c.role, idleConnections, each)
+		connect(c.connections)
+		each := (p.usage(t).resident - before) / float64(c.connections)
+		t.Logf("%s: %d connections, %.0f bytes resident each", c.role, c.connections, each)
 		if each > c.bytesMax {
 			t.Errorf("%s: a connection costs %.0f bytes, want at most %.0f", c.role, each, c.bytesMax)
 		}

@@ -51,6 +51,9 @@ func relayMain(role string) {
 		if onLoop {
 			cfg.Loops = 1
 		}
+		if role == "idle-tls" {
+			cfg.Kind, cfg.TLS = KindSSL, selfSigned()
+		}
 		l, err := Listen(cfg)
 		if err != nil {
 			panic(err)
@@ -59,7 +62,7 @@ func relayMain(role string) {
 		switch role {
 		case "driver":
 			accept = (&relay{}).accept
-		case "idle":
+		case "idle", "idle-tls":
 			accept = deepEcho
 		}
 		go l.Serve(context.Background(), accept)
