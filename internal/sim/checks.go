@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"slices"
+
+	"tombolo/dvv"
+)
+
+// slotChecks is what the checkers remember of a slot. Owned by the World.
+type slotChecks struct {
+	started bool
+	last    View // after the last step; its maps are not kept
+	retired map[dvv.Actor]bool
+	pending map[dvv.Dot]string // delete dots in the index
+	lossy   bool               // its store forgot what it once had
+	rolled  *rollback
+	joins   []dvv.Clock // what the members had seen when it joined; nil once checked
+	hlc     uint64
+	acked   []*opRecord // by this store, since it last lost anything
+}
+
+// rollback is a store that was replaced by an older image and may not go on with
+// the actor of that image.
+type rollback struct{ actor dvv.Actor }
+
+func (c *slotChecks) init() { c.retired, c.pending = map[dvv.Actor]bool{}, map[dvv.Dot]string{} }
+
+// rolledBack forgets what the store forgot. Only if dots were issued after the
+// image is going on with its actor a fault.
+func (c *slotChecks) rolledBack(actor dvv.Actor, top, issued uint64) {
+	c.lossy = true
+	c.last, c.acked = View{}, nil
+	clear(c.retired)
+	clear(c.pending)
+	if issued > top {
+		c.rolled = &rollback{actor}
+	}
+	c.hlc = 0
+}
+
+func (c *slotChecks) wiped() {
+	c.rolledBack(0, 0, 0)
+	c.joins = nil
+}
+
+// worldChecks is what the checkers remember of the whole run.
+type worldChecks struct {
+	values    map[dvv.Dot]uint64   // the operation whose value was seen under a dot (I1)
+	actors    map[dvv.Actor]int    // who minted an actor (I25)
+	writes    map[dvv.Actor]int    // who acknowledged under it last (R30)
+	transfers map[uint64]*transfer // by the core's number
+	recent    []TraceItem          // pushed writes, for the laws
+}
+
+// transfer is an exchange as the network saw it.
+type transfer struct {
+	clock   dvv.Clock // of the request
+	next    int       // chunks that arrived in order
+	slot    int
+	life    int
+	forgone bool
+}
+
+func (c *worldChecks) init() {
+	c.values, c.actors, c.writes = map[dvv.Dot]uint64{}, map[dvv.Actor]int{}, map[dvv.Actor]int{}
+	c.transfers = map[uint64]*transfer{}
+}
+
+// write lets a client write, with the oracle looking on.
+func (w *World) write(s *slot, op Op) {
+	v := s.core.View()
+	rec := w.oracle.begin(s.index, op, v.Objects[op.Key], v.Clock)
+	rec.alone = s.removed || v.Phase == PhaseRemoved
+	op.ID = rec.ID
+	expected := dvv.Dot{Actor: v.Actor, Counter: v.Clock.Base(v.Actor) + 1}
+	commits := s.disk.commits
+	disk, core := s.disk, s.core
+	w.step(s, nil, func(out *Output) error { return core.Write(w.clock(s), op, out) })
+	if w.violation != nil || rec.acked {
+		return
+	}
+	sent := slices.ContainsFunc(w.out.Send, func(p Packet) bool { return p.Trace != nil && p.Trace.Kind == KindReplicate })
+	committed := !s.up && disk.commits > commits && disk.lastApplied
+	if sent || committed {
+		w.name(s, rec, expected)
+		return
+	}
+	if s.up && v.Phase == PhaseReady {
+		w.fail("I35", s, "operation %d on %s was refused by a node that serves", rec.ID, op.Key)
+	}
+}
+
+// name gives an operation its dot and looks whether another has it.
+func (w *World) name(s *slot, rec *opRecord, d dvv.Dot) {
+	if clash := w.oracle.named(rec, d); clash != nil {
+		w.fail("I1", s, "dot %v names operation %d and operation %d", d, clash.ID, rec.ID)
+	}
+}
+
+// acknowledged books an answer.
+func (w *World) acknowledged(s *slot, a Ack) {
+	rec := w.oracle.ops[a.Op]
+	if a.Refused {
+		return
+	}
+	rec.acked, rec.hlc = true, a.HLC
+	if rec.Clean {
+		rec.floor = a.HLC
+	}
+	if r := s.checks.rolled; r != nil && a.Dot.Actor == r.actor {
+		w.fail("I26", s, "operation %d was acknowledged under %v after the store was rolled back", rec.ID, a.Dot)
+	}
+	if last, ok := w.checks.writes[a.Dot.Actor]; ok && last != s.index {
+		w.fail("R30", s, "actor %v writes on slots %d and %d", a.Dot.Actor, last, s.index)
+	}
+	if a.Dot.Counter == 0 {
+		return // it changed nothing
+	}
+	w.checks.writes[a.Dot.Actor] = s.index
+	if a.HLC <= s.checks.hlc {
+		w.fail("I33", s, "operation %d is stamped %d, an earlier one %d", rec.ID, a.HLC, s.checks.hlc)
+	}
+	s.checks.hlc = a.HLC
+	w.name(s, rec, a.Dot)
+	s.checks.acked = append(s.checks.acked, rec)
+}
+
+// checkStarted looks at a store that was opened: nothing that it had made
+// durable is gone, and what is there fits together.
+func (w *World) checkStarted(s *slot) {
+	v := s.core.View()
+	c := &s.checks
+	fail := func(checker, format string, args ...any) { w.fail(checker, s, format, args...) }
+	if c.started && !v.Clock.Descends(c.last.Clock) && !c.lossy {
+		fail("I3", "clock went back over a restart from %v to %v", c.last.Clock, v.Clock)
+	}
+	for _, rec := range c.acked {
+		if !v.Clock.Has(rec.dot) {
+			fail("I31", "operation %d (%v) was acknowledged and is gone after a restart", rec.ID, rec.dot)
+		}
+	}
+	if why := s.core.Verify(true); why != "" {
+		fail("I30", "after a restart: %s", why)
+	}
+	if v.HLC != 0 && v.HLC < c.hlc && !c.lossy {
+		fail("I33", "the hybrid clock went back over a restart from %d to %d", c.hlc, v.HLC)
+	}
+	if !c.started || c.last.Actor != v.Actor {
+		w.newActor(s, v.Actor)
+	}
+	c.started = true
+	w.remember(s, v)
+}
+
+// newActor looks at an actor that a store begins to use.
+func (w *World) newActor(s *slot, a dvv.Actor) {
+	if was, ok := w.checks.actors[a]; ok && !(s.copied || s.checks.lossy) {
+		w.fail("I25", s, "actor %v was minted again; slot %d had it before", a, was)
+	} else if ok && s.checks.rolled == nil && s.checks.last.Actor != 0 {
+		w.fail("I25", s, "actor %v was minted again; slot %d had it before", a, was)
+	}
+	w.checks.actors[a] = s.index
+}
+
+// remember keeps what the next look is compared with.
+func (w *World) remember(s *slot, v View) {
+	c := &s.checks
+	c.last = v
+	c.last.Objects, c.last.Retired = nil, nil
+	for a := range v.Retired {
+		c.retired[a] = true
+	}
+	clear(c.pending)
+	s.core.EachIndex(func(d dvv.Dot, key string, del bool) {
+		if del {
+			c.pending[d] = key
+		}
+	})
+	if c.rolled != nil && v.Actor != c.rolled.actor {
+		c.rolled = nil
+	}
+}

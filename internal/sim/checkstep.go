@@ -1,0 +1,275 @@
+package sim
+
+import (
+	"slices"
+
+	"tombolo/dvv"
+)
+
+// checkStep looks at a slot after each of its steps. cause is the event of a
+// message, nil otherwise.
+func (w *World) checkStep(s *slot, cause *event) {
+	if s.core == nil {
+		return
+	}
+	v := s.core.View()
+	c := &s.checks
+	before := c.last
+	fail := func(checker, format string, args ...any) { w.fail(checker, s, format, args...) }
+	if !v.Clock.Contiguous(v.Actor) {
+		fail("I2", "own entry of %v has gaps: %v", v.Actor, v.Clock)
+	}
+	for a := range c.retired {
+		if !v.Retired[a] || v.Clock.Top(a) < before.Clock.Top(a) {
+			fail("I27", "retired actor %v was forgotten", a)
+		}
+	}
+	if !v.Clock.Descends(before.Clock) {
+		fail("I3", "clock went back from %v to %v", before.Clock, v.Clock)
+	}
+	if v.HLC < before.HLC {
+		fail("I33", "the hybrid clock went back from %d to %d", before.HLC, v.HLC)
+	}
+	if v.Actor != before.Actor {
+		w.newActor(s, v.Actor)
+	}
+	if why := s.core.Verify(false); why != "" {
+		id, text, _ := cutSentence(why)
+		fail(id, "%s", text)
+	}
+	w.checkValues(s, v)
+	w.checkCollected(s, v, before)
+	if c.joins != nil && v.Phase == PhaseReady && !v.JoinsAbove {
+		w.checkJoined(s, v)
+	}
+	if cause != nil && cause.kind == eventDeliver {
+		w.checkReceived(s, v, before, cause.pkt.Trace)
+	}
+	if w.violation == nil {
+		w.remember(s, v)
+	}
+}
+
+func cutSentence(why string) (id, text string, ok bool) {
+	for i := range why {
+		if why[i] == ':' {
+			return why[:i], why[i+2:], true
+		}
+	}
+	return why, "", false
+}
+
+// checkValues is I1 over everything that is live anywhere: no dot has two
+// values, and no other operation's.
+func (w *World) checkValues(s *slot, v View) {
+	for key, o := range v.Objects {
+		for _, sib := range o.Siblings() {
+			op := DecodeValue(sib.Value).Op
+			if was, ok := w.checks.values[sib.Dot]; ok && was != op {
+				w.fail("I1", s, "dot %v of %s holds the values of operations %d and %d", sib.Dot, key, was, op)
+			}
+			w.checks.values[sib.Dot] = op
+		}
+	}
+}
+
+// checkCollected is I22: a delete that leaves the index is known to every
+// member, unless the cap put it into the horizon.
+func (w *World) checkCollected(s *slot, v, before View) {
+	for d, key := range s.checks.pending {
+		if w.indexed(s, d) || v.Horizon.Has(d) {
+			continue
+		}
+		for _, m := range w.slots {
+			if !m.up || m.copied || m.checks.lossy || !m.checks.started || m == s || !slices.Contains(v.Members.IDs, m.id) {
+				continue
+			}
+			if !m.checks.last.Clock.Has(d) {
+				w.fail("I22", s, "delete %v of %s was collected; member %d has not seen it", d, key, m.id)
+			}
+		}
+	}
+}
+
+func (w *World) indexed(s *slot, d dvv.Dot) bool {
+	found := false
+	s.core.EachIndex(func(e dvv.Dot, _ string, _ bool) { found = found || e == d })
+	return found
+}
+
+// checkJoined is I29: who serves after a join has seen all that some member had
+// seen when it began.
+func (w *World) checkJoined(s *slot, v View) {
+	joins := s.checks.joins
+	s.checks.joins = nil
+	if len(joins) == 0 || slices.ContainsFunc(joins, func(c dvv.Clock) bool { return v.Clock.Descends(c) }) {
+		return
+	}
+	w.fail("I29", s, "serves with %v, which is behind every member at the start of its join", v.Clock)
+}
+
+// traceSent looks at a message that leaves: what it claims, and what it costs.
+func (w *World) traceSent(from, to *slot, p Packet) {
+	t := p.Trace
+	if t == nil {
+		return
+	}
+	switch t.Kind {
+	case KindReplicate:
+		const recentMax = 16
+		if len(w.checks.recent) == recentMax {
+			w.checks.recent = append(w.checks.recent[:0], w.checks.recent[1:]...)
+		}
+		w.checks.recent = append(w.checks.recent, t.Items...)
+		for _, it := range t.Items {
+			for _, d := range it.Deletes {
+				if rec := w.oracle.byDot[d]; rec != nil && rec.there && !rec.Delete {
+					w.fail("I1", from, "dot %v names a delete and operation %d", d, rec.ID)
+				}
+			}
+		}
+	case KindRequest:
+		w.checks.transfers[t.Transfer] = &transfer{clock: t.Clock, slot: from.index, life: from.life}
+	case KindChunk:
+		w.checkChunkSent(from, t)
+	}
+}
+
+// checkChunkSent is I19, I34 and R32 at the responder.
+func (w *World) checkChunkSent(from *slot, t *Trace) {
+	if !t.Clock.Descends(t.Snapshot) {
+		w.fail("I19", from, "a transfer is filled with %v; its objects were stripped with %v", t.Clock, t.Snapshot)
+	}
+	tr := w.checks.transfers[t.Transfer]
+	if tr == nil || t.Full {
+		return
+	}
+	for _, it := range t.Items {
+		fresh := slices.ContainsFunc(it.Deletes, func(d dvv.Dot) bool { return !tr.clock.Has(d) }) ||
+			slices.ContainsFunc(it.Object.Siblings(), func(s dvv.Sibling) bool { return !tr.clock.Has(s.Dot) })
+		if !fresh {
+			w.fail("I34", from, "a transfer carries %s, of which the asker lacks nothing", it.Key)
+		}
+	}
+	if !tr.clock.Descends(t.Horizon) {
+		w.fail("R32", from, "an exchange without a full join for a clock %v that lacks the horizon %v", tr.clock, t.Horizon)
+	}
+}
+
+// before keeps track of which chunks arrived.
+func (w *World) before(s *slot, e *event) {
+	t := e.pkt.Trace
+	if t == nil || t.Kind != KindChunk {
+		return
+	}
+	if tr := w.checks.transfers[t.Transfer]; tr != nil && tr.next == t.Seq && tr.life == s.life {
+		tr.next++
+	}
+}
+
+// checkReceived is I18, I20 and I21, and the local truth: a store holds exactly
+// what the operations that its clock claims leave over.
+func (w *World) checkReceived(s *slot, v, before View, t *Trace) {
+	if t != nil && t.Kind == KindChunk && w.violation == nil {
+		w.checkClaims(s, v, before, t)
+	}
+	if w.violation == nil && (t == nil || t.Kind == KindChunk || t.Kind == KindReplicate) && !v.Clock.Equal(before.Clock) {
+		w.checkTruth(s, v, t)
+	}
+}
+
+// checkClaims looks at what a chunk added to the clock.
+func (w *World) checkClaims(s *slot, v, before View, t *Trace) {
+	told := map[dvv.Dot]bool{}
+	for _, it := range t.Items {
+		for _, d := range it.Deletes {
+			told[d] = true
+		}
+		for _, sib := range it.Object.Siblings() {
+			told[sib.Dot] = true
+		}
+	}
+	tr := w.checks.transfers[t.Transfer]
+	whole := t.Last && tr != nil && tr.next == t.Seq+1
+	for _, span := range v.Clock.Missing(before.Clock) {
+		for n := span.First; n <= span.Last; n++ {
+			d := dvv.Dot{Actor: span.Actor, Counter: n}
+			if told[d] || whole && t.Clock.Has(d) {
+				continue
+			}
+			if v.Clock.Descends(t.Clock) && !t.Last {
+				w.fail("I20", s, "the whole clock %v was adopted with chunk %d, which is not the last", t.Clock, t.Seq)
+			}
+			w.fail("I18", s, "chunk %d made the clock claim %v, which it did not carry", t.Seq, d)
+			return
+		}
+	}
+	if whole && !v.Clock.Descends(t.Clock) && !w.p.Opaque {
+		s.checks.last.Residual++ // told by I16, I23 and I24 if it lasts
+	}
+}
+
+// checkTruth compares each key with what the oracle derives from the clock.
+func (w *World) checkTruth(s *slot, v View, t *Trace) {
+	for _, key := range w.sortedKeys() {
+		want, got := w.oracle.live(key, v.Clock), liveOps(v.Objects[key])
+		want = slices.DeleteFunc(want, func(id uint64) bool {
+			return !slices.Contains(got, id) && (w.oracle.superseded(key, id) || sealed(v, w.oracle.ops[id].dot))
+		})
+		if slices.Equal(want, got) {
+			continue
+		}
+		w.fail(w.nameTruth(key, want, got, v.Clock, t), s, "%s holds the values of operations %v; the clock %v makes it %v%s", key, got, v.Clock, want, w.oracle.story(key, got, want))
+		return
+	}
+}
+
+// sealed says whether a clock has a dot only because its gap was closed.
+func sealed(v View, d dvv.Dot) bool {
+	return slices.ContainsFunc(v.Sealed[d.Actor], func(r dvv.Run) bool { return r.First <= d.Counter && d.Counter <= r.Last })
+}
+
+// nameTruth chooses the invariant that a wrong key breaks.
+func (w *World) nameTruth(key string, want, got []uint64, c dvv.Clock, t *Trace) string {
+	if t != nil && t.Kind == KindChunk {
+		if t.Full {
+			return "I21"
+		}
+		if !t.Last {
+			return "I18"
+		}
+	}
+	for _, id := range got {
+		if !slices.Contains(want, id) {
+			return "I14"
+		}
+	}
+	for _, id := range want {
+		if slices.Contains(got, id) {
+			continue
+		}
+		for _, rec := range w.oracle.byKey[key] {
+			if rec.Delete && rec.knownTo(c) && !rec.past.has(id) {
+				return "I13"
+			}
+		}
+	}
+	return "I15"
+}
+
+// twice hands a doubled message over at once: nothing may change.
+func (w *World) twice(s *slot, e *event, from NodeID) {
+	if w.p.Opaque && e.pkt.Trace == nil || e.pkt.Trace != nil && e.pkt.Trace.Kind != KindReplicate {
+		return
+	}
+	v := s.core.View()
+	clock, digest := v.Clock, v.Digest
+	w.step(s, e, func(out *Output) error { return s.core.Receive(w.clock(s), from, e.pkt.Body, out) })
+	if !s.up || w.violation != nil && w.violation.Checker != "I32" {
+		return
+	}
+	if n := s.core.View(); !n.Clock.Equal(clock) || n.Digest != digest {
+		w.violation = nil
+		w.fail("I12", s, "a doubled message changed the store")
+	}
+}
