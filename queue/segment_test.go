@@ -207,3 +207,47 @@ func checkSpans(t *testing.T, where string, s spans, set map[uint64]bool) {
 		}
 	}
 }
+
+// hook calls before ahead of every Get, once it is set.
+type hook struct {
+	kv.DB
+	before func(key []byte)
+}
+
+func (h *hook) Get(key []byte) ([]byte, error) {
+	if h.before != nil {
+		h.before(key)
+	}
+	return h.DB.Get(key)
+}
+
+// TestBodyThatMovesUnderAReader moves a body after the reader saw the record and
+// before it looks for the body.
+func TestBodyThatMovesUnderAReader(t *testing.T) {
+	db := &hook{DB: kv.OpenMemory()}
+	s := start(t, db, StoreConfig{TidyEvery: 1 << 40})
+	a, kept := sparse(t, s, 200, func(i int) bool { return i%20 == 7 })
+	_, st := s.open("a")
+	s.turn()
+	moved := false
+	db.before = func(k []byte) {
+		if k[0] != tableBody || moved {
+			return
+		}
+		moved = true
+		if err := s.rewriteSparse(t.Context()); err != nil {
+			t.Error(err)
+		}
+		s.sync()
+	}
+	es := s.all(a, st)
+	if !moved || len(es) != len(kept) || len(s.faults()) > 0 {
+		t.Fatalf("moved %v: %d messages, want %d, faults %v", moved, len(es), len(kept), s.faults())
+	}
+	// The entries name the new segment, so that nothing has to be looked up.
+	s.ack(a, es...)
+	s.sync()
+	if _, st := s.open("a"); st.Count != 0 {
+		t.Errorf("%d are left", st.Count)
+	}
+}
