@@ -54,11 +54,9 @@ type worldChecks struct {
 
 // transfer is an exchange as the network saw it.
 type transfer struct {
-	clock   dvv.Clock // of the request
-	next    int       // chunks that arrived in order
-	slot    int
-	life    int
-	forgone bool
+	clock dvv.Clock // of the request
+	next  int       // chunks that arrived in order
+	life  int
 }
 
 func (c *worldChecks) init() {

@@ -85,7 +85,7 @@ func (w *World) checkCollected(s *slot, v, before View) {
 				continue
 			}
 			if !m.checks.last.Clock.Has(d) {
-				w.fail("I22", s, "delete %v of %s was collected; member %d has not seen it", d, key, m.id)
+				w.fail("I22", s, "delete %v of %s was collected; member %d on slot %d has not seen it: %v", d, key, m.id, m.index, m.checks.last.Clock)
 			}
 		}
 	}
@@ -109,7 +109,7 @@ func (w *World) checkJoined(s *slot, v View) {
 }
 
 // traceSent looks at a message that leaves: what it claims, and what it costs.
-func (w *World) traceSent(from, to *slot, p Packet) {
+func (w *World) traceSent(from *slot, p Packet) {
 	t := p.Trace
 	if t == nil {
 		return
@@ -129,7 +129,7 @@ func (w *World) traceSent(from, to *slot, p Packet) {
 			}
 		}
 	case KindRequest:
-		w.checks.transfers[t.Transfer] = &transfer{clock: t.Clock, slot: from.index, life: from.life}
+		w.checks.transfers[t.Transfer] = &transfer{clock: t.Clock, life: from.life}
 	case KindChunk:
 		w.checkChunkSent(from, t)
 	}

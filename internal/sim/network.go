@@ -7,18 +7,31 @@ const linkNotice = 500 * time.Millisecond
 
 // transmit puts a message on its way: lost, late, doubled, out of order.
 func (w *World) transmit(from *slot, p Packet) {
-	for _, to := range w.slots {
-		if to.id != p.To || to == from {
-			continue
-		}
-		w.traceSent(from, to, p)
-		if w.cut[from.index][to.index] || !w.calm && w.rng.IntN(1000) < w.p.LossPerMille {
-			continue
-		}
-		at := w.now + time.Millisecond + time.Duration(w.rng.Int64N(int64(w.p.DelayMax)))
-		w.agenda.push(event{at: at, kind: eventDeliver, slot: to.index, from: from.index, pkt: p,
-			again: w.rng.IntN(1000) < w.p.AgainPerMille})
+	to := w.route(from, p.To)
+	if to == nil {
+		return
 	}
+	w.traceSent(from, p)
+	if w.cut[from.index][to.index] || !w.calm && w.rng.IntN(1000) < w.p.LossPerMille {
+		return
+	}
+	at := w.now + time.Millisecond + time.Duration(w.rng.Int64N(int64(w.p.DelayMax)))
+	w.agenda.push(event{at: at, kind: eventDeliver, slot: to.index, from: from.index, pkt: p,
+		again: w.rng.IntN(1000) < w.p.AgainPerMille})
+}
+
+// route is where a node id lives, as from believes: where it last heard it from.
+// Two machines may hold one id.
+func (w *World) route(from *slot, id NodeID) *slot {
+	if i := w.routes[from.index][id]; i > 0 && w.slots[i-1].id == id {
+		return w.slots[i-1]
+	}
+	for _, s := range w.slots {
+		if s.id == id && s != from {
+			return s
+		}
+	}
+	return nil
 }
 
 // deliver hands a message over; a doubled one twice, and late again.
@@ -28,6 +41,7 @@ func (w *World) deliver(e *event) {
 		return
 	}
 	from := w.slots[e.from].id
+	w.routes[s.index][from] = e.from + 1
 	w.before(s, e)
 	w.step(s, e, func(out *Output) error { return s.core.Receive(w.clock(s), from, e.pkt.Body, out) })
 	if e.again && s.up && w.violation == nil {

@@ -102,7 +102,7 @@ func ProfileOf(seed uint64, m Maker) Profile {
 
 // Violation is a broken invariant. Immutable.
 type Violation struct {
-	Checker string // I1 … I35, R18, R30, R32
+	Checker string // I1 … I35, R18, R30, R32, or PANIC
 	At      time.Duration
 	Slot    int
 	Text    string

@@ -262,7 +262,6 @@ type mirror struct {
 	inspected *replica.Inspection
 	joins     int
 	conflicts int
-	capped    bool
 }
 
 type mirrorEntry struct {
@@ -318,7 +317,7 @@ func (m *mirror) apply(db kv.DB, b *kv.Batch) (err error) {
 		case !deleted && err == nil:
 			err = m.put(key, append([]byte(nil), value...))
 		}
-		inspect = inspect || bytes.Equal(key, []byte("mr")) || bytes.Equal(key, []byte("mp")) && m.capped
+		inspect = inspect || bytes.Equal(key, []byte("mr")) || bytes.Equal(key, []byte("mp"))
 	})
 	if err == nil && inspect {
 		err = m.inspect(db)
@@ -344,8 +343,8 @@ func (m *mirror) inspect(db kv.DB) error {
 			m.sealed[t.Actor] = t.Gaps
 		}
 	}
-	if m.capped {
-		for _, d := range in.Collected.Entries() {
+	for _, p := range in.Members {
+		for _, d := range p.Need.Entries() {
 			m.horizon = m.horizon.AddSpan(dvv.Span{Actor: d.Actor, First: 1, Last: d.Counter})
 		}
 	}
@@ -368,8 +367,6 @@ func (m *mirror) note(e replica.Event) {
 		m.joins++
 	case replica.EventQuarantined:
 		m.conflicts++
-	case replica.EventCapped:
-		m.capped = true
 	}
 }
 

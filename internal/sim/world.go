@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"tombolo/dvv"
@@ -11,6 +12,9 @@ import (
 
 // slotsMax bounds the processes of a run: members, joiners, copies.
 const slotsMax = 7
+
+// eventsMax is many times what a run needs: above it messages beget messages.
+const eventsMax = 100_000
 
 // epoch is where the clocks of all nodes begin, so that a jump back does not
 // pass zero.
@@ -52,6 +56,7 @@ type World struct {
 	agenda agenda
 	slots  []*slot
 	cut    [slotsMax][slotsMax]bool
+	routes [slotsMax][slotsMax + 1]int // by slot and node id: 1 + the slot it was heard from; 0: never
 	oracle *oracle
 	checks worldChecks
 	calm   bool // chaos is over
@@ -107,7 +112,9 @@ func (w *World) loop(until time.Duration) {
 	for w.violation == nil && len(w.agenda.events) > 0 && w.agenda.events[0].at <= until {
 		e, _ := w.agenda.pop()
 		w.now = e.at
-		w.events++
+		if w.events++; w.events > eventsMax {
+			w.fail("I34", w.slots[e.slot], "a storm: %d events", w.events)
+		}
 		w.handle(&e)
 	}
 	w.now = max(w.now, until)
@@ -156,7 +163,7 @@ func (w *World) clock(s *slot) time.Duration { return epoch + w.now + s.offset }
 // is booked, and the checkers look. The power may go inside it.
 func (w *World) step(s *slot, cause *event, f func(out *Output) error) {
 	w.out.Send, w.out.Acks = w.out.Send[:0], w.out.Acks[:0]
-	lost, err := protect(&w.out, f)
+	lost, err := w.protect(s, f)
 	for i := range w.out.Send {
 		w.transmit(s, w.out.Send[i])
 	}
@@ -173,17 +180,20 @@ func (w *World) step(s *slot, cause *event, f func(out *Output) error) {
 	}
 }
 
-// protect turns the panic of a disk into a fact; others go on.
-func protect(out *Output, f func(out *Output) error) (lost bool, err error) {
+// protect turns the panic of a disk into a fact, and any other into a violation:
+// a core never panics, whatever peers, disks and clocks do.
+func (w *World) protect(s *slot, f func(out *Output) error) (lost bool, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			if _, power := p.(powerLoss); !power {
-				panic(p)
-			}
-			lost = true
+		p := recover()
+		if p == nil {
+			return
 		}
+		if _, power := p.(powerLoss); !power {
+			w.fail("PANIC", s, "%v\n%s", p, debug.Stack())
+		}
+		lost = true
 	}()
-	return false, f(out)
+	return false, f(&w.out)
 }
 
 // start opens a core on the slot's disk.
@@ -198,7 +208,7 @@ func (w *World) start(s *slot, m Members) {
 		}
 	}
 	w.out.Send, w.out.Acks = w.out.Send[:0], w.out.Acks[:0]
-	lost, err := protect(&w.out, func(out *Output) (err error) {
+	lost, err := w.protect(s, func(out *Output) (err error) {
 		s.core, err = w.p.Make(s.disk, CoreConfig{Node: s.id, Members: w.members, Joins: m.Version == 0, Seeds: seeds, Rand: w.rng.Uint64}, w.clock(s), out)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"tombolo/internal/sim"
@@ -135,7 +136,17 @@ func (t *tally) show(o options, r sim.Result) {
 
 func report(t *tally, began time.Time, o options) {
 	took := time.Since(began)
-	per := took.Seconds() * float64(max(o.workers, 1))
-	fmt.Printf("%d seeds, %d failed, %.1f seeds/s, %.0f × real time per worker, %.0f events/s\n", t.done.Load(), t.failed.Load(),
+	per := cpuSeconds()
+	fmt.Printf("%d seeds, %d failed, %.1f seeds/s, %.0f × real time per CPU second, %.0f events/s\n", t.done.Load(), t.failed.Load(),
 		float64(t.done.Load())/took.Seconds(), time.Duration(t.simulated.Load()).Seconds()/per, float64(t.events.Load())/took.Seconds())
+}
+
+// cpuSeconds is what this process has used of the processors: on a busy machine
+// the wall clock says nothing about speed.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 1
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
