@@ -18,7 +18,8 @@ type completer struct {
 	ready chan struct{}
 	mu    struct {
 		sync.Mutex
-		list []completion
+		list  []completion
+		ended bool
 	}
 }
 
@@ -26,11 +27,28 @@ func newCompleter() *completer { return &completer{ready: make(chan struct{}, 1)
 
 func (c *completer) add(list []completion) {
 	c.mu.Lock()
-	c.mu.list = append(c.mu.list, list...)
+	ended := c.mu.ended
+	if !ended {
+		c.mu.list = append(c.mu.list, list...)
+	}
 	c.mu.Unlock()
+	if ended {
+		go call(list)
+		return
+	}
 	select {
 	case c.ready <- struct{}{}:
 	default:
+	}
+}
+
+// call answers each of list. After run has ended add does so from a goroutine
+// for each refusal, so that an answer never comes from inside Write.
+func call(list []completion) {
+	for i := range list {
+		if list[i].done != nil {
+			list[i].done(list[i].err)
+		}
 	}
 }
 
@@ -42,12 +60,9 @@ func (c *completer) run(ctx context.Context) {
 		c.mu.Lock()
 		list := c.mu.list
 		c.mu.list = spare[:0]
+		c.mu.ended = ended && len(list) == 0
 		c.mu.Unlock()
-		for i := range list {
-			if list[i].done != nil {
-				list[i].done(list[i].err)
-			}
-		}
+		call(list)
 		clear(list)
 		spare = list
 		if len(list) > 0 {

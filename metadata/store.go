@@ -145,7 +145,9 @@ func (s *Store) Close() error {
 	stop, ended := s.life.stop, s.life.ended
 	s.life.Unlock()
 	if stop == nil {
-		s.queue.shut(ErrClosed)
+		for _, w := range s.queue.shut(ErrClosed) {
+			call([]completion{{done: w.done, err: ErrClosed}})
+		}
 		return nil
 	}
 	stop()

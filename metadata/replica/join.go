@@ -30,6 +30,11 @@ func (r *Replica) startJoin(now time.Time, p *peer, why string) {
 			return
 		}
 	}
+	for _, q := range r.peers {
+		if q.incoming != nil && q.incoming.full {
+			q.incoming = nil // one donor at a time
+		}
+	}
 	if r.join == nil || r.join.donor != p.id {
 		r.join = &joining{joinState: joinState{donor: p.id}}
 	}
@@ -78,6 +83,10 @@ func (r *Replica) began(now time.Time, p *peer, rd *pack.Reader) {
 	b := readBegin(rd)
 	in := p.incoming
 	if rd.Err() != nil || in == nil || in.id != b.id || in.begun || b.full != in.full {
+		return
+	}
+	if in.full && (r.join == nil || r.join.donor != p.id) {
+		p.incoming = nil
 		return
 	}
 	if b.clock.Top(r.actor) > r.own {
@@ -132,7 +141,7 @@ func (r *Replica) chunked(now time.Time, p *peer, rd *pack.Reader) {
 func (r *Replica) drain(now time.Time, p *peer) {
 	for in := p.incoming; in != nil && in == p.incoming && in.begun; {
 		c, ok := in.held[in.next]
-		if !ok || in.full && r.join.chunk != nil {
+		if !ok || in.full && (r.join == nil || r.join.donor != p.id || r.join.chunk != nil) {
 			return
 		}
 		delete(in.held, in.next)
@@ -183,6 +192,9 @@ func (r *Replica) adopt(now time.Time, p *peer, clock dvv.Clock) {
 }
 
 func (r *Replica) finishJoin(now time.Time, p *peer) {
+	if r.join == nil || r.join.donor != p.id {
+		return
+	}
 	clock := r.join.clock
 	r.join, r.dirty.join = nil, true
 	r.adopt(now, p, clock)

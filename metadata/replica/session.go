@@ -208,8 +208,8 @@ func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	f := appendHeader(make([]byte, 0, 256), header{kind: frameWelcome, from: r.nonce, to: h.from, fields: frameFields[frameWelcome]})
 	r.send(p, appendGreeting(f, &answer, true))
 	p.up = true
-	if p.nonce != h.from || !p.proved {
-		r.hello(now, p)
+	if (p.nonce != h.from || !p.proved) && (p.challenge == 0 || !now.Before(p.helloAt)) {
+		r.hello(now, p) // unless one is out: a new one would make its answer void
 	}
 }
 

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"bytes"
-	"errors"
 	"time"
 
 	"tombolo/dvv"
@@ -43,7 +42,10 @@ func (r *Replica) Write(now time.Time, ops []Op) error {
 			next = []byte{}
 		}
 		value, err := r.config.Policy.Admit(op.Key[1:], current, next)
-		if err = errors.Join(err, fault); err != nil {
+		if err == nil {
+			err = fault
+		}
+		if err != nil {
 			return err
 		}
 		admitted[i] = value

@@ -1,0 +1,128 @@
+package metadata
+
+import (
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"tombolo/metadata/internal/pack"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	sampleSession = &Session{
+		Home: 3, Epoch: Epoch{HLC: 1 << 50, Node: 3}, Floor: Epoch{HLC: 1 << 49, Node: 2}, Connects: 9, Expiry: 0xffffffff,
+		DisconnectedAt: 1_700_000_000_000, CleanStart: true, WillFired: Epoch{HLC: 5, Node: 1}, Version: 5, Username: "user",
+		Will: &Will{Topic: "a/b", Payload: []byte("gone"), QoS: 1, Retain: true, DelaySeconds: 30, Properties: []byte{1, 2}, At: 1_700_000_030_000},
+	}
+	sampleSubscription = &Subscription{QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 1, ID: 268435455, Epoch: Epoch{HLC: 1 << 50, Node: 3}}
+	sampleRetained     = &Retained{QoS: 1, Payload: []byte("21.5"), Properties: []byte{}, PublishedAt: 1_700_000_000_000, ExpiresAt: 1_700_000_060_000}
+)
+
+// TestGoldenRecords pins the bytes of the typed records and of their keys.
+func TestGoldenRecords(t *testing.T) {
+	k := ClientKey{Mountpoint: "m", ClientID: "c"}
+	for name, b := range map[string][]byte{
+		"session": appendSession(nil, sampleSession), "session-empty": appendSession(nil, &Session{}),
+		"subscription": appendSubscription(nil, sampleSubscription), "retained": appendRetained(nil, sampleRetained),
+		"key-session":      recordKey(TableSession, k.append(nil)),
+		"key-subscription": recordKey(TableSubscription, subscriptionKey(k, "$share/g/a/+")),
+		"key-retained":     recordKey(TableRetained, retainedKey("m", "a//b")),
+		"key-named":        recordKey("later", []byte("k")),
+	} {
+		path := filepath.Join("testdata", name+".hex")
+		text := hex.EncodeToString(b) + "\n"
+		if *update {
+			if err := os.MkdirAll("testdata", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(want) != text {
+			t.Errorf("%s: the format changed: got %s want %s", name, text, want)
+		}
+		var v any
+		if name[:3] != "key" && msgpack.Unmarshal(b, &v) != nil {
+			t.Errorf("%s: the library cannot read it", name)
+		}
+	}
+}
+
+func TestRecordsRoundTrip(t *testing.T) {
+	if got, err := decodeSession(appendSession(nil, sampleSession)); err != nil || !reflect.DeepEqual(got, sampleSession) {
+		t.Errorf("session: got %+v, %v", got, err)
+	}
+	if got, err := decodeSubscription(appendSubscription(nil, sampleSubscription)); err != nil || !reflect.DeepEqual(got, sampleSubscription) {
+		t.Errorf("subscription: got %+v, %v", got, err)
+	}
+	if got, err := decodeRetained(appendRetained(nil, sampleRetained)); err != nil || !reflect.DeepEqual(got, sampleRetained) {
+		t.Errorf("retained: got %+v, %v", got, err)
+	}
+}
+
+// TestUnknownFieldsSurvive: what a later version added is written again (R33).
+func TestUnknownFieldsSurvive(t *testing.T) {
+	b := appendSubscription(nil, sampleSubscription)
+	b[0] += 2
+	b = pack.AppendString(pack.AppendArray(b, 1), "later")
+	b = pack.AppendUint(b, 77)
+	v, err := decodeSubscription(b)
+	if err != nil || v.extra.count != 2 {
+		t.Fatalf("got %+v, %v", v, err)
+	}
+	if got := appendSubscription(nil, v); string(got) != string(b) {
+		t.Fatalf("written again: %x, was %x", got, b)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for _, topic := range []string{"a", "/", "a//b", "$SYS/x", "a/b/c", "ä/ö"} {
+		m, got, ok := parseRetainedKey(retainedKey("mp", topic))
+		if !ok || m != "mp" || got != topic {
+			t.Errorf("%q: got %q, %q, %v", topic, m, got, ok)
+		}
+	}
+	k := ClientKey{Mountpoint: "", ClientID: "c"}
+	got, filter, ok := parseSubscriptionKey(subscriptionKey(k, "a/#"))
+	if !ok || got != k || filter != "a/#" {
+		t.Errorf("got %v, %q, %v", got, filter, ok)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(appendSession(nil, sampleSession))
+	f.Add(appendSubscription(nil, sampleSubscription))
+	f.Add(appendRetained(nil, sampleRetained))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if v, err := decodeSession(b); err == nil {
+			again, err := decodeSession(appendSession(nil, v))
+			if err != nil || !reflect.DeepEqual(again, v) {
+				t.Fatalf("session %+v: again %+v, %v", v, again, err)
+			}
+		}
+		if v, err := decodeSubscription(b); err == nil {
+			again, err := decodeSubscription(appendSubscription(nil, v))
+			if err != nil || !reflect.DeepEqual(again, v) {
+				t.Fatalf("subscription %+v: again %+v, %v", v, again, err)
+			}
+		}
+		if v, err := decodeRetained(b); err == nil {
+			again, err := decodeRetained(appendRetained(nil, v))
+			if err != nil || !reflect.DeepEqual(again, v) {
+				t.Fatalf("retained %+v: again %+v, %v", v, again, err)
+			}
+		}
+	})
+}
