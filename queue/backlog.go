@@ -10,12 +10,14 @@ import (
 // its Queue. All stored entries that are not in memory have sequences in
 // [from, through].
 type backlog struct {
-	ops     []Op
-	bound   []Binding // ascending by sequence; bounded by the in-flight window
-	stored  int       // waiting entries that are only in the store
-	from    uint64    // where the next read begins
-	through uint64    // the highest sequence that is committed
-	opened  uint64    // State.Tail: what is below was counted when the queue was opened
+	ops      []Op
+	batch    uint64    // how often Ops gave something out
+	instance uint64    // State.instance
+	bound    []Binding // ascending by sequence; bounded by the in-flight window
+	stored   int       // waiting entries that are only in the store
+	from     uint64    // where the next read begins
+	through  uint64    // the highest sequence that is committed
+	opened   uint64    // State.Tail: what is below was counted when the queue was opened
 
 	bytes      int // bodies of what waits in memory
 	entriesMax int
@@ -34,7 +36,7 @@ type backlog struct {
 func newBacklog(c Config, st State) *backlog {
 	b := &backlog{
 		stored: st.Count, from: st.Head, opened: st.Tail,
-		bound: append([]Binding(nil), st.Bound...), readTag: ReadTag,
+		bound: append([]Binding(nil), st.Bound...), readTag: ReadTag, instance: st.instance,
 	}
 	if st.Tail > 0 {
 		b.through = st.Tail - 1
@@ -54,7 +56,8 @@ func (b *backlog) setMemory(c Config) {
 }
 
 // Ops appends what the store is to do, in order, and forgets it. Hand it to
-// Store.Do after the session's lock was released.
+// Store.Do after the session's lock was released, always, in one piece: what is
+// taken out next waits in the store until this has come.
 func (q *Queue) Ops(dst []Op) []Op {
 	b := q.backlog
 	if b == nil {
@@ -63,6 +66,15 @@ func (q *Queue) Ops(dst []Op) []Op {
 	if b.sentDirty {
 		b.sentDirty = false
 		b.ops = append(b.ops, Op{Kind: OpSent, Seq: q.sentThrough})
+	}
+	if len(b.ops) == 0 {
+		return dst
+	}
+	if b.instance != 0 {
+		b.batch++
+		for i := range b.ops {
+			b.ops[i].instance, b.ops[i].batch = b.instance, b.batch
+		}
 	}
 	dst = append(dst, b.ops...)
 	if cap(b.ops) > opsKept {

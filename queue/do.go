@@ -1,8 +1,15 @@
 package queue
 
+import "slices"
+
 // Do does what a Queue asked for. It does no I/O and never blocks. done is
 // called for each op with a tag: when it is durable, or with the answer to a
-// read; always from the completion goroutine, unless the store was stopped.
+// read; always from the completion goroutine, unless the store was stopped or
+// the queue is gone: then it is called before Do returns.
+//
+// Two goroutines may take ops out of a Queue, one after the other, and race to
+// here. What comes too early waits for what was taken out before it: a read that
+// overtook an acknowledgement would bring a message back.
 func (s *Store) Do(id QueueID, ops []Op, done Answer) {
 	if len(ops) == 0 {
 		return
@@ -22,10 +29,74 @@ func (s *Store) Do(id QueueID, ops []Op, done Answer) {
 		}
 		return
 	}
+	for len(ops) > 0 {
+		n := 1
+		for n < len(ops) && ops[n].batch == ops[0].batch && ops[n].instance == ops[0].instance {
+			n++
+		}
+		s.inTurnLocked(l, ops[:n], done)
+		ops = ops[n:]
+	}
+	s.mu.Unlock()
+}
+
+// turns is the order in which batches of ops are to be done. Guarded by
+// Store.mu.
+type turns struct {
+	instance uint64 // the newest Queue that was heard of
+	done     uint64 // its batches that were done
+	early    map[uint64]earlyBatch
+}
+
+// earlyBatch waits for its turn. There are never more than goroutines between
+// Ops and Do.
+type earlyBatch struct {
+	ops    []Op
+	answer Answer
+}
+
+// inTurnLocked does one batch, now or when its turn comes.
+func (s *Store) inTurnLocked(l *lane, ops []Op, done Answer) {
+	t := &l.turns
+	if ops[0].instance > t.instance {
+		s.newTurnsLocked(l, ops[0].instance)
+	}
+	if ops[0].instance == t.instance && ops[0].batch > t.done+1 {
+		if t.early == nil {
+			t.early = map[uint64]earlyBatch{}
+		}
+		t.early[ops[0].batch] = earlyBatch{append([]Op(nil), ops...), done}
+		return
+	}
 	for i := range ops {
 		s.doLocked(l, &ops[i], done)
 	}
-	s.mu.Unlock()
+	if ops[0].instance != t.instance || t.instance == 0 {
+		return // from an older Queue, or made by a session
+	}
+	t.done = ops[0].batch
+	if next, ok := t.early[t.done+1]; ok {
+		delete(t.early, t.done+1)
+		s.inTurnLocked(l, next.ops, next.answer)
+	}
+}
+
+// newTurnsLocked forgets the Queue before this one: what of it waits is done
+// now, in order; what is missing was never handed in.
+func (s *Store) newTurnsLocked(l *lane, instance uint64) {
+	early := l.turns.early
+	l.turns = turns{instance: instance}
+	batches := make([]uint64, 0, len(early))
+	for n := range early {
+		batches = append(batches, n)
+	}
+	slices.Sort(batches)
+	for _, n := range batches {
+		b := early[n]
+		for i := range b.ops {
+			s.doLocked(l, &b.ops[i], b.answer)
+		}
+	}
 }
 
 func (s *Store) doLocked(l *lane, op *Op, done Answer) {

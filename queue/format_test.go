@@ -91,6 +91,7 @@ func TestGoldenDatabaseIsRead(t *testing.T) {
 		t.Errorf("first id %v", id)
 	}
 	id, st, err := s.Open("m\x00c", false)
+	st.instance = 0
 	want := State{Generation: 1, Head: 40, Tail: 4096, SentThrough: 44, Count: 457, Bound: []Binding{{43, 9}, {46, 300}},
 		Released: []uint16{8, 7}, Received: []Received{{513, MessageID{1, 300}}}}
 	if id != 7 || err != nil || !reflect.DeepEqual(st, want) {

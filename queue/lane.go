@@ -25,6 +25,7 @@ type lane struct {
 	count     int  // acknowledgements since the cursor was written
 	dueAt     time.Time
 	tags      []ticket // answers that wait for the cursor
+	turns     turns
 	dropped   bool
 }
 

@@ -67,4 +67,6 @@ type State struct {
 	Bound       []Binding
 	Released    []uint16   // in the order in which PUBREC came
 	Received    []Received // inbound QoS 2, ascending by packet id
+
+	instance uint64 // rises with each Store.Open
 }

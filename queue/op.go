@@ -43,7 +43,9 @@ type Op struct {
 	N        int
 	Tag      uint64 // 0: no answer is wanted
 
-	segment uint64 // Message.segment of what is forgotten
+	segment  uint64 // Message.segment of what is forgotten
+	instance uint64 // which Queue took this out, 0 for an op that a session made
+	batch    uint64 // which of its Ops
 }
 
 var opNames = [...]string{"none", "ack", "bind", "release", "complete", "inbound-done", "sent", "read", "evict"}

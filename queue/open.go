@@ -25,6 +25,8 @@ func (s *Store) Open(name string, fresh bool) (QueueID, State, error) {
 				l = s.createLocked(name)
 			}
 			id, st := l.id, l.state()
+			s.mu.instances++
+			st.instance = s.mu.instances
 			s.mu.Unlock()
 			s.wake()
 			return id, st, nil

@@ -48,14 +48,15 @@ func newPair(t *testing.T, seed uint64) *pair {
 }
 
 func (p *pair) begin() {
-	p.s = start(p.t, p.db, StoreConfig{TidyEvery: 1 << 40})
-	var st State
-	p.id, st = p.s.open("a")
-	p.q = New(p.c, true, st)
+	s := start(p.t, p.db, StoreConfig{TidyEvery: 1 << 40})
+	id, st := s.open("a")
+	p.mu.Lock()
+	p.s, p.id, p.q = s, id, New(p.c, true, st)
 	p.online, p.flight, p.lastSeq = false, nil, 0
 	for _, e := range p.q.Restored() {
 		p.q.Complete(e.PacketID)
 	}
+	p.mu.Unlock()
 	p.flush()
 }
 
@@ -63,9 +64,9 @@ func (p *pair) begin() {
 func (p *pair) flush() {
 	p.mu.Lock()
 	ops := p.q.Ops(nil)
-	q := p.q
+	q, s, id := p.q, p.s, p.id
 	p.mu.Unlock()
-	p.s.Do(p.id, ops, func(tag uint64, es []Entry, more bool, err error) {
+	s.Do(id, ops, func(tag uint64, es []Entry, more bool, err error) {
 		if tag >= ReadTag {
 			p.mu.Lock()
 			q.Loaded(tag, es, more)
@@ -223,7 +224,9 @@ func TestQueueAndStoreAgree(t *testing.T) {
 		})
 		p.s.sync()
 		p.s.sync()
+		p.mu.Lock()
 		st := p.q.Stats()
+		p.mu.Unlock()
 		p.dropped += st.DroppedOldest + st.DroppedExcess
 		if got := len(p.acked) + int(p.dropped); got != p.committed && p.orderly || got < p.committed {
 			t.Errorf("seed %d %+v: %d stored, %d acknowledged, %d dropped", seed, p.c, p.committed, len(p.acked), p.dropped)

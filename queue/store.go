@@ -65,6 +65,7 @@ type Store struct {
 		filling  *segment
 		touched  []*segment
 
+		instances                 uint64 // how often Open gave out a state
 		nextQueue, queueLease     uint64
 		nextSegment, segmentLease uint64
 		leaseAsked                uint64 // message ids: what a waiting group leases

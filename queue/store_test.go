@@ -335,3 +335,43 @@ func TestNothingIsTakenAfterTheStop(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 }
+
+// TestOpsAreDoneInTheOrderInWhichTheyWereTakenOut hands them in the other way
+// round, as two goroutines may.
+func TestOpsAreDoneInTheOrderInWhichTheyWereTakenOut(t *testing.T) {
+	s := start(t, kv.OpenMemory(), StoreConfig{})
+	id, _ := s.open("a")
+	for i := range 10 {
+		s.put(numbered(i, 10), id)
+	}
+	_, st := s.open("a")
+	q := New(Config{MaxOnline: -1, MaxOffline: -1, MemoryEntries: 20}, true, st)
+	q.SetOnline(true, 0)
+	read := q.Ops(nil)
+	a := s.do(id, read[0])
+	q.Loaded(read[0].Tag, a.es, a.more)
+	for range 4 {
+		e, _ := q.Next(0)
+		q.Ack(e.Seq)
+	}
+	acks := q.Ops(nil)
+	q.SetOnline(false, 0)
+	q.SetOnline(true, 0)
+	again := q.Ops(nil)
+	answers := make(chan answer, 1)
+	s.Do(id, again, func(_ uint64, es []Entry, more bool, err error) { answers <- answer{es, more, err} })
+	s.Do(id, acks, nil)
+	if got := <-answers; len(got.es) != 6 || got.es[0].Seq != 5 {
+		t.Errorf("a read that overtook 4 acks gives %d messages", len(got.es))
+	}
+	// A Queue that went away with a batch that was never handed in holds up
+	// nobody.
+	q.Next(0)
+	q.Ops(nil)
+	_, st = s.open("a")
+	next := New(unlimited(), true, st)
+	next.SetOnline(true, 0)
+	if got := s.do(id, next.Ops(nil)[0]); len(got.es) != 6 {
+		t.Errorf("the next Queue reads %d messages", len(got.es))
+	}
+}

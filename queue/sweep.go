@@ -34,6 +34,7 @@ func (s *Store) Drop(id QueueID, done Done) {
 // dropLocked takes a queue out of everything but lanes, where it stays until it
 // is swept.
 func (s *Store) dropLocked(l *lane) {
+	s.newTurnsLocked(l, l.turns.instance)
 	g := s.groupLocked(0)
 	var k key
 	g.batch.Delete(nameKey(l.name))
