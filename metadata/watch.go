@@ -53,10 +53,10 @@ func (w *Watch) Ready() <-chan struct{} { return w.ready }
 // that changes were forgotten: the events are void and the reader ranges again.
 func (w *Watch) Take() (events []Event, resync bool, err error) {
 	w.mu.Lock()
-	keys := w.mu.keys
+	var keys map[string]struct{}
 	resync = w.mu.resync
-	if len(keys) > 0 {
-		w.mu.keys = map[string]struct{}{}
+	if len(w.mu.keys) > 0 {
+		keys, w.mu.keys = w.mu.keys, map[string]struct{}{}
 	}
 	w.mu.resync = false
 	w.mu.Unlock()
