@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -33,7 +34,6 @@ type loop struct {
 	failed syscall.Errno
 	table  map[int32]*stream
 	again  []*stream // have more to read than one round
-	wakeup [2]int    // a pipe: a byte in it ends the wait
 
 	parked atomic.Bool
 	done   chan struct{}
@@ -49,32 +49,19 @@ func startLoop() (*loop, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	var pipe [2]int
-	if err := syscall.Pipe2(pipe[:], syscall.O_NONBLOCK|syscall.O_CLOEXEC); err != nil {
-		_ = syscall.Close(epfd)
-		return nil, os.NewSyscallError("pipe2", err)
-	}
 	// Only a non-blocking descriptor is given to Go's poller.
 	_ = syscall.SetNonblock(epfd, true)
-	p := &loop{epfd: epfd, epoll: os.NewFile(uintptr(epfd), "epoll"), wakeup: pipe, table: map[int32]*stream{}, done: make(chan struct{})}
+	p := &loop{epfd: epfd, epoll: os.NewFile(uintptr(epfd), "epoll"), table: map[int32]*stream{}, done: make(chan struct{})}
 	p.poll = p.pollFd
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(pipe[0])}
-	err = syscall.EpollCtl(epfd, syscall.EPOLL_CTL_ADD, pipe[0], &event)
-	if err == nil {
-		p.rc, err = p.epoll.SyscallConn()
+	if p.rc, err = p.epoll.SyscallConn(); err == nil {
+		err = p.epoll.SetReadDeadline(time.Time{}) // fails if Go's poller has not taken it
 	}
 	if err != nil {
-		p.closeFiles()
+		_ = p.epoll.Close()
 		return nil, err
 	}
 	go p.run()
 	return p, nil
-}
-
-func (p *loop) closeFiles() {
-	_ = p.epoll.Close()
-	_ = syscall.Close(p.wakeup[0])
-	_ = syscall.Close(p.wakeup[1])
 }
 
 // stop ends the loop, which has no connection left, and waits for it.
@@ -84,7 +71,7 @@ func (p *loop) stop() {
 	p.mu.Unlock()
 	p.wake()
 	<-p.done
-	p.closeFiles()
+	_ = p.epoll.Close()
 }
 
 func (p *loop) pollFd(fd uintptr) bool {
@@ -119,8 +106,12 @@ func (p *loop) run() {
 			return
 		}
 		if idle {
-			if err := p.rc.Read(p.poll); err != nil || p.failed != 0 {
-				return
+			p.count = 0
+			if err := p.rc.Read(p.poll); interrupted(err) {
+				_ = p.epoll.SetReadDeadline(time.Time{})
+			} else if err != nil || p.failed != 0 {
+				// The descriptor is ours alone and open until run has ended.
+				panic(fmt.Sprintf("BUG: waiting for %d sockets: %v, %v", len(p.table), err, p.failed))
 			}
 			p.parked.Store(false)
 			p.serveReady()
@@ -140,11 +131,9 @@ func (p *loop) post(c *stream) {
 	}
 }
 
-var wakeByte [1]byte
-
-func (p *loop) wake() {
-	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(p.wakeup[1]), uintptr(unsafe.Pointer(&wakeByte[0])), 1)
-}
+// wake ends the wait. A late call ends a later wait for nothing. This readies the
+// goroutine at once, where a byte in a pipe would have to come through two polls.
+func (p *loop) wake() { _ = p.epoll.SetReadDeadline(longAgo) }
 
 func (p *loop) serveQueue() {
 	for {
@@ -179,11 +168,6 @@ func (p *loop) serve(c *stream) {
 func (p *loop) serveReady() {
 	for i := range p.events[:max(p.count, 0)] {
 		e := &p.events[i]
-		if int(e.Fd) == p.wakeup[0] {
-			var scratch [64]byte
-			_, _, _ = syscall.RawSyscall(syscall.SYS_READ, uintptr(p.wakeup[0]), uintptr(unsafe.Pointer(&scratch[0])), uintptr(len(scratch)))
-			continue
-		}
 		c := p.table[e.Fd]
 		if c == nil {
 			continue // closed while its event was on the way
