@@ -160,9 +160,16 @@ func (s *Session) Packet(f packet.Frame, now int64, e *Effects) {
 	}
 }
 
+// pingBytes is the size of a PINGREQ in its shortest form.
+const pingBytes = 2
+
 func (s *Session) ping(f packet.Frame, e *Effects) {
 	if err := packet.DecodePing(f); err != nil {
 		s.refuse(err, e)
+		return
+	}
+	if s.dialect.properties && f.Size != pingBytes { // [MQTT-1.5.5-1]
+		s.Disconnect(packet.MalformedPacket, "remaining length is not in its shortest form", e)
 		return
 	}
 	e.Out = packet.AppendPingresp(e.Out)

@@ -1,0 +1,160 @@
+package conformance
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"tombolo/mqtt/packet"
+)
+
+// deaf connects and subscribes a client that will not read, with small buffers
+// in the kernel so that the broker's own come into play.
+func deaf(t *testing.T, b *broker, filter string, ws ...with) *client {
+	t.Helper()
+	c := b.connect(t, packet.V5, "deaf", ws...)
+	if err := c.conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	c.subscribe(filter)
+	return c
+}
+
+// hear gives the client room again, so that it reads at full speed.
+func (c *client) hear() {
+	c.t.Helper()
+	if err := c.conn.(*net.TCPConn).SetReadBuffer(1 << 20); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// payloads is the size of the messages that fill buffers.
+const payloads = 16 << 10
+
+func slowNode(t *testing.T, full string) *broker {
+	return start(t, "max_outbox_bytes=65536", "outbox_full="+full, "max_online_messages=50",
+		"listener.tcp.default=127.0.0.1:0", "listener.tcp.default.buffer_sizes=4096,16384,32768")
+}
+
+// TestDeafDropped: QoS 0 for a client that does not read is dropped at the
+// bound and counted; others do not suffer, and it gets what comes after it has
+// read.
+func TestDeafDropped(t *testing.T) {
+	t.Parallel()
+	b := slowNode(t, "drop")
+	c := deaf(t, b, "t/#")
+	other := b.connect(t, packet.V5, "other")
+	other.subscribe("t/#")
+	p := b.connect(t, packet.V5, "p")
+	payload := strings.Repeat("x", payloads)
+	dropped := func() int { return b.counter(t, "mqtt_messages_dropped_total", `reason="outbox_full"`) }
+	sent := 0
+	for dropped() == 0 {
+		p.publish("t/m", payload, 0, nil)
+		other.want("PUBLISH t/m " + payload + " qos0")
+		if sent++; sent > 4000 {
+			t.Fatal("4000 messages, and none was dropped")
+		}
+	}
+	for range 20 {
+		p.publish("t/m", payload, 0, nil)
+		other.want("PUBLISH t/m " + payload + " qos0")
+		sent++
+	}
+	lost := dropped()
+	c.hear()
+	for range sent - lost {
+		c.want("PUBLISH t/m " + payload + " qos0")
+	}
+	c.nothing()
+	p.publish("t/after", "x", 0, nil)
+	c.want("PUBLISH t/after x qos0")
+	if lost < 20 {
+		t.Errorf("counted %d drops", lost)
+	}
+}
+
+// TestDeafDisconnected: the other setting.
+func TestDeafDisconnected(t *testing.T) {
+	t.Parallel()
+	b := slowNode(t, "disconnect")
+	c := deaf(t, b, "t/#")
+	p := b.connect(t, packet.V5, "p")
+	payload := strings.Repeat("x", payloads)
+	gone := func() bool { return b.counter(t, "mqtt_connections_closed_total", `reason="slow_consumer"`) == 1 }
+	for range 4000 {
+		if gone() {
+			break
+		}
+		p.publish("t/m", payload, 0, nil)
+	}
+	if !gone() {
+		t.Fatal("the client that does not read is still connected")
+	}
+	if lines := b.logLines(t, "connection closed", "client=deaf", "max_outbox_bytes"); len(lines) != 1 {
+		t.Errorf("log: %q", lines)
+	}
+	c.hear()
+	for got := c.receive(); got != closed; got = c.receive() {
+		if !strings.HasPrefix(got, "PUBLISH ") && !strings.HasPrefix(got, "DISCONNECT 0x97") {
+			t.Fatal(got)
+		}
+	}
+}
+
+// TestDeafKeepsItsQueue: QoS 1 for a client that does not read waits in its
+// queue up to the limit of the queue, then is dropped there and counted; what
+// waits comes in order when it reads.
+func TestDeafKeepsItsQueue(t *testing.T) {
+	t.Parallel()
+	b := slowNode(t, "drop")
+	c := deaf(t, b, "t/# 1", receiveMax(10))
+	p := b.connect(t, packet.V5, "p")
+	const all = 100
+	for range all {
+		p.publish("t/m", strings.Repeat("x", payloads), 1, nil)
+	}
+	lost := b.counter(t, "mqtt_messages_dropped_total", `reason="queue_full"`)
+	if lost < all-65 || lost > all-50 {
+		t.Errorf("with 50 in the queue and 10 on the way, %d of %d were dropped", lost, all)
+	}
+	c.hear()
+	for range all - lost {
+		c.send(c.ack(packet.TypePuback, c.wantPublish("PUBLISH t/m "+strings.Repeat("x", payloads)+" qos1")))
+	}
+	c.nothing()
+}
+
+// TestDeafPublisher: a client that asks and does not read the answers is not
+// read any more, so that what is kept for it stays bounded.
+func TestDeafPublisher(t *testing.T) {
+	t.Parallel()
+	b := slowNode(t, "drop")
+	c := deaf(t, b, "nothing")
+	done := make(chan int)
+	flood := []byte(strings.Repeat("\xc0\x00", 32<<10))
+	go func() {
+		total := 0
+		defer func() { done <- total }()
+		for range 8 {
+			n, err := c.conn.Write(flood)
+			total += n
+			if err != nil {
+				return
+			}
+		}
+	}()
+	eventually(t, "reading is paused", func() bool { return b.counter(t, "mqtt_reads_paused_total", "") > 0 })
+	quick := b.connect(t, packet.V5, "quick")
+	quick.fence()
+	c.hear()
+	// Every ping is answered once the client reads.
+	answers := 0
+	for range 8 * len(flood) / 2 {
+		c.want("PINGRESP")
+		answers++
+	}
+	if total := <-done; answers != total/2 {
+		t.Errorf("%d pings, %d answers", total/2, answers)
+	}
+}
