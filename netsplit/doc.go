@@ -1,12 +1,32 @@
 // Package netsplit decides whether the cluster is whole, and what clients may
 // do while it is not.
 //
-// Purpose: the gate that every CONNECT, PUBLISH, SUBSCRIBE and UNSUBSCRIBE
-// asks. The detector that moves it comes with clustering; on a single node the
-// gate is always open and is asked all the same.
-// State owned: one immutable Snapshot behind an atomic pointer.
-// Concurrency: Gate is safe for concurrent use; readers take no lock.
-// Guarantees: (1) one Snapshot answers all questions about one packet, so that
-// a decision is taken once (R9); (2) a Snapshot never changes.
-// On failure: there is nothing here that can fail.
+// Purpose. A Detector gathers evidence from heartbeats on both connections of
+// every pair of nodes and pronounces a Verdict; a Policy turns the verdict
+// into a Snapshot; a Gate publishes the snapshot, which every CONNECT, PUBLISH,
+// SUBSCRIBE and UNSUBSCRIBE asks.
+//
+// State owned. The Detector owns what it has heard, and when. The Gate owns
+// one immutable Snapshot behind an atomic pointer.
+//
+// Concurrency. The Detector is a pure core: it is stepped by one goroutine
+// with time as an argument, and returns effects. Gate is safe for concurrent
+// use; readers take no lock.
+//
+// Guarantees.
+//
+//  1. A link is up only while both directions of both its connections are
+//     proven: the peer echoes what it has heard of us.
+//  2. A link that carries nothing is down after DownAfter, on both its ends,
+//     whatever the shape of the cut; never for silence that our own lateness
+//     explains.
+//  3. A link is up again after HealAfter without a gap and one completed
+//     exchange, not before.
+//  4. With the policy Majority a gate is open in at most one group of nodes
+//     that reach each other, at any time and for any shape of cut (R25).
+//  5. One Snapshot answers all questions about one packet, so that admission
+//     is decided once (R9); a Snapshot never changes.
+//
+// On failure. There is nothing here that can fail; a peer's heartbeat that
+// makes no sense is ignored and counted.
 package netsplit
