@@ -45,11 +45,13 @@ func (c *slotChecks) wiped() {
 
 // worldChecks is what the checkers remember of the whole run.
 type worldChecks struct {
-	values    map[dvv.Dot]uint64   // the operation whose value was seen under a dot (I1)
-	actors    map[dvv.Actor]int    // who minted an actor (I25)
-	writes    map[dvv.Actor]int    // who acknowledged under it last (R30)
-	transfers map[uint64]*transfer // by the core's number
-	recent    []TraceItem          // pushed writes, for the laws
+	values    map[dvv.Dot]uint64    // the operation whose value was seen under a dot (I1)
+	actors    map[dvv.Actor]int     // who minted an actor (I25)
+	writes    map[dvv.Actor]int     // who acknowledged under it last (R30)
+	transfers map[uint64]*transfer  // by the core's number
+	recent    []TraceItem           // pushed writes, for the laws
+	join      map[string]dvv.Object // of all stores at the heal (I17)
+	captured  bool
 }
 
 // transfer is an exchange as the network saw it.
@@ -129,6 +131,11 @@ func (w *World) checkStarted(s *slot) {
 	v := s.core.View()
 	c := &s.checks
 	fail := func(checker, format string, args ...any) { w.fail(checker, s, format, args...) }
+	for _, a := range c.last.Clock.Actors() {
+		if (c.retired[a] || v.Retired[a]) && (!v.Retired[a] || c.last.Clock.Top(a) > v.Clock.Top(a)) {
+			fail("I27", "retired actor %v was forgotten over a restart", a)
+		}
+	}
 	if c.started && !v.Clock.Descends(c.last.Clock) && !c.lossy {
 		fail("I3", "clock went back over a restart from %v to %v", c.last.Clock, v.Clock)
 	}

@@ -60,7 +60,7 @@ type Profile struct {
 	DelayMax                      time.Duration
 	Weights                       [faultEnd]int
 	LyingDisks                    bool // a planted bug: sync does not sync
-	Opaque                        bool // the cores' messages cannot be traced
+	Late                          bool // a planted bug: somebody writes after the heal
 }
 
 // weights of the profiles: what they do to a cluster, and how often.

@@ -42,6 +42,7 @@ const (
 	BugNoDeleteDots                       // the index keeps no deletes
 	BugCapWithoutJoin                     // collection by the cap, and no full join to make up for it
 	BugNeverCollect                       // deletes are never collected
+	BugReturnForgets                      // a returning node drops what it wrote by itself
 	bugEnd
 )
 

@@ -205,7 +205,10 @@ func (r *Replica) mint() {
 	old := r.actor
 	r.actor = dvv.Actor(r.cfg.Rand())
 	if r.bug(BugMintTwice) {
-		r.actor = dvv.Actor(uint64(r.cfg.Node)<<48 | 1)
+		one := dvv.Actor(uint64(r.cfg.Node)<<48 | 1)
+		if r.actor = one; old == one {
+			r.actor = one + 1
+		}
 	}
 	r.counts.Mints++
 	r.minted = true
@@ -329,6 +332,11 @@ func (r *Replica) comeBack() {
 	if r.bug(BugReturnAsBefore) {
 		r.phase = PhaseReady
 		return
+	}
+	if r.bug(BugReturnForgets) {
+		for _, key := range sortedKeys(r.objects) {
+			r.set(key, r.objects[key].Drop(func(s dvv.Sibling) bool { return s.Dot.Actor == r.actor }))
+		}
 	}
 	r.needFull = true
 	r.mint()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +23,7 @@ func main() {
 	flag.IntVar(&o.workers, "workers", 1, "how many seeds run at a time; one keeps a core busy")
 	flag.StringVar(&o.core, "core", "replica", "which replica runs: "+coreNames())
 	flag.StringVar(&o.archive, "archive", "sim-failures", "the folder that keeps the reports of failing seeds")
+	flag.StringVar(&o.profile, "profile", "", "run every seed in this profile instead of all in turn: network, crashes, losses, members, everything")
 	flag.BoolVar(&o.verbose, "v", false, "print every run and, of a failing one, what chaos did last")
 	flag.IntVar(&o.stop, "stop", 10, "stop after this many failures")
 	flag.Parse()
@@ -36,6 +38,7 @@ type options struct {
 	seeds, from   uint64
 	workers, stop int
 	core, archive string
+	profile       string
 	verbose       bool
 }
 
@@ -97,7 +100,13 @@ func work(o options, m sim.Maker, t *tally) {
 			return
 		}
 		seed := o.from + n
-		r := sim.Run(seed, sim.ProfileOf(seed, m))
+		p := sim.ProfileOf(seed, m)
+		for _, q := range sim.Profiles(m) {
+			if q.Name == o.profile {
+				p = q
+			}
+		}
+		r := sim.Run(seed, p)
 		t.done.Add(1)
 		t.events.Add(uint64(r.Events))
 		t.simulated.Add(int64(r.Simulated))
@@ -116,6 +125,9 @@ func (t *tally) show(o options, r sim.Result) {
 		t.failed.Add(1)
 		if o.core != "replica" {
 			text = r.String() + " -core " + o.core + "\n"
+		}
+		if o.profile != "" {
+			text = strings.TrimSuffix(text, "\n") + " -profile " + o.profile + "\n"
 		}
 		trail := ""
 		for _, line := range r.Trail {
