@@ -1,31 +1,19 @@
 package conformance
 
 import (
-	"net"
 	"strings"
 	"testing"
 
 	"tombolo/mqtt/packet"
 )
 
-// deaf connects and subscribes a client that will not read, with small buffers
-// in the kernel so that the broker's own come into play.
+// deaf connects and subscribes a client that will not read. What its socket
+// holds without being read stays near what the kernel begins with.
 func deaf(t *testing.T, b *broker, filter string, ws ...with) *client {
 	t.Helper()
 	c := b.connect(t, packet.V5, "deaf", ws...)
-	if err := c.conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
-		t.Fatal(err)
-	}
 	c.subscribe(filter)
 	return c
-}
-
-// hear gives the client room again, so that it reads at full speed.
-func (c *client) hear() {
-	c.t.Helper()
-	if err := c.conn.(*net.TCPConn).SetReadBuffer(1 << 20); err != nil {
-		c.t.Fatal(err)
-	}
 }
 
 // payloads is the size of the messages that fill buffers.
@@ -33,7 +21,7 @@ const payloads = 16 << 10
 
 func slowNode(t *testing.T, full string) *broker {
 	return start(t, "max_outbox_bytes=65536", "outbox_full="+full, "max_online_messages=50",
-		"listener.tcp.default=127.0.0.1:0", "listener.tcp.default.buffer_sizes=4096,16384,32768")
+		"listener.tcp.default=127.0.0.1:0", "listener.tcp.default.buffer_sizes=65536,65536,65536")
 }
 
 // TestDeafDropped: QoS 0 for a client that does not read is dropped at the
@@ -62,7 +50,6 @@ func TestDeafDropped(t *testing.T) {
 		sent++
 	}
 	lost := dropped()
-	c.hear()
 	for range sent - lost {
 		c.want("PUBLISH t/m " + payload + " qos0")
 	}
@@ -94,7 +81,6 @@ func TestDeafDisconnected(t *testing.T) {
 	if lines := b.logLines(t, "connection closed", "client=deaf", "max_outbox_bytes"); len(lines) != 1 {
 		t.Errorf("log: %q", lines)
 	}
-	c.hear()
 	for got := c.receive(); got != closed; got = c.receive() {
 		if !strings.HasPrefix(got, "PUBLISH ") && !strings.HasPrefix(got, "DISCONNECT 0x97") {
 			t.Fatal(got)
@@ -118,7 +104,6 @@ func TestDeafKeepsItsQueue(t *testing.T) {
 	if lost < all-65 || lost > all-50 {
 		t.Errorf("with 50 in the queue and 10 on the way, %d of %d were dropped", lost, all)
 	}
-	c.hear()
 	for range all - lost {
 		c.send(c.ack(packet.TypePuback, c.wantPublish("PUBLISH t/m "+strings.Repeat("x", payloads)+" qos1")))
 	}
@@ -147,7 +132,6 @@ func TestDeafPublisher(t *testing.T) {
 	eventually(t, "reading is paused", func() bool { return b.counter(t, "mqtt_reads_paused_total", "") > 0 })
 	quick := b.connect(t, packet.V5, "quick")
 	quick.fence()
-	c.hear()
 	// Every ping is answered once the client reads.
 	answers := 0
 	for range 8 * len(flood) / 2 {
