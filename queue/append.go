@@ -4,10 +4,18 @@ package queue
 // returns, in the order of calls; a target whose queue is gone is left out and
 // keeps sequence 0. It does no I/O, and blocks only while MaxBytesPending is
 // reached. done may be nil.
-func (s *Store) Append(ev *Event, done Done) {
+//
+// Whoever calls it must hold no lock that a Done takes: the bound falls when
+// commits end, and those wait for Dones. A Done itself uses AppendNow.
+func (s *Store) Append(ev *Event, done Done) { s.append(ev, done, true) }
+
+// AppendNow is Append without the wait: for a message that a Done or an answer
+// gives rise to, a will for one. It goes over MaxBytesPending if it must.
+func (s *Store) AppendNow(ev *Event, done Done) { s.append(ev, done, false) }
+
+func (s *Store) append(ev *Event, done Done, wait bool) {
 	s.mu.Lock()
-	err := s.roomLocked()
-	if err != nil {
+	if err := s.roomLocked(wait); err != nil {
 		s.refuseLocked(done, err)
 		return
 	}
@@ -25,7 +33,7 @@ func (s *Store) Append(ev *Event, done Done) {
 // wants (R4).
 func (s *Store) InboundOnly(in Inbound, id MessageID, done Done) {
 	s.mu.Lock()
-	if err := s.roomLocked(); err != nil {
+	if err := s.roomLocked(true); err != nil {
 		s.refuseLocked(done, err)
 		return
 	}
@@ -35,13 +43,13 @@ func (s *Store) InboundOnly(in Inbound, id MessageID, done Done) {
 	s.handedLocked(g, before, done)
 }
 
-// roomLocked waits until there is room for more, and says why nothing more is
-// taken.
-func (s *Store) roomLocked() error {
-	if s.mu.pending >= s.c.MaxBytesPending {
+// roomLocked waits until there is room for more, if wanted, and says why nothing
+// more is taken.
+func (s *Store) roomLocked(wait bool) error {
+	if wait && s.mu.pending >= s.c.MaxBytesPending {
 		s.counts.blocked.Inc()
 	}
-	for s.mu.pending >= s.c.MaxBytesPending && s.mu.failed == nil && !s.mu.stopped {
+	for wait && s.mu.pending >= s.c.MaxBytesPending && s.mu.failed == nil && !s.mu.stopped {
 		s.mu.space.Wait()
 	}
 	if s.mu.stopped {

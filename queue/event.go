@@ -33,7 +33,7 @@ type Event struct {
 
 // Done says that something is durable, or never will be. It is called from the
 // completion goroutine, in commit order; it must be quick and must not call a
-// method of the Store that blocks (Append, Sync, Open).
+// method of the Store that blocks (Append, Sync, Open); AppendNow is for it.
 type Done func(err error)
 
 // Answer is Done for the ops of Do. For an OpRead es are the entries, in order,

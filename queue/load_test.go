@@ -47,9 +47,11 @@ func (f figure) report(t *testing.T, what string, n int) float64 {
 	return rate
 }
 
-func loadDB(t *testing.T, p kv.SyncPolicy) kv.DB {
+func loadDB(t *testing.T, p kv.SyncPolicy) kv.DB { return loadDBIn(t, t.TempDir(), p) }
+
+func loadDBIn(t *testing.T, dir string, p kv.SyncPolicy) kv.DB {
 	t.Helper()
-	db, _, err := kv.OpenLevel(t.TempDir(), kv.Options{Sync: p, NoCompression: true})
+	db, _, err := kv.OpenLevel(dir, kv.Options{Sync: p, NoCompression: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,9 +214,36 @@ func heapMB() float64 {
 	return float64(m.HeapAlloc) / (1 << 20)
 }
 
+// reopen stops the store and starts it again, and tells how long it took until
+// the first queue could be served.
+func reopen(t *testing.T, s *running, dir string, queues int) (*running, kv.DB, []*subscriber) {
+	t.Helper()
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	db := loadDBIn(t, dir, kv.SyncAlways)
+	opened := time.Since(began)
+	s = start(t, db, StoreConfig{})
+	var subs []*subscriber
+	for i := range queues {
+		id, st := s.open("client " + strconv.Itoa(i))
+		subs = append(subs, newSubscriber(s.Store, id, st, unlimited()))
+		if i == 0 {
+			t.Logf("boot: database open after %v, first queue after %v", opened, time.Since(began))
+		}
+	}
+	t.Logf("boot: all %d queues open after %v", queues, time.Since(began))
+	return s, db, subs
+}
+
 func TestLoadManyQueuesStoreAndReplay(t *testing.T) {
 	n, queues := 10_000*factor(), 10*min(factor(), 100)
-	db := loadDB(t, kv.SyncAlways)
+	dir := t.TempDir()
+	db := loadDBIn(t, dir, kv.SyncAlways)
 	s := start(t, db, StoreConfig{})
 	before := heapMB()
 	var subs []*subscriber
@@ -226,6 +255,7 @@ func TestLoadManyQueuesStoreAndReplay(t *testing.T) {
 	publish(t, subs, n, 100, 4096)
 	f.report(t, "store for "+strconv.Itoa(queues)+" offline queues", n)
 	t.Logf("heap grew by %.1f MB, database holds %.1f MB in memory", heapMB()-before, float64(db.Stats().MemoryBytes)/(1<<20))
+	s, db, subs = reopen(t, s, dir, queues)
 	f = measure()
 	for _, sub := range subs {
 		sub.connect()

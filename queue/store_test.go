@@ -307,10 +307,11 @@ func TestAppendBlocksAtTheBoundUntilCommitted(t *testing.T) {
 	if n := len(handed); n > 4 {
 		t.Errorf("%d messages of 400 bytes were taken, the bound is 1000", n)
 	}
+	s.AppendNow(s.event("a will", id), nil) // does not wait
 	db.open()
 	<-all
 	s.sync()
-	if _, st := s.open("a"); st.Count != 20 {
+	if _, st := s.open("a"); st.Count != 21 {
 		t.Errorf("%d stored", st.Count)
 	}
 }
