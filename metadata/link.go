@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -95,7 +96,12 @@ func (s *Store) PeerDown(id uint64) {
 // SetMembers replaces the durable member set; a lower version than the last one
 // is ignored. This node may be in the list or not.
 func (s *Store) SetMembers(version uint64, members []Member) {
-	s.inbox.add(false, func(r *replica.Replica, now time.Time) { r.SetMembers(now, version, members) })
+	list := slices.Clone(members)
+	s.inbox.add(false, func(r *replica.Replica, now time.Time) {
+		r.SetMembers(now, version, list)
+		_, current := r.Members()
+		s.members.Store(&current)
+	})
 }
 
 // ServeAnyway takes writes although a full join is owed and nobody is there to

@@ -25,6 +25,8 @@ type Config struct {
 	CommitDelayMax time.Duration    // how long a commit waits for company at most; it never waits longer than a quarter of the last sync; 0: 1 ms
 	CommitBytes    int              // about how much goes into one commit; 0: 256 KiB
 	QueueBytes     int              // what may wait for the disk; 0: 64 MiB
+	SweepEvery     time.Duration    // between two sweeps of what nobody reads any more; 0: 10 min
+	AuditEvery     time.Duration    // between two audits of the digest; 0: 10 min
 
 	Transport Transport          // nil: a cluster of one
 	OnEvent   func(ReplicaEvent) // nil: nobody listens; must not block
@@ -40,6 +42,7 @@ type Store struct {
 	inbox     *inbox
 	status    atomic.Pointer[Status]
 	durable   atomic.Uint64 // the last batch of the core that is on disk
+	members   atomic.Pointer[[]Member]
 	queue     *queue
 	overlay   *overlay
 	completer *completer
@@ -69,6 +72,12 @@ func Open(db kv.DB, c Config) (*Store, error) {
 	if c.CommitDelayMax == 0 {
 		c.CommitDelayMax = time.Millisecond
 	}
+	if c.SweepEvery == 0 {
+		c.SweepEvery = 10 * time.Minute
+	}
+	if c.AuditEvery == 0 {
+		c.AuditEvery = 10 * time.Minute
+	}
 	if c.QueueBytes == 0 {
 		c.QueueBytes = 64 << 20
 	}
@@ -92,6 +101,8 @@ func Open(db kv.DB, c Config) (*Store, error) {
 		counters:  newCounters(c.Metrics),
 		running:   make(chan struct{}),
 	}
+	_, members := core.Members()
+	s.members.Store(&members)
 	s.status.Store((&committer{Store: s}).statusOf())
 	return s, nil
 }
@@ -114,8 +125,12 @@ func (s *Store) Run(ctx context.Context) error {
 	completing, endCompleting := context.WithCancel(context.Background())
 	completed := make(chan struct{})
 	go func() { defer close(completed); s.completer.run(completing) }()
+	var keepers sync.WaitGroup
+	keepers.Go(func() { s.sweepLoop(ctx) })
+	keepers.Go(func() { s.auditLoop(ctx) })
 	close(s.running)
 	err := (&committer{Store: s}).run(ctx)
+	stop()
 	s.core.Release()
 	cause := err
 	if cause == nil {
@@ -124,6 +139,7 @@ func (s *Store) Run(ctx context.Context) error {
 	for _, w := range s.queue.shut(cause) {
 		s.completer.add([]completion{{done: w.done, err: cause}})
 	}
+	keepers.Wait()
 	endCompleting()
 	<-completed
 	return err

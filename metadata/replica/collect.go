@@ -42,6 +42,12 @@ func (r *Replica) stable(now time.Time) dvv.VV {
 	return dvv.Stable(rows...)
 }
 
+// Stable is what every member is known to have seen.
+func (r *Replica) Stable(now time.Time) dvv.VV {
+	r.flushOwn()
+	return r.stable(now)
+}
+
 // givenUp says whether collection no longer waits for p.
 func (r *Replica) givenUp(now time.Time, p *peer) bool {
 	if p.established() {
