@@ -12,6 +12,7 @@ import (
 
 	"tombolo/internal/node"
 	"tombolo/internal/option"
+	"tombolo/internal/systemd"
 )
 
 func init() { register(newStart) }
@@ -56,8 +57,14 @@ func runNode(cmd *cobra.Command, src option.Sources, c node.Config, greet func(*
 	ready := false
 	c.Settings, c.Version = set, buildVersion()
 	c.Version.Node = set.String("nodename")
+	manager := systemd.New(os.Getenv)
+	c.OnStopping = func() { _ = manager.Stopping() } // the manager may be gone; the stop goes on
 	c.OnReady = func(n *node.Node) {
 		ready = true
+		if err := manager.Ready("serving " + strings.Join(n.Addresses(), ", ")); err != nil {
+			n.Logger().Warn("the service manager could not be told", "error", err)
+		}
+		go manager.RunWatchdog(ctx, n.Alive, func(err error) { n.Logger().Warn("no sign of life could be given", "error", err) })
 		// A second signal while draining ends the process at once.
 		context.AfterFunc(ctx, stop)
 		greet(cmd, set, n)

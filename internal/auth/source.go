@@ -151,7 +151,13 @@ func (s *source) load(force bool) error {
 
 	switch {
 	case err != nil && (force || after.Fault != before.Fault):
-		s.log.Error(s.what+" not loaded; "+inForce(after), "error", err)
+		// A file that is not there yet is a state, not a fault: whoever refuses
+		// clients because of it says so.
+		level := slog.LevelError
+		if after.Missing && !after.Read {
+			level = slog.LevelInfo
+		}
+		s.log.Log(context.Background(), level, s.what+" not loaded; "+inForce(after), "error", err)
 	case err == nil && found != nil:
 		s.log.Info(s.what+" loaded", "file", after.Path, "entries", after.Entries)
 		if found.warning != "" {

@@ -14,6 +14,8 @@ import (
 type TLSConfig struct {
 	// CertFile and KeyFile are PEM files: the chain, leaf first, and its key.
 	CertFile, KeyFile string
+	// Certificate reads them, if it is not nil; for keys that are encrypted.
+	Certificate func() (tls.Certificate, error)
 	// CAFile holds the trust anchors for client certificates.
 	CAFile string
 	// CRLFile holds PEM revocation lists of those authorities; "" is none.
@@ -57,7 +59,11 @@ func (t *TLS) Reload() error {
 		CurvePreferences:            t.cfg.Curves,
 		DynamicRecordSizingDisabled: true, // the outbox has batched already
 	}
-	cert, err := readKeyPair(t.cfg.CertFile, t.cfg.KeyFile)
+	read := t.cfg.Certificate
+	if read == nil {
+		read = func() (tls.Certificate, error) { return readKeyPair(t.cfg.CertFile, t.cfg.KeyFile) }
+	}
+	cert, err := read()
 	if err != nil {
 		return err
 	}

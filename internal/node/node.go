@@ -239,6 +239,9 @@ func (n *Node) Reload() error {
 	return errors.Join(errs...)
 }
 
+// Alive reports whether the node's clockwork turns, for a watchdog.
+func (n *Node) Alive() bool { return n.broker.Alive() }
+
 // Logger is the log of the node itself; valid once OnReady was called.
 func (n *Node) Logger() *slog.Logger { return n.logger }
 

@@ -92,7 +92,7 @@ func (p *ports) bind(l option.Listener) (*port, error) {
 
 func tlsConfig(t *option.TLS) conn.TLSConfig {
 	return conn.TLSConfig{
-		CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile, CRLFile: t.CRLFile,
+		CertFile: t.CertFile, KeyFile: t.KeyFile, Certificate: t.Certificate, CAFile: t.CAFile, CRLFile: t.CRLFile,
 		RequireCertificate: t.RequireCertificate, VerifyGiven: t.UseIdentityAsUsername,
 		Depth: t.Depth, MinVersion: t.MinVersion, MaxVersion: t.MaxVersion,
 		Ciphers: t.CipherSuites, Curves: t.Curves,
@@ -207,13 +207,16 @@ func (p *ports) listener(one *port) *broker.Listener {
 }
 
 // access is what an http listener serves: its http_modules. The management API
-// is only for loopback until there are API keys.
+// has no keys yet, so it is served over loopback only, and only where the
+// operator has named it; the admin socket always has it.
 func (p *ports) access(one *port) admin.Access {
 	has := func(m string) bool { return slices.Contains(one.cfg.HTTPModules, m) }
 	local := one.cfg.Address.Loopback()
+	named := p.n.cfg.AllowAll || p.n.set.IsSet("http_modules") ||
+		p.n.set.IsSet("listener."+one.cfg.Kind+"."+one.cfg.Name+".http_modules")
 	return admin.Access{
 		Metrics: has("metrics"), Health: has("health"),
-		API: has("api") && local, Profile: local && p.n.set.Bool("pprof"),
+		API: has("api") && local && named, Profile: local && p.n.set.Bool("pprof"),
 	}
 }
 

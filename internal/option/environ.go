@@ -11,7 +11,7 @@ const EnvironPrefix = "TOMBOLO_"
 
 // environIgnored are variables with our prefix that are no options: the ones
 // the command line reads itself.
-var environIgnored = []string{"TOMBOLO_CONFIG"}
+var environIgnored = []string{"TOMBOLO_CONFIG", "TOMBOLO_ADMIN_SOCKET", "TOMBOLO_API"}
 
 // EnvironName returns the variable that sets an option: upper case with two
 // underscores for a dot. Names given by the user are lower case there.

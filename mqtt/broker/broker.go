@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tombolo/internal/metric"
 	"tombolo/mqtt/packet"
@@ -69,6 +70,17 @@ func (b *Broker) Change(s *Settings) { b.settings.Store(s) }
 // Ready reports whether what was stored is loaded, so that clients find their
 // sessions.
 func (b *Broker) Ready() bool { return b.ready.Load() }
+
+// aliveWithin is how old the last turn of the wheel may be.
+const aliveWithin = 10 * time.Second
+
+// Alive reports whether the wheel turns.
+func (b *Broker) Alive() bool {
+	b.wheel.mu.Lock()
+	defer b.wheel.mu.Unlock()
+	late := b.cfg.Now().UnixMilli()/wheelTick.Milliseconds() - b.wheel.mu.last
+	return late*wheelTick.Milliseconds() < aliveWithin.Milliseconds()
+}
 
 // Run keeps time for keep alives, wills and expiry until ctx ends, and returns
 // when the broker's workers have ended.

@@ -80,11 +80,11 @@ func newCounters(m *metric.Registry) *counters {
 	c.bytesIn = m.Counter(metric.Opts{Name: "mqtt_received_bytes_total", Help: "Bytes received from clients.", Verne: "bytes_received"})
 	c.bytesOut = m.Counter(metric.Opts{Name: "mqtt_sent_bytes_total", Help: "Bytes handed to connections.", Verne: "bytes_sent"})
 	c.connack = m.CounterVec(metric.Opts{Name: "mqtt_connack_sent_total", Help: "CONNACK packets sent.", Verne: "mqtt_connack_sent", Label: "outcome"}, "accepted", "refused")
-	c.malformed = m.Counter(metric.Opts{Name: "mqtt_invalid_packets_total", Help: "Packets that the standard forbids.", Verne: "mqtt_invalid_msg_size_error"})
+	c.malformed = m.Counter(metric.Opts{Name: "mqtt_invalid_packets_total", Help: "Packets that the standard forbids."})
 	c.closed = m.CounterVec(metric.Opts{Name: "mqtt_connections_closed_total", Help: "Connections ended, by reason.", Label: "reason"},
 		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow, closeSilent)
 	c.errors = errorCounters(m)
-	c.dropped = m.CounterVec(metric.Opts{Name: "mqtt_messages_dropped_total", Help: "Deliveries given up on purpose, one per receiver.", Verne: "queue_message_drop", Label: "reason"},
+	c.dropped = m.CounterVec(metric.Opts{Name: "mqtt_messages_dropped_total", Help: "Deliveries given up on purpose, one per receiver.", Label: "reason"},
 		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied)
 	c.publishError = m.Counter(metric.Opts{Name: "mqtt_publish_refused_total", Help: "PUBLISH packets that were not admitted.", Verne: "mqtt_publish_error"})
 	c.unauthorized = m.CounterVec(metric.Opts{Name: "mqtt_not_authorized_total", Help: "Requests that the rules forbid.", Label: "request"}, "connect", "publish", "subscribe")
