@@ -163,6 +163,10 @@ func (w *world) run(t *testing.T, line string) string {
 		w.session.Detach(w.now)
 	case "kick":
 		w.session.Disconnect(packet.ReasonCode(a.num("reason", 0x8e)), a["detail"], &w.e)
+	case "challenge":
+		w.session.AuthContinue([]byte(a["data"]), &w.e)
+	case "authenticated":
+		w.session.AuthDone([]byte(a["data"]), &w.e)
 	case "advance":
 		w.now += int64(a.num("ms", 0))
 	default:

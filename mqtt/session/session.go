@@ -22,7 +22,7 @@ type Session struct {
 	version     packet.Version
 	dialect     *dialect
 	problemInfo bool
-	reauth      bool // an AUTH exchange is under way
+	reauth      reauthState
 	expiryAsked bool // CONNECT had a session expiry above zero
 	generation  uint16
 	packetMax   uint32
@@ -63,7 +63,7 @@ func (s *Session) Attach(p *Params, present bool, connects uint32, authData []by
 	s.version, s.dialect = p.Version, dialectOf(p.Version)
 	s.problemInfo, s.packetMax, s.authMethod = p.problemInfo, p.PacketMax, p.AuthMethod
 	s.expiryAsked = p.expiryIn > 0
-	s.reauth = false
+	s.reauth = reauthNone
 	s.generation++
 	s.in.attach(s.limits, p)
 	s.out.attach(s.limits, p, connects)
