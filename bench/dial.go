@@ -22,6 +22,7 @@ type client struct {
 	target string
 	id     string
 	filter string // to subscribe to, "" for none
+	keeps  bool   // the session stays when the connection ends
 }
 
 // session is a connection whose handshake is done.
@@ -29,6 +30,7 @@ type session struct {
 	fd         int
 	rest       []byte // received behind the handshake
 	receiveMax int    // messages that the broker takes at once
+	present    bool   // the broker had the session
 }
 
 // connectAll connects every client, several at once, and returns the sessions
@@ -98,7 +100,7 @@ func connect(ctx context.Context, cfg *Config, cl client) (session, error) {
 	}
 	h := handshake{conn: conn, version: cfg.Version}
 	s := session{receiveMax: windowMax}
-	if err := h.open(cfg, cl.id, &s); err != nil {
+	if err := h.open(cfg, &cl, &s); err != nil {
 		return fail(err)
 	}
 	if cl.filter != "" {
@@ -143,14 +145,27 @@ func (h *handshake) next(use func(f packet.Frame) error) error {
 	}
 }
 
-func (h *handshake) open(cfg *Config, id string, s *session) error {
+// sessionExpiry is how long a session of ours outlives its connection, in
+// seconds, should the run end before it can clean up.
+const sessionExpiry = 3600
+
+// connectPacket is the CONNECT of a client.
+func connectPacket(cfg *Config, cl *client) []byte {
 	c := packet.Connect{
-		Version: cfg.Version, ClientID: []byte(id), CleanStart: true,
+		Version: cfg.Version, ClientID: []byte(cl.id), CleanStart: !cl.keeps,
 		KeepAlive:   uint16(cfg.KeepAlive / time.Second),
 		HasUsername: cfg.Username != "", Username: []byte(cfg.Username),
 		HasPassword: cfg.Password != "", Password: []byte(cfg.Password),
 	}
-	if _, err := h.conn.Write(packet.AppendConnect(nil, &c)); err != nil {
+	if cl.keeps && cfg.Version == packet.V5 {
+		c.Properties.Set |= packet.PropSessionExpiry
+		c.Properties.SessionExpiry = sessionExpiry
+	}
+	return packet.AppendConnect(nil, &c)
+}
+
+func (h *handshake) open(cfg *Config, cl *client, s *session) error {
+	if _, err := h.conn.Write(connectPacket(cfg, cl)); err != nil {
 		return err
 	}
 	return h.next(func(f packet.Frame) error {
@@ -161,6 +176,7 @@ func (h *handshake) open(cfg *Config, id string, s *session) error {
 		if ack.Reason != packet.Success {
 			return fmt.Errorf("the broker refused: %s", ack.Reason)
 		}
+		s.present = ack.SessionPresent
 		if ack.Properties.Has(packet.PropReceiveMaximum) {
 			s.receiveMax = min(s.receiveMax, int(ack.Properties.ReceiveMaximum))
 		}

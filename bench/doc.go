@@ -1,7 +1,10 @@
 // Package bench puts load on an MQTT broker and tells what it bore.
 //
-// Purpose: the scenarios of tombolo bench as a library: latency, p2p, fanin,
-// fanout and idle, against any broker, over the network only.
+// Purpose: the scenarios of tombolo bench as a library, against any broker,
+// over the network only: a load that is the same all the time (latency, p2p,
+// fanin, fanout, shared, match), or steps (connect, idle, subscribe, retained,
+// offline). Package peer starts brokers, package compare runs scenarios on
+// several of them, package report draws results.
 // State owned: the connections of one run, and nothing after it.
 // Concurrency: Run does all in its caller's goroutine: one event loop owns
 // every connection and every figure, so that the generator takes no lock and

@@ -21,6 +21,7 @@ type endpoint struct {
 	in      []byte // the beginning of a packet that is not complete yet
 	out     []byte // not yet written
 	dirty   bool   // stands in run.dirty
+	gone    bool   // closed by us
 	blocked bool   // waits until the socket can be written
 	role    role
 }
@@ -36,13 +37,15 @@ var errClosed = errors.New("the broker closed the connection")
 
 // readable reads once and acts on every whole packet.
 func (e *endpoint) readable(r *run) error {
+	if e.gone {
+		return nil
+	}
 	buf := r.read
 	if len(e.in)+readMin > len(buf) { // a packet larger than the shared buffer
 		buf = make([]byte, 2*len(buf))
 		r.read = buf
 	}
-	kept := copy(buf, e.in)
-	n, again, err := readFD(e.fd, buf[kept:])
+	n, again, err := readFD(e.fd, buf[len(e.in):])
 	switch {
 	case err != nil:
 		return err
@@ -52,7 +55,12 @@ func (e *endpoint) readable(r *run) error {
 		return errClosed
 	}
 	r.now = r.clock()
-	rest := buf[:kept+n]
+	return e.take(r, n)
+}
+
+// take acts on what was kept and the n bytes behind its place in r.read.
+func (e *endpoint) take(r *run, n int) error {
+	rest := r.read[:copy(r.read, e.in)+n]
 	for {
 		f, size, err := packet.Split(rest, 0)
 		if err != nil {
@@ -73,7 +81,7 @@ func (e *endpoint) readable(r *run) error {
 // flush writes what waits, once.
 func (e *endpoint) flush(r *run) error {
 	e.dirty = false
-	if len(e.out) == 0 {
+	if len(e.out) == 0 || e.gone {
 		return nil
 	}
 	n, again, err := writeFD(e.fd, e.out)
@@ -107,6 +115,15 @@ func (e *endpoint) other(r *run, f packet.Frame) error {
 	switch f.Type {
 	case packet.TypePingresp:
 		return packet.DecodePing(f)
+	case packet.TypeSuback:
+		var ack packet.Suback
+		if err := packet.DecodeSuback(f, r.cfg.Version, &ack); err != nil {
+			return err
+		}
+		if len(ack.Reasons) != 1 || ack.Reasons[0] != packet.ReasonCode(r.cfg.QoS) {
+			return errNotGranted
+		}
+		return nil
 	case packet.TypeDisconnect:
 		var d packet.Disconnect
 		if err := packet.DecodeDisconnect(f, r.cfg.Version, &d); err != nil {

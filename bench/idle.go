@@ -29,7 +29,7 @@ func runIdle(ctx context.Context, cfg *Config) (*Result, error) {
 	id := rand.Uint32()
 	clients := make([]client, cfg.Connections)
 	for i := range clients {
-		clients[i] = client{cfg.Targets[i%len(cfg.Targets)], fmt.Sprintf("b%08x-i%d", id, i), ""}
+		clients[i] = client{target: cfg.Targets[i%len(cfg.Targets)], id: fmt.Sprintf("b%08x-i%d", id, i)}
 	}
 	start, own := time.Now(), ownCPU()
 	sessions, err := connectAll(ctx, cfg, clients, func(done int) {

@@ -11,7 +11,7 @@ import (
 // and for the clock, acts on all of them, and writes once for each connection.
 func (r *run) loop(ctx context.Context) error {
 	r.epoch = time.Now()
-	r.now, r.phase = 0, warmingUp
+	r.now, r.ticked, r.pinged, r.progress, r.phase = 0, 0, 0, 0, warmingUp
 	r.began = int64(r.cfg.WarmUp)
 	r.ended = r.began + int64(r.cfg.Duration)
 	for _, p := range r.pubs {
@@ -106,6 +106,9 @@ func (r *run) patience() time.Duration {
 		}
 	}
 	until := r.ticked + tickEvery
+	if r.phase == stepping {
+		return time.Duration(max(until-r.clock(), 0))
+	}
 	switch r.phase {
 	case warmingUp:
 		until = min(until, r.began)
@@ -130,21 +133,38 @@ func (r *run) advance(ctx context.Context) {
 	if r.phase == draining && (r.total.received >= r.expected() || r.now-max(r.progress, r.ended) >= int64(r.cfg.Drain)) {
 		r.phase = finished
 	}
-	if r.now-r.ticked < tickEvery {
+	if !r.tick(ctx, phaseNames[r.phase]) {
 		return
-	}
-	r.ticked = r.now
-	if ctx.Err() != nil && r.err == nil {
-		r.err = context.Cause(ctx)
 	}
 	for _, p := range r.pubs {
 		if r.phase != draining && p.giveUp(r) {
 			r.total.stalls++
 		}
 	}
+}
+
+// tick does four times a second what every run needs, and reports whether it
+// was time for it.
+func (r *run) tick(ctx context.Context, phase string) bool {
+	if r.now-r.ticked < tickEvery {
+		return false
+	}
+	r.ticked = r.now
+	if ctx.Err() != nil && r.err == nil {
+		r.err = context.Cause(ctx)
+	}
 	r.keepAlive()
-	r.cfg.Tick(Progress{Phase: phaseNames[r.phase], Elapsed: time.Duration(r.now),
+	r.fault(r.series.sample(r))
+	r.cfg.Tick(Progress{Phase: phase, Elapsed: time.Duration(r.now),
 		Sent: r.total.sent, Received: r.total.received, Clients: len(r.ends)})
+	return true
+}
+
+// fault ends the run for a reason that is no client's.
+func (r *run) fault(err error) {
+	if err != nil && r.err == nil {
+		r.err = err
+	}
 }
 
 // begin starts the measured interval.
@@ -152,11 +172,13 @@ func (r *run) begin() {
 	r.phase = measuring
 	r.atBegin = r.mark()
 	r.began = r.atBegin.at
+	r.series.begin(r, r.cfg.Duration)
 	r.ended = r.began + int64(r.cfg.Duration)
 }
 
 // stop ends it, and the sending with it.
 func (r *run) stop() {
+	r.fault(r.series.end(r))
 	r.atEnd = r.mark()
 	r.ended = r.atEnd.at
 	r.phase = draining
@@ -167,8 +189,8 @@ func (r *run) stop() {
 
 func (r *run) mark() mark {
 	broker, err := readUsage(r.cfg.PIDs)
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("measuring the broker: %w", err)
+	if err != nil {
+		r.fault(fmt.Errorf("measuring the broker: %w", err))
 	}
 	return mark{at: r.clock(), tally: r.total, broker: broker, generator: ownCPU()}
 }
@@ -193,6 +215,9 @@ func (r *run) keepAlive() {
 func (p *publisher) room(r *run) bool {
 	if !p.clear(r) {
 		return false
+	}
+	if p.limit > 0 {
+		return p.next < p.limit
 	}
 	if p.remaining != nil {
 		return p.next < p.base+uint64(len(p.remaining))

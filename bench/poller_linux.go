@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -59,6 +60,11 @@ func (p *poller) control(op, fd, key int, events uint32) error {
 // add watches fd for reading; wait reports it as key.
 func (p *poller) add(fd, key int) error {
 	return p.control(unix.EPOLL_CTL_ADD, fd, key, unix.EPOLLIN)
+}
+
+// addBoth watches fd for reading and writing.
+func (p *poller) addBoth(fd, key int) error {
+	return p.control(unix.EPOLL_CTL_ADD, fd, key, unix.EPOLLIN|unix.EPOLLOUT)
 }
 
 // wantWrite switches watching for writing on or off.
@@ -134,6 +140,30 @@ func detach(conn syscall.Conn) (fd int, err error) {
 		return 0, inner
 	}
 	return fd, err
+}
+
+// dialFD begins a connection; the socket can be written when it stands.
+func dialFD(to *net.TCPAddr) (int, error) {
+	var address unix.Sockaddr
+	family := unix.AF_INET
+	if ip4 := to.IP.To4(); ip4 != nil {
+		address = &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(ip4)}
+	} else {
+		family = unix.AF_INET6
+		address = &unix.SockaddrInet6{Port: to.Port, Addr: [16]byte(to.IP.To16())}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err == nil {
+		err = unix.Connect(fd, address)
+	}
+	if err != nil && err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
 }
 
 func closeFD(fd int) { unix.Close(fd) }

@@ -14,7 +14,8 @@ const stallAfter = int64(time.Second)
 //
 // Properties: (1) base <= next; (2) with a window, next - base <= window, and
 // remaining[n%window] is how many subscribers have yet to receive message n,
-// for base <= n < next; (3) an identifier is either free or in flight.
+// for base <= n < next; (3) an identifier is either free or in flight;
+// (4) with a limit, acked <= next <= limit.
 type publisher struct {
 	index     uint32
 	end       *endpoint
@@ -27,15 +28,26 @@ type publisher struct {
 	free      []packet.ID
 	waiting   []int64 // at a fixed rate: when messages that could not go yet were due
 	eager     bool    // stands in run.eager
+	limit     uint64  // messages to send in all, 0 for no end
+	acked     uint64  // of them
+	retain    bool
+	empty     bool // messages have no payload
+	// address, if set, gives the topic of message n and the subscriber that
+	// should have it, plus one. It may use the topic given as its buffer.
+	address func(n uint64, topic []byte) ([]byte, uint32)
 }
 
 func newPublisher(index uint32, cfg *Config, topic string, receivers, receiveMax int) *publisher {
 	p := &publisher{index: index, topic: []byte(topic), receivers: uint32(receivers)}
-	if cfg.Rate == 0 {
+	ids := min(receiveMax, windowMax)
+	switch {
+	case cfg.Scenario == Retained || cfg.Scenario == Offline:
+		ids = min(ids, cfg.Window) // what is not acknowledged is the window
+	case cfg.Rate == 0:
 		p.remaining = make([]uint32, cfg.Window)
 	}
 	if cfg.QoS > 0 {
-		for id := min(receiveMax, windowMax); id > 0; id-- {
+		for id := ids; id > 0; id-- {
 			p.free = append(p.free, packet.ID(id))
 		}
 	}
@@ -49,6 +61,9 @@ func (p *publisher) clear(r *run) bool {
 
 // fill sends as long as the window has room.
 func (p *publisher) fill(r *run) {
+	for p.next < p.limit && p.clear(r) {
+		p.send(r, r.now)
+	}
 	window := uint64(len(p.remaining))
 	for p.next < p.base+window && p.clear(r) {
 		if p.next == p.base {
@@ -79,10 +94,17 @@ func (p *publisher) catchUp(r *run) {
 }
 
 func (p *publisher) send(r *run, at int64) {
-	header{publisher: p.index, number: p.next, sentAt: at}.put(r.payload, r.id)
+	h := header{publisher: p.index, number: p.next, sentAt: at}
+	if p.address != nil {
+		p.topic, h.receiver = p.address(p.next, p.topic[:0])
+	}
+	h.put(r.payload, r.id)
 	p.next++
 	out := &r.out
-	out.Topic, out.QoS, out.Payload = p.topic, r.cfg.QoS, r.payload
+	out.Topic, out.QoS, out.Payload, out.Retain = p.topic, r.cfg.QoS, r.payload, p.retain
+	if p.empty {
+		out.Payload = nil
+	}
 	if r.cfg.QoS > 0 {
 		out.ID = p.free[len(p.free)-1]
 		p.free = p.free[:len(p.free)-1]
@@ -134,12 +156,14 @@ func (p *publisher) handle(r *run, e *endpoint, f packet.Frame) error {
 		return nil
 	}
 	p.free = append(p.free, r.ackIn.ID)
+	p.acked++
+	r.progress = r.now
 	p.drained(r)
 	return nil
 }
 
 func (p *publisher) drained(r *run) {
-	if p.remaining != nil || len(p.waiting) > 0 {
+	if p.remaining != nil || len(p.waiting) > 0 || p.next < p.limit {
 		r.want(p)
 	}
 }

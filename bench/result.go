@@ -20,7 +20,15 @@ type Result struct {
 	Latency   Distribution `json:"latency"`
 	Broker    *Broker      `json:"broker,omitempty"` // without --pid nothing is known
 	Generator Generator    `json:"generator"`
-	Idle      *IdleFigures `json:"idle,omitempty"`
+	// What a scenario measures beside these.
+	Idle      *IdleFigures      `json:"idle,omitempty"`
+	Connect   *ConnectFigures   `json:"connect,omitempty"`
+	Subscribe *SubscribeFigures `json:"subscribe,omitempty"`
+	Share     *ShareFigures     `json:"share,omitempty"`
+	Stored    *StoredFigures    `json:"stored,omitempty"`
+	// Series and Curve are for plots.
+	Series []Sample `json:"series,omitempty"`
+	Curve  []Point  `json:"latency_by_percentile,omitempty"`
 	// Warnings say why the figures may mean less than they seem to.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -36,6 +44,9 @@ type Settings struct {
 	Publishers  int      `json:"publishers"`
 	Subscribers int      `json:"subscribers"`
 	Connections int      `json:"connections,omitempty"`
+	Filters     int      `json:"filters,omitempty"`
+	Wildcards   int      `json:"wildcards_of_100,omitempty"`
+	Messages    int      `json:"messages,omitempty"`
 	Window      int      `json:"window,omitempty"`
 	Rate        float64  `json:"rate_per_second,omitempty"`
 	WarmUp      float64  `json:"warm_up_seconds"`
@@ -51,6 +62,7 @@ type Machine struct {
 	System   string    `json:"system"`
 	Go       string    `json:"go"`
 	Revision string    `json:"revision,omitempty"`
+	Load     string    `json:"load,omitempty"` // averages of 1, 5 and 15 minutes
 }
 
 // Delivery accounts for every message.
@@ -109,6 +121,7 @@ func (r *run) result() *Result {
 			Refused: t.refused, Unsent: t.unsent, Foreign: t.foreign, Stalls: t.stalls},
 		Rates:   Rates{perSecond(sent, measured), perSecond(received, measured)},
 		Latency: r.latency.distribution(),
+		Series:  r.series.samples, Curve: r.latency.curve(),
 	}
 	res.Settings.Run = fmt.Sprintf("%08x", r.id)
 	own := r.atEnd.generator - r.atBegin.generator
@@ -149,7 +162,7 @@ func (res *Result) warn() {
 	warn(d.Unsent > 0, "the broker did not take %d messages in time for the rate", d.Unsent)
 	warn(d.Foreign > 0, "%d messages came that this run did not send", d.Foreign)
 	warn(d.Stalls > 0, "a publisher waited a second in vain %d times", d.Stalls)
-	warn(d.Received == 0, "nothing was received")
+	warn(d.Received == 0 && res.Settings.Scenario != Connect, "nothing was received")
 	warn(res.Generator.Busy > busyMax,
 		"the generator used %.0f %% of a processor: it may have been the limit, not the broker", 100*res.Generator.Busy)
 	if lag := res.Generator.Lag; lag != nil {
@@ -166,6 +179,12 @@ func settings(c *Config) Settings {
 	s := Settings{Scenario: c.Scenario, Targets: c.Targets, Cross: c.Cross, Version: c.Version.String(), QoS: c.QoS,
 		PayloadSize: c.PayloadSize, Publishers: c.Publishers, Subscribers: c.Subscribers, Connections: c.Connections,
 		Rate: c.Rate, WarmUp: c.WarmUp.Seconds(), Duration: c.Duration.Seconds()}
+	switch c.Scenario {
+	case Subscribe, Match:
+		s.Filters, s.Wildcards = c.Filters, c.Wildcards
+	case Retained, Offline:
+		s.Messages = c.Messages
+	}
 	if c.Rate == 0 && c.Scenario != Idle {
 		s.Window = c.Window
 	}
@@ -178,6 +197,11 @@ func machine() Machine {
 	m.Host, _ = os.Hostname() // a name for people; empty will do
 	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.System += " " + strings.TrimSpace(string(release))
+	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		if f := strings.Fields(string(load)); len(f) > 3 {
+			m.Load = strings.Join(f[:3], " ")
+		}
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

@@ -20,6 +20,7 @@ const (
 type run struct {
 	cfg   *Config
 	id    uint32
+	name  string // id as it stands in topics
 	poll  *poller
 	epoch time.Time
 	now   int64
@@ -36,6 +37,7 @@ type run struct {
 	ackOut  packet.Ack
 
 	phase     phase
+	since     int64  // if set, latency counts from here for all messages
 	began     int64  // of the figures
 	ended     int64  // of the figures
 	scheduled uint64 // messages whose time has come, at a fixed rate
@@ -47,6 +49,8 @@ type run struct {
 	atEnd     mark
 	latency   recorder
 	lag       recorder
+	series    series
+	pool      []stream // of the publishers, when a message has one receiver of many
 	err       error
 }
 
@@ -57,9 +61,10 @@ const (
 	measuring
 	draining
 	finished
+	stepping // within drive: no clock decides
 )
 
-var phaseNames = [...]string{"warming up", "measuring", "draining", "finished"}
+var phaseNames = [...]string{"warming up", "measuring", "draining", "finished", "stepping"}
 
 // tally counts over the whole run.
 type tally struct {
@@ -91,13 +96,36 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	defer r.close()
+	switch cfg.Scenario {
+	case Connect:
+		return r.storm(ctx)
+	case Retained:
+		return r.retained(ctx)
+	case Offline:
+		return r.offline(ctx)
+	}
+	return r.steady(ctx)
+}
+
+// steady runs the scenarios whose load is the same all the time.
+func (r *run) steady(ctx context.Context) (*Result, error) {
 	if err := r.connect(ctx); err != nil {
 		return nil, err
+	}
+	var subscribed *SubscribeFigures
+	if r.cfg.Filters > 0 {
+		var err error
+		if subscribed, err = r.subscribeAll(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.loop(ctx); err != nil {
 		return nil, err
 	}
-	return r.result(), nil
+	res := r.result()
+	res.Subscribe = subscribed
+	res.Share = r.share()
+	return res, nil
 }
 
 func newRun(cfg *Config) (*run, error) {
@@ -105,8 +133,9 @@ func newRun(cfg *Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	id := rand.Uint32()
 	return &run{
-		cfg: cfg, id: rand.Uint32(), poll: poll, epoch: time.Now(),
+		cfg: cfg, id: id, name: fmt.Sprintf("%08x", id), poll: poll, epoch: time.Now(),
 		read: make([]byte, readBytes), payload: make([]byte, cfg.PayloadSize),
 		latency: newRecorder(), lag: newRecorder(),
 	}, nil
@@ -114,73 +143,20 @@ func newRun(cfg *Config) (*run, error) {
 
 func (r *run) close() {
 	for _, e := range r.ends {
-		closeFD(e.fd)
+		r.leave(e)
 	}
 	r.poll.close()
 }
 
+// leave closes a connection of ours.
+func (r *run) leave(e *endpoint) {
+	if !e.gone {
+		e.gone = true
+		closeFD(e.fd)
+	}
+}
+
 func (r *run) clock() int64 { return int64(time.Since(r.epoch)) }
-
-// connect makes the subscribers' connections, then the publishers'.
-func (r *run) connect(ctx context.Context) error {
-	cfg := r.cfg
-	clients := make([]client, 0, cfg.Subscribers+cfg.Publishers)
-	topic := func(i int) string { return fmt.Sprintf("bench/%08x/%s/%d", r.id, cfg.Scenario, i) }
-	shared := cfg.Scenario == FanIn || cfg.Scenario == FanOut
-	for i := range cfg.Subscribers {
-		at := i
-		if cfg.Cross {
-			at++
-		}
-		filter := topic(i)
-		if shared {
-			filter = topic(0)
-		}
-		clients = append(clients, client{cfg.Targets[at%len(cfg.Targets)], fmt.Sprintf("b%08x-s%d", r.id, i), filter})
-	}
-	for i := range cfg.Publishers {
-		clients = append(clients, client{cfg.Targets[i%len(cfg.Targets)], fmt.Sprintf("b%08x-p%d", r.id, i), ""})
-	}
-	sessions, err := connectAll(ctx, cfg, clients, func(done int) {
-		cfg.Tick(Progress{Phase: "connecting", Elapsed: time.Since(r.epoch), Clients: done})
-	})
-	if err != nil {
-		return err
-	}
-	for i, s := range sessions {
-		e := &endpoint{key: i, fd: s.fd, id: clients[i].id, in: s.rest}
-		r.ends = append(r.ends, e)
-		if i < cfg.Subscribers {
-			r.addSubscriber(e, i)
-			continue
-		}
-		at := i - cfg.Subscribers
-		p := newPublisher(uint32(at), cfg, topic(at), r.receivers(), s.receiveMax)
-		if shared {
-			p.topic = []byte(topic(0))
-		}
-		p.end, e.role = e, p
-		r.pubs = append(r.pubs, p)
-	}
-	for _, e := range r.ends {
-		if err := r.poll.add(e.fd, e.key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *run) addSubscriber(e *endpoint, i int) {
-	s := &subscriber{first: uint32(i), streams: make([]stream, 1)}
-	switch r.cfg.Scenario {
-	case FanIn:
-		s.first, s.streams = 0, make([]stream, r.cfg.Publishers)
-	case FanOut:
-		s.first = 0
-	}
-	e.role = s
-	r.subs = append(r.subs, s)
-}
 
 // receivers is how many subscribers each message has.
 func (r *run) receivers() int {
@@ -192,7 +168,7 @@ func (r *run) receivers() int {
 
 // touch has e flushed at the end of the round.
 func (r *run) touch(e *endpoint) {
-	if !e.dirty && !e.blocked {
+	if !e.dirty && !e.blocked && !e.gone {
 		e.dirty = true
 		r.dirty = append(r.dirty, e)
 	}
@@ -218,7 +194,11 @@ func (r *run) sentOne(at int64) {
 func (r *run) receivedOne(sentAt int64) {
 	r.total.received++
 	r.progress = r.now
+	if r.since > 0 {
+		sentAt = r.since
+	}
 	if r.phase != warmingUp && sentAt >= r.began && (r.phase == measuring || sentAt < r.ended) {
 		r.latency.record(r.now - sentAt)
+		r.series.record(r.now - sentAt)
 	}
 }
