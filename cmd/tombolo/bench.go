@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tombolo/bench"
 	"tombolo/mqtt/packet"
@@ -47,7 +48,13 @@ Messages lost, duplicated or reordered are exit code 1.`,
 		{bench.P2P, "Pairs of clients, as fast as their windows allow"},
 		{bench.FanIn, "Many publishers, one subscriber"},
 		{bench.FanOut, "One publisher, many subscribers"},
+		{bench.Shared, "Many publishers, one group of subscribers that share"},
+		{bench.Connect, "A storm of connections: rate and time of each"},
 		{bench.Idle, "Connections that do nothing: memory for each"},
+		{bench.Subscribe, "Many subscriptions: rate and memory for each"},
+		{bench.Match, "Messages against many wildcard filters"},
+		{bench.Retained, "Set many retained messages, then read all of them"},
+		{bench.Offline, "Sessions leave, are queued for, and return"},
 	} {
 		cmd.AddCommand(newBenchScenario(s.name, s.short))
 	}
@@ -62,6 +69,17 @@ message was due, and the generator's own lag stands below it.`,
 	bench.P2P:    ` The window bounds what is in flight for each publisher.`,
 	bench.FanIn:  ` The one subscriber's connection is what is measured.`,
 	bench.FanOut: ` A message leaves the window when all subscribers have it.`,
+	bench.Shared: ` Every message belongs to exactly one member of the group;
+the table shows how evenly they share.`,
+	bench.Connect: ` Latency counts from CONNECT to CONNACK, with --window handshakes
+going on at once; all connections stay until the last one is there.`,
+	bench.Subscribe: ` The filters are spread over the subscribers, half of them
+with wildcards. Then messages visit them all over: each has one receiver.`,
+	bench.Match: ` Every message has exactly one receiver among all filters.`,
+	bench.Retained: ` The rate is of setting; then one client subscribes to all.
+Latency counts from its SUBSCRIBE. The messages are cleared in the end.`,
+	bench.Offline: ` The rate is of queueing; then all sessions return at once.
+Latency counts from there. The sessions are removed in the end.`,
 	bench.Idle: ` Start the broker afresh for each run: memory that it used and
 kept before hides what connections take. One address allows about 28,000
 connections, and a process as many as its limit of descriptors.`,
@@ -101,14 +119,26 @@ func newBenchScenario(name bench.Scenario, short string) *cobra.Command {
 	fl.IntVar(&f.repeat, "repeat", 1, "runs; the table shows each and their medians")
 	fl.BoolVar(&f.json, "json", false, "print each result as a JSON object on a line")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
-	if name == bench.Idle {
+	if name == bench.Idle || name == bench.Connect {
 		fl.IntVar(&c.Connections, "connections", c.Connections, "connections to open")
+		if name == bench.Connect {
+			fl.IntVar(&c.Window, "window", c.Window, "handshakes that go on at once")
+		}
 		return cmd
 	}
-	fl.Uint8VarP(&c.QoS, "qos", "q", 0, "quality of service: 0, 1 or 2")
+	f.loadFlags(fl, name)
+	return cmd
+}
+
+// loadFlags are those of the scenarios with messages.
+func (f *benchFlags) loadFlags(fl *pflag.FlagSet, name bench.Scenario) {
+	c := &f.cfg
+	fl.Uint8VarP(&c.QoS, "qos", "q", c.QoS, "quality of service: 0, 1 or 2")
 	fl.IntVar(&c.PayloadSize, "payload", c.PayloadSize, "bytes of each message")
 	fl.IntVar(&c.Window, "window", c.Window, "messages in flight for each publisher, without --rate")
-	fl.Float64Var(&c.Rate, "rate", c.Rate, "messages published a second in all; 0: as fast as the windows allow")
+	if name != bench.Retained && name != bench.Offline {
+		fl.Float64Var(&c.Rate, "rate", c.Rate, "messages published a second in all; 0: as fast as the windows allow")
+	}
 	fl.DurationVar(&c.Drain, "drain", c.Drain, "how long to wait for late messages, without any coming")
 	fl.BoolVar(&c.Cross, "cross-node", false, "with several targets: subscribe on another node than the publisher's")
 	switch name {
@@ -116,10 +146,23 @@ func newBenchScenario(name bench.Scenario, short string) *cobra.Command {
 		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers")
 	case bench.FanOut:
 		fl.IntVar(&c.Subscribers, "subscribers", c.Subscribers, "subscribers")
-	default:
+	case bench.Latency, bench.P2P:
 		fl.IntVar(&f.pairs, "pairs", c.Publishers, "pairs of a publisher and a subscriber")
+	case bench.Retained:
+		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers that set the messages")
+		fl.IntVar(&c.Messages, "messages", c.Messages, "retained messages in all")
+	case bench.Offline:
+		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers that fill the queues")
+		fl.IntVar(&c.Subscribers, "sessions", c.Subscribers, "persistent sessions")
+		fl.IntVar(&c.Messages, "messages", c.Messages, "messages for each session")
+	default:
+		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers")
+		fl.IntVar(&c.Subscribers, "subscribers", c.Subscribers, "subscribers")
 	}
-	return cmd
+	if name == bench.Subscribe || name == bench.Match {
+		fl.IntVar(&c.Filters, "filters", c.Filters, "filters in all")
+		fl.IntVar(&c.Wildcards, "wildcards", c.Wildcards, "of a hundred filters")
+	}
 }
 
 func (f *benchFlags) run(cmd *cobra.Command) error {
