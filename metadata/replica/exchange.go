@@ -114,10 +114,16 @@ func (r *Replica) compare(now time.Time, p *peer, clock dvv.Clock) {
 			return // one after the other: most of it would come twice
 		}
 	}
-	in := &incoming{id: r.config.Rand(), request: r.clock, progress: now}
+	in := &incoming{id: r.nextID(), request: r.clock, progress: now}
 	p.incoming = in
 	f := pack.AppendUint(p.header(r, framePull), in.id)
 	r.send(p, pack.AppendBytes(f, r.clock.Append(nil)))
+}
+
+// nextID numbers the transfers of this opening.
+func (r *Replica) nextID() uint64 {
+	r.transfers++
+	return r.transfers
 }
 
 // incoming is a transfer that this store asked for. Owned by the Replica.
@@ -167,9 +173,10 @@ func (r *Replica) asked(now time.Time, p *peer, full bool, rd *pack.Reader) {
 		cursor = rd.Bytes()
 	}
 	clock := readClock(rd)
-	if rd.Err() != nil {
-		return
+	if rd.Err() != nil || p.askedOf == p.nonce && id <= p.asked {
+		return // come again: its chunks would mix with those of the first
 	}
+	p.asked, p.askedOf = id, p.nonce
 	r.noteClock(now, p, clock)
 	if p.need.Len() > 0 && !full {
 		if !clock.Descends(r.clock.Clip(p.need)) {

@@ -49,7 +49,7 @@ func (r *Replica) requestJoin(now time.Time, p *peer) {
 	if !p.established() {
 		return
 	}
-	p.incoming = &incoming{id: r.config.Rand(), full: true, request: r.clock, progress: now}
+	p.incoming = &incoming{id: r.nextID(), full: true, request: r.clock, progress: now}
 	f := pack.AppendUint(p.header(r, frameJoin), p.incoming.id)
 	f = pack.AppendBytes(f, r.join.cursor)
 	r.send(p, pack.AppendBytes(f, r.clock.Append(nil)))

@@ -38,6 +38,8 @@ type peer struct {
 	proved     bool // it agreed that our actor may go on
 
 	outgoing *outgoing
+	asked    uint64 // id of the last transfer that it asked for,
+	askedOf  uint64 // in this opening: a request that comes twice must not begin twice
 	incoming *incoming
 	parts    assembly
 	haveOwn  uint64 // the last counter of our actor that it has made durable
@@ -83,6 +85,7 @@ func (p *peer) endTransfer() {
 func (p *peer) reset() {
 	p.endTransfer()
 	p.incoming, p.nonce, p.proved, p.offsets = nil, 0, false, false
+	p.helloAt, p.challenge = time.Time{}, 0
 	p.parts = assembly{}
 }
 

@@ -125,6 +125,7 @@ type Replica struct {
 	sweepFrom    []byte
 	sweepAgain   bool
 	nextPart     uint64
+	transfers    uint64
 }
 
 // pending is an object on its way to the disk.

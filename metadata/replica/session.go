@@ -331,7 +331,7 @@ func (r *Replica) refused(now time.Time, p *peer, reason uint64) {
 			r.event(Event{Kind: EventRefused, Peer: p.id, Text: fmt.Sprintf("another live store holds node id %d", r.config.Node)})
 			r.phase = Refused
 		}
-		p.nonce, p.proved = 0, false
+		p.nonce, p.proved, p.helloAt = 0, false, now.Add(helloEvery)
 	case refuseNeedJoin:
 		p.incoming = nil
 		r.startJoin(now, p, "what "+fmt.Sprint(p.id)+" collected is not known here")
