@@ -10,17 +10,30 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 )
 
 // script is a client library of another language: a process that runs a script
-// of testdata and obeys commands in JSON. Owned by its test.
+// of testdata and obeys commands in JSON. Owned by its test; mu guards where
+// what is received goes.
 type script struct {
 	tb      testing.TB
-	version int
 	in      io.Writer
 	answers chan scriptAnswer
 	stderr  *tail
+	mu      struct {
+		sync.Mutex
+		inboxes map[string]chan<- letter // by client id
+	}
+}
+
+// scripted is one client of the script's process. Owned by its test.
+type scripted struct {
+	*script
+	host, port, id string
+	got            chan<- letter
+	dialect
 }
 
 // scriptLetter is a letter in JSON.
@@ -39,12 +52,18 @@ func (l *letter) json() *scriptLetter {
 }
 
 type scriptCommand struct {
-	Do      string        `json:"do"`
-	Clean   bool          `json:"clean"`
-	Will    *scriptLetter `json:"will,omitempty"`
-	Filter  string        `json:"filter,omitempty"`
-	QoS     byte          `json:"qos"`
-	Message *scriptLetter `json:"message,omitempty"`
+	ID        string        `json:"id"`
+	Do        string        `json:"do"`
+	Host      string        `json:"host,omitempty"`
+	Port      int           `json:"port,omitempty"`
+	Version   int           `json:"version,omitempty"`
+	WebSocket bool          `json:"websocket"`
+	CA        string        `json:"ca"`
+	Clean     bool          `json:"clean"`
+	Will      *scriptLetter `json:"will,omitempty"`
+	Filter    string        `json:"filter,omitempty"`
+	QoS       byte          `json:"qos"`
+	Message   *scriptLetter `json:"message,omitempty"`
 }
 
 type scriptAnswer struct {
@@ -65,31 +84,24 @@ type dialect struct {
 	ca        string
 }
 
-func (l language) invite(d dialect) invite {
+func (s *script) invite(d dialect) invite {
 	return func(tb testing.TB, address, id string, got chan<- letter) visitor {
 		tb.Helper()
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		settings, err := json.Marshal(map[string]any{"host": host, "port": number, "id": id,
-			"version": d.version, "websocket": d.websocket, "ca": d.ca})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return l.start(tb, d.version, string(settings), got)
+		return &scripted{script: s, host: host, port: port, id: id, dialect: d, got: got}
 	}
 }
 
-func (l language) start(tb testing.TB, version int, settings string, got chan<- letter) *script {
+// start runs the script until the test ends.
+func (l language) start(tb testing.TB) *script {
 	tb.Helper()
-	cmd := exec.Command(l.program, filepath.Join(root, "internal/e2e/testdata", l.script), settings)
+	cmd := exec.Command(l.program, filepath.Join(root, "internal/e2e/testdata", l.script))
 	cmd.Env = append(os.Environ(), l.env...)
-	s := &script{tb: tb, version: version, answers: make(chan scriptAnswer, 1), stderr: &tail{}}
+	s := &script{tb: tb, answers: make(chan scriptAnswer, 1), stderr: &tail{}}
+	s.mu.inboxes = map[string]chan<- letter{}
 	cmd.Stderr = s.stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -104,7 +116,7 @@ func (l language) start(tb testing.TB, version int, settings string, got chan<- 
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.read(out, got)
+		s.read(out)
 		_ = cmd.Wait() // killed below
 	}()
 	tb.Cleanup(func() {
@@ -118,10 +130,11 @@ func (l language) start(tb testing.TB, version int, settings string, got chan<- 
 }
 
 // read sorts what the script says.
-func (s *script) read(out io.Reader, got chan<- letter) {
+func (s *script) read(out io.Reader) {
 	defer close(s.answers)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var said struct {
+			ID      string        `json:"id"`
 			Answer  *scriptAnswer `json:"answer"`
 			Message *scriptLetter `json:"message"`
 		}
@@ -130,7 +143,10 @@ func (s *script) read(out io.Reader, got chan<- letter) {
 			return
 		}
 		if m := said.Message; m != nil {
-			got <- letter{m.Topic, m.Payload, m.QoS, m.Retain}
+			s.mu.Lock()
+			inbox := s.mu.inboxes[said.ID]
+			s.mu.Unlock()
+			inbox <- letter{m.Topic, m.Payload, m.QoS, m.Retain}
 		}
 		if said.Answer != nil {
 			s.answers <- *said.Answer
@@ -138,8 +154,9 @@ func (s *script) read(out io.Reader, got chan<- letter) {
 	}
 }
 
-func (s *script) do(c scriptCommand) (scriptAnswer, error) {
+func (s *scripted) do(c scriptCommand) (scriptAnswer, error) {
 	s.tb.Helper()
+	c.ID = s.id
 	line, err := json.Marshal(c)
 	if err != nil {
 		return scriptAnswer{}, err
@@ -154,32 +171,41 @@ func (s *script) do(c scriptCommand) (scriptAnswer, error) {
 	return a, nil
 }
 
-func (s *script) connect(clean bool, will *letter) (bool, error) {
-	a, err := s.do(scriptCommand{Do: "connect", Clean: clean, Will: will.json()})
+func (s *scripted) connect(clean bool, will *letter) (bool, error) {
+	port, err := strconv.Atoi(s.port)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	s.mu.inboxes[s.id] = s.got
+	s.mu.Unlock()
+	a, err := s.do(scriptCommand{Do: "connect", Host: s.host, Port: port, Version: s.version,
+		WebSocket: s.websocket, CA: s.ca, Clean: clean, Will: will.json()})
 	return a.Present, err
 }
 
-func (s *script) subscribe(filter string, qos byte) error {
+func (s *scripted) subscribe(filter string, qos byte) error {
 	_, err := s.do(scriptCommand{Do: "subscribe", Filter: filter, QoS: qos})
 	return err
 }
 
-func (s *script) publish(l letter) error {
+func (s *scripted) publish(l letter) error {
 	_, err := s.do(scriptCommand{Do: "publish", Message: l.json()})
 	return err
 }
 
-func (s *script) disconnect() {
+func (s *scripted) disconnect() {
 	if _, err := s.do(scriptCommand{Do: "disconnect"}); err != nil {
 		s.tb.Errorf("disconnecting: %v", err)
 	}
 }
 
-func (s *script) tells() bool { return s.version > 3 }
+func (s *scripted) tells() bool { return s.version > 3 }
 
 // serveScripts serves a language over everything it speaks.
 func serveScripts(t *testing.T, l language) {
 	n, secure := startTLSNode(t)
+	s := l.start(t)
 	for _, c := range []struct {
 		name, address string
 		dialect
@@ -192,7 +218,7 @@ func serveScripts(t *testing.T, l language) {
 		{"5 TLS", secure.ssl, dialect{version: 5, ca: secure.ca}},
 		{"5 WebSocket TLS", secure.wss, dialect{version: 5, websocket: true, ca: secure.ca}},
 	} {
-		t.Run(c.name, func(t *testing.T) { serve(t, c.address, l.invite(c.dialect)) })
+		t.Run(c.name, func(t *testing.T) { serve(t, c.address, s.invite(c.dialect)) })
 	}
 }
 

@@ -1,46 +1,47 @@
-// A mqtt.js client that does what it is told.
+// mqtt.js clients that do what they are told.
 //
-// Each line on standard input is a command in JSON, answered by one line on
-// standard output; what is received is written as a line in between. The first
-// argument is a JSON object: host, port, id, version, websocket, ca.
+// Each line on standard input is a command in JSON for the client that "id"
+// names, answered by one line on standard output; what is received is written
+// as a line in between. The command connect says where to: host, port, version,
+// websocket, ca.
 'use strict'
 
 const fs = require('fs')
 const readline = require('readline')
 const mqtt = require('mqtt')
 
-const settings = JSON.parse(process.argv[2])
-let client
+const clients = {}
 
 const say = (thing) => process.stdout.write(JSON.stringify(thing) + '\n')
 
 function options (command) {
   const o = {
-    clientId: settings.id,
+    clientId: command.id,
     clean: command.clean,
-    protocolVersion: settings.version,
-    protocolId: settings.version === 3 ? 'MQIsdp' : 'MQTT',
+    protocolVersion: command.version,
+    protocolId: command.version === 3 ? 'MQIsdp' : 'MQTT',
     reconnectPeriod: 0,
     connectTimeout: 30000
   }
-  if (settings.version === 5) {
+  if (command.version === 5) {
     o.properties = { sessionExpiryInterval: command.clean ? 0 : 3600 }
   }
   if (command.will) o.will = command.will
-  if (settings.ca) o.ca = fs.readFileSync(settings.ca)
+  if (command.ca) o.ca = fs.readFileSync(command.ca)
   return o
 }
 
-function url () {
-  const scheme = settings.websocket ? (settings.ca ? 'wss' : 'ws') : (settings.ca ? 'mqtts' : 'mqtt')
-  return `${scheme}://${settings.host}:${settings.port}${settings.websocket ? '/mqtt' : ''}`
+function url (command) {
+  const scheme = command.websocket ? (command.ca ? 'wss' : 'ws') : (command.ca ? 'mqtts' : 'mqtt')
+  return `${scheme}://${command.host}:${command.port}${command.websocket ? '/mqtt' : ''}`
 }
 
 const commands = {
   connect (command) {
     return new Promise((resolve, reject) => {
-      client = mqtt.connect(url(), options(command))
+      const client = clients[command.id] = mqtt.connect(url(command), options(command))
       client.on('message', (topic, payload, packet) => say({
+        id: command.id,
         message: { topic, payload: payload.toString(), qos: packet.qos, retain: packet.retain }
       }))
       client.once('error', reject)
@@ -48,16 +49,16 @@ const commands = {
     })
   },
   async subscribe (command) {
-    const granted = await client.subscribeAsync(command.filter, { qos: command.qos })
+    const granted = await clients[command.id].subscribeAsync(command.filter, { qos: command.qos })
     if (granted[0].qos !== command.qos) throw new Error(`granted ${granted[0].qos}`)
     return {}
   },
-  async publish ({ message: m }) {
-    await client.publishAsync(m.topic, m.payload, { qos: m.qos, retain: m.retain })
+  async publish ({ id, message: m }) {
+    await clients[id].publishAsync(m.topic, m.payload, { qos: m.qos, retain: m.retain })
     return {}
   },
-  async disconnect () {
-    await client.endAsync()
+  async disconnect ({ id }) {
+    await clients[id].endAsync()
     return {}
   }
 }

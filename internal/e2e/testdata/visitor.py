@@ -1,8 +1,9 @@
-"""A paho-mqtt client that does what it is told.
+"""paho-mqtt clients that do what they are told.
 
-Each line on standard input is a command in JSON, answered by one line on
-standard output; what is received is written as a line in between. The first
-argument is a JSON object: host, port, id, version, websocket, ca.
+Each line on standard input is a command in JSON for the client that "id"
+names, answered by one line on standard output; what is received is written as
+a line in between. The command connect says where to: host, port, version,
+websocket, ca.
 """
 import json
 import queue
@@ -14,10 +15,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 PATIENCE = 30
-settings = json.loads(sys.argv[1])
-version = settings["version"]
 writing = threading.Lock()
-client = None
+clients = {}
 
 
 def say(thing):
@@ -25,26 +24,26 @@ def say(thing):
         print(json.dumps(thing), flush=True)
 
 
-def on_message(_client, _data, m):
-    say({"message": {"topic": m.topic, "payload": m.payload.decode(), "qos": m.qos, "retain": bool(m.retain)}})
+def on_message(_client, name, m):
+    say({"id": name, "message": {"topic": m.topic, "payload": m.payload.decode(), "qos": m.qos, "retain": bool(m.retain)}})
 
 
-def make(clean):
-    transport = "websockets" if settings["websocket"] else "tcp"
-    kind = {} if version == mqtt.MQTTv5 else {"clean_session": clean}
-    c = mqtt.Client(client_id=settings["id"], protocol=version, transport=transport, **kind)
-    if settings["websocket"]:
+def make(command):
+    name, version = command["id"], command["version"]
+    transport = "websockets" if command["websocket"] else "tcp"
+    kind = {} if version == mqtt.MQTTv5 else {"clean_session": command["clean"]}
+    c = mqtt.Client(client_id=name, userdata=name, protocol=version, transport=transport, **kind)
+    if command["websocket"]:
         c.ws_set_options(path="/mqtt")
-    if settings["ca"]:
-        c.tls_set(ca_certs=settings["ca"])
+    if command["ca"]:
+        c.tls_set(ca_certs=command["ca"])
     c.on_message = on_message
     return c
 
 
 def connect(command):
-    global client
-    clean, will = command["clean"], command.get("will")
-    client = make(clean)
+    clean, will, version = command["clean"], command.get("will"), command["version"]
+    client = clients[command["id"]] = make(command)
     answers = queue.Queue()
     if version == mqtt.MQTTv5:
         client.on_connect = lambda _c, _d, flags, rc, _p: answers.put((flags, rc))
@@ -57,7 +56,7 @@ def connect(command):
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 0 if clean else 3600
         extra = {"clean_start": clean, "properties": properties}
-    client.connect(settings["host"], settings["port"], keepalive=60, **extra)
+    client.connect(command["host"], command["port"], keepalive=60, **extra)
     client.loop_start()
     flags, rc = answers.get(timeout=PATIENCE)
     if rc != 0:
@@ -66,11 +65,9 @@ def connect(command):
 
 
 def subscribe(command):
-    answers = queue.Queue()
-    if version == mqtt.MQTTv5:
-        client.on_subscribe = lambda _c, _d, _m, codes, _p: answers.put([c.value for c in codes])
-    else:
-        client.on_subscribe = lambda _c, _d, _m, codes: answers.put(list(codes))
+    client, answers = clients[command["id"]], queue.Queue()
+    # Version 5 has reason codes and properties where the others have integers.
+    client.on_subscribe = lambda _c, _d, _m, codes, *_p: answers.put([getattr(c, "value", c) for c in codes])
     client.subscribe(command["filter"], command["qos"])
     codes = answers.get(timeout=PATIENCE)
     if codes != [command["qos"]]:
@@ -80,14 +77,15 @@ def subscribe(command):
 
 def publish(command):
     m = command["message"]
-    info = client.publish(m["topic"], m["payload"], m["qos"], m["retain"])
+    info = clients[command["id"]].publish(m["topic"], m["payload"], m["qos"], m["retain"])
     info.wait_for_publish(PATIENCE)
     if not info.is_published():
         raise RuntimeError("not acknowledged in time")
     return {}
 
 
-def disconnect(_command):
+def disconnect(command):
+    client = clients[command["id"]]
     client.disconnect()
     client.loop_stop()
     return {}
