@@ -47,7 +47,27 @@ func (n *Node) openStores() error {
 	}
 	n.metrics.GaugeFunc(metric.Opts{Name: "leveldb_memory_limit_bytes", Help: "What both databases may use together for caches and buffers (leveldb.maximum_memory)."},
 		func() float64 { return float64(meta + msgs) })
+	n.countStores()
 	return n.openAbove()
+}
+
+// countStores shows what the databases say about themselves.
+func (n *Node) countStores() {
+	for name, db := range map[string]kv.DB{"metadata": n.metaDB, "messages": n.queueDB} {
+		gauge := func(what, help string, f func(kv.Stats) float64) {
+			n.metrics.GaugeFunc(metric.Opts{Name: "leveldb_" + name + "_" + what, Help: help + " (" + name + " database)."},
+				func() float64 { return f(db.Stats()) })
+		}
+		gauge("memory_bytes", "Memory in caches and buffers", func(s kv.Stats) float64 { return float64(s.MemoryBytes) })
+		gauge("table_bytes", "Size of the tables on disk", func(s kv.Stats) float64 { return float64(s.TableBytes) })
+		gauge("level0_tables", "Tables that wait for compaction; writes are throttled when there are many", func(s kv.Stats) float64 { return float64(s.Level0Tables) })
+		gauge("read_only", "1 if the database refuses writes after an error", func(s kv.Stats) float64 {
+			if s.Failed != "" {
+				return 1
+			}
+			return 0
+		})
+	}
 }
 
 // openAbove opens the stores on the databases.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tombolo/internal/admin"
+	"tombolo/internal/kv"
 	"tombolo/internal/log"
 	"tombolo/internal/option"
 	"tombolo/metadata"
@@ -33,6 +34,11 @@ func (v *view) Health() (reasons []string) {
 // Ready implements admin.Health.
 func (v *view) Ready() (reasons []string) {
 	reasons = v.Health()
+	for name, db := range map[string]kv.DB{"metadata": v.n.metaDB, "messages": v.n.queueDB} {
+		if s := db.Stats(); s.Failed != "" {
+			reasons = append(reasons, "the "+name+" database refuses writes: "+s.Failed+"; free the disk or replace it, then restart the node")
+		}
+	}
 	if !v.n.broker.Ready() {
 		reasons = append(reasons, "stored sessions are not loaded yet")
 	}
