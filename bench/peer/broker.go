@@ -1,0 +1,220 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"tombolo/mqtt/packet"
+)
+
+const (
+	startTimeoutMax = 60 * time.Second // RabbitMQ on a busy machine
+	stopTimeoutMax  = 20 * time.Second
+	probeEvery      = 20 * time.Millisecond
+	probeTimeoutMax = 2 * time.Second
+)
+
+// Broker is a running broker. Owned by who started it.
+type Broker struct {
+	Address string
+	Command []string // as it was started
+	cmd     *exec.Cmd
+	dir     string
+	output  string // file of what it printed
+	ended   chan struct{}
+}
+
+// Profile asks for a profile of the broker. The zero value is none.
+type Profile struct {
+	Kind string
+	Dir  string
+}
+
+// Start starts a broker and waits until it answers. The caller stops it.
+func Start(ctx context.Context, d Definition, p Profile) (*Broker, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	var reason error
+	for range 3 { // another process may take a port between our look and the start
+		b, err := start(ctx, &d, p)
+		if err == nil {
+			return b, nil
+		}
+		if reason = fmt.Errorf("starting %s: %w", d.Name, err); ctx.Err() != nil || errors.Is(err, errMissing) {
+			break
+		}
+	}
+	return nil, reason
+}
+
+var errMissing = errors.New("it is not installed")
+
+func start(ctx context.Context, d *Definition, p Profile) (*Broker, error) {
+	path := find(d.Command[0])
+	if path == "" {
+		return nil, fmt.Errorf("%s: %w", d.Command[0], errMissing)
+	}
+	dir, err := os.MkdirTemp("", "tombolo-bench-"+filepath.Base(d.Name)+"-")
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{dir: dir, output: filepath.Join(dir, "output.log"), ended: make(chan struct{})}
+	if err := b.launch(d, path, p); err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	if err := b.answers(ctx); err != nil {
+		return nil, errors.Join(err, b.Stop())
+	}
+	return b, nil
+}
+
+// launch writes the files and begins the process.
+func (b *Broker) launch(d *Definition, path string, p Profile) error {
+	var ports [3]string
+	for i := range ports {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		ports[i] = strconv.Itoa(port)
+	}
+	fill := strings.NewReplacer("{port}", ports[0], "{port2}", ports[1], "{port3}", ports[2], "{dir}", b.dir,
+		"{kind}", p.Kind, "{profile}", p.Dir)
+	for name, text := range d.Files {
+		file := filepath.Join(b.dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(fill.Replace(text)), 0o600); err != nil {
+			return err
+		}
+	}
+	arguments := d.Command[1:]
+	if p.Kind != "" {
+		arguments = append(arguments[:len(arguments):len(arguments)], d.Profile...)
+	}
+	b.Command = []string{d.Command[0]}
+	for _, a := range arguments {
+		b.Command = append(b.Command, fill.Replace(a))
+	}
+	b.Address = net.JoinHostPort("127.0.0.1", ports[0])
+	output, err := os.Create(b.output)
+	if err != nil {
+		return err
+	}
+	defer output.Close()
+	b.cmd = exec.Command(path, b.Command[1:]...)
+	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = b.dir, output, output
+	b.cmd.Env = os.Environ()
+	for name, value := range d.Environment {
+		b.cmd.Env = append(b.cmd.Env, name+"="+fill.Replace(value))
+	}
+	// A group of its own: the terminal's Ctrl-C is for the bench, which ends
+	// the broker in order, with whatever children it has.
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := b.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_ = b.cmd.Wait() // how it ended shows in its output
+		close(b.ended)
+	}()
+	return nil
+}
+
+// answers waits until the broker accepts a client.
+func (b *Broker) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeoutMax)
+	defer cancel()
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		err := b.probe(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-b.ended:
+			return fmt.Errorf("it ended: %s", b.lastWords())
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w; it said: %s", context.Cause(ctx), err, b.lastWords())
+		case <-tick.C:
+		}
+	}
+}
+
+// probe connects as a client once.
+func (b *Broker) probe(ctx context.Context) error {
+	dialer := net.Dialer{Timeout: probeTimeoutMax}
+	conn, err := dialer.DialContext(ctx, "tcp", b.Address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(probeTimeoutMax)); err != nil {
+		return err
+	}
+	hello := packet.Connect{Version: packet.V311, ClientID: []byte("bench-probe"), CleanStart: true}
+	if _, err := conn.Write(packet.AppendConnect(nil, &hello)); err != nil {
+		return err
+	}
+	var in []byte
+	for {
+		f, size, err := packet.Split(in, 0)
+		if err != nil {
+			return err
+		}
+		if size > 0 {
+			var ack packet.Connack
+			if err := packet.DecodeConnack(f, packet.V311, &ack); err != nil {
+				return err
+			}
+			if ack.Reason != packet.Success {
+				return fmt.Errorf("it refuses: %s", ack.Reason)
+			}
+			_, err := conn.Write(packet.AppendDisconnect(nil, packet.V311, &packet.Disconnect{}))
+			return err
+		}
+		var buf [64]byte
+		n, err := conn.Read(buf[:])
+		if err != nil {
+			return err
+		}
+		in = append(in, buf[:n]...)
+	}
+}
+
+// lastWords is the last line that the broker printed.
+func (b *Broker) lastWords() string {
+	text, err := os.ReadFile(b.output)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if last := lines[len(lines)-1]; err == nil && last != "" {
+		return last
+	}
+	return "nothing"
+}
+
+// freePort finds a port below the range from which the kernel takes those of
+// outgoing connections.
+func freePort() (int, error) {
+	for range 200 {
+		port := 20_000 + rand.IntN(12_000)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			l.Close()
+			return port, nil
+		}
+	}
+	return 0, errors.New("no free port between 20000 and 32000")
+}

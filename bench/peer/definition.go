@@ -1,0 +1,149 @@
+package peer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Definition says how to start a broker. In commands, files and environment
+// {port} stands for the port on 127.0.0.1 at which it has to speak MQTT,
+// {port2} and {port3} for further free ports, {dir} for a new directory of its
+// own. Immutable.
+type Definition struct {
+	Name        string            `json:"name"`
+	Command     []string          `json:"command"`
+	Files       map[string]string `json:"files,omitempty"` // by their names in {dir}
+	Environment map[string]string `json:"environment,omitempty"`
+	Version     []string          `json:"version,omitempty"`  // a command; its first line counts
+	Settings    string            `json:"settings,omitempty"` // in words, for the report
+	// Profile are arguments that make it write a profile of {kind} to
+	// {profile}; empty if it cannot.
+	Profile []string `json:"profile,omitempty"`
+}
+
+// sbin is where Debian keeps servers; it stands in few users' PATH.
+const sbin = "/usr/sbin/"
+
+// mosquitto as Debian configures it, but for persistence, and open.
+func mosquitto(name, more, settings string) Definition {
+	return Definition{
+		Name: name, Command: []string{"mosquitto", "-c", "{dir}/mosquitto.conf"},
+		Files: map[string]string{"mosquitto.conf": "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n" +
+			"persistence false\nlog_type error\n" + more},
+		Version:  []string{"mosquitto", "-h"},
+		Settings: settings,
+	}
+}
+
+// Builtin returns the brokers that need no file.
+func Builtin() []Definition {
+	return []Definition{
+		mosquitto("mosquitto", "", "anonymous, persistence off, Nagle on (its default)"),
+		mosquitto("mosquitto-nodelay", "set_tcp_nodelay true\n", "anonymous, persistence off, set_tcp_nodelay true"),
+		{
+			Name: "nats-server", Command: []string{"nats-server", "-c", "{dir}/nats.conf"},
+			Files: map[string]string{"nats.conf": "server_name: bench\nhost: 127.0.0.1\nport: {port2}\n" +
+				"jetstream { store_dir: \"{dir}/jetstream\" }\nmqtt { host: 127.0.0.1, port: {port} }\n"},
+			Version:  []string{"nats-server", "--version"},
+			Settings: "anonymous, JetStream on file, defaults",
+		},
+		{
+			Name: "rabbitmq", Command: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server"},
+			Files: map[string]string{
+				"enabled_plugins": "[rabbitmq_mqtt].\n",
+				"rabbitmq.conf": "listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\nmqtt.allow_anonymous = true\n" +
+					"loopback_users = none\n",
+			},
+			Environment: map[string]string{
+				"RABBITMQ_NODENAME": "bench{port}@localhost", "RABBITMQ_CONFIG_FILE": "{dir}/rabbitmq.conf",
+				"RABBITMQ_ENABLED_PLUGINS_FILE": "{dir}/enabled_plugins", "RABBITMQ_MNESIA_BASE": "{dir}/mnesia",
+				"RABBITMQ_LOG_BASE": "{dir}/log", "RABBITMQ_PID_FILE": "{dir}/pid", "RABBITMQ_DIST_PORT": "{port2}",
+				// Its own name service, so that none stays behind on the usual port.
+				"ERL_EPMD_PORT": "{port3}", "HOME": "{dir}",
+			},
+			Version:  []string{"dpkg-query", "-W", "rabbitmq-server"},
+			Settings: "anonymous, MQTT plugin, defaults",
+		},
+	}
+}
+
+// Tombolo is this program as a broker, with further arguments of its own.
+func Tombolo(program, version string, arguments ...string) Definition {
+	command := []string{program, "start", "--listener.tcp.default", "127.0.0.1:{port}", "--listener.max_connections", "60000",
+		"--allow_anonymous", "on", "--data_dir", "{dir}/data", "--log.console.level", "error"}
+	return Definition{
+		Name: "tombolo", Command: append(command, arguments...),
+		Version:  []string{"echo", version},
+		Settings: strings.TrimSpace("anonymous, defaults " + strings.Join(arguments, " ")),
+		Profile:  []string{"--profile", "{kind}", "--profile-dir", "{profile}"},
+	}
+}
+
+// Load reads a definition from a JSON file.
+func Load(file string) (Definition, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Definition{}, fmt.Errorf("reading the definition of a broker: %w", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var d Definition
+	if err := decoder.Decode(&d); err != nil {
+		return Definition{}, fmt.Errorf("definition of a broker in %s: %w", file, err)
+	}
+	if err := d.check(); err != nil {
+		return Definition{}, fmt.Errorf("definition of a broker in %s: %w", file, err)
+	}
+	return d, nil
+}
+
+func (d *Definition) check() error {
+	switch {
+	case d.Name == "":
+		return errors.New("it has no name")
+	case len(d.Command) == 0:
+		return errors.New("it has no command")
+	}
+	for name := range d.Files {
+		if !filepath.IsLocal(name) {
+			return fmt.Errorf("file %q is not within its directory", name)
+		}
+	}
+	return nil
+}
+
+// find is the program of a command, or "".
+func find(program string) string {
+	if path, err := exec.LookPath(program); err == nil {
+		return path
+	}
+	if !strings.Contains(program, "/") {
+		if path, err := exec.LookPath(sbin + program); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// Installed reports whether the program of the definition is there.
+func (d *Definition) Installed() bool { return find(d.Command[0]) != "" }
+
+// VersionLine is what the broker says of itself, or "unknown".
+func (d *Definition) VersionLine() string {
+	if len(d.Version) == 0 || find(d.Version[0]) == "" {
+		return "unknown"
+	}
+	// mosquitto -h prints its version and fails; what is printed counts.
+	out, _ := exec.Command(find(d.Version[0]), d.Version[1:]...).CombinedOutput()
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	if line == "" {
+		return "unknown"
+	}
+	return line
+}

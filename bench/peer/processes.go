@@ -1,0 +1,92 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Stop ends the broker and removes what it left. It waits for its processes,
+// so that a profile is whole.
+func (b *Broker) Stop() error {
+	group := b.cmd.Process.Pid
+	_ = syscall.Kill(-group, syscall.SIGTERM) // it may have ended already
+	timer := time.NewTimer(stopTimeoutMax)
+	defer timer.Stop()
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	var err error
+	for ended := b.ended; err == nil && (ended != nil || alive(group)); {
+		select {
+		case <-ended:
+			ended = nil
+		case <-tick.C:
+		case <-timer.C:
+			err = fmt.Errorf("%s did not end within %v and was killed", b.Command[0], stopTimeoutMax)
+			_ = syscall.Kill(-group, syscall.SIGKILL)
+		}
+	}
+	<-b.ended
+	return errors.Join(err, os.RemoveAll(b.dir))
+}
+
+// process is what /proc tells of one.
+type process struct {
+	pid, parent, group int
+	zombie             bool
+}
+
+// processes lists those of this machine; without /proc there are none.
+func processes() (list []process) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		// The name in brackets may hold spaces; fields count from behind it.
+		text := string(stat)
+		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+		if len(fields) < 3 {
+			continue
+		}
+		p := process{pid: pid, zombie: fields[0] == "Z"}
+		p.parent, _ = strconv.Atoi(fields[1])
+		p.group, _ = strconv.Atoi(fields[2])
+		list = append(list, p)
+	}
+	return list
+}
+
+// alive reports whether a process of the group still runs.
+func alive(group int) bool {
+	for _, p := range processes() {
+		if p.group == group && !p.zombie {
+			return true
+		}
+	}
+	return false
+}
+
+// PIDs are the process and its descendants.
+func (b *Broker) PIDs() []int {
+	children := map[int][]int{}
+	for _, p := range processes() {
+		if !p.zombie {
+			children[p.parent] = append(children[p.parent], p.pid)
+		}
+	}
+	pids := []int{b.cmd.Process.Pid}
+	for i := 0; i < len(pids); i++ {
+		pids = append(pids, children[pids[i]]...)
+	}
+	return pids
+}
