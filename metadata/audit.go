@@ -25,8 +25,8 @@ func (s *Store) auditLoop(ctx context.Context) {
 }
 
 // Audit recomputes digest and counts. Where they differ, something changed the
-// database behind our back: the digest is corrected, the store joins anew from
-// its peers under a new actor, and takes no writes meanwhile.
+// database behind our back: the store begins anew with what is left, under a new
+// actor, takes no writes meanwhile, and refills from its peers.
 func (s *Store) Audit(ctx context.Context) error {
 	snapshot, err := s.db.Snapshot()
 	if err != nil {
@@ -37,6 +37,6 @@ func (s *Store) Audit(ctx context.Context) error {
 	if err != nil || delta.IsZero() {
 		return err
 	}
-	s.inbox.add(false, func(r *replica.Replica, now time.Time) { r.Distrust(now, delta) })
+	s.inbox.add(false, func(r *replica.Replica, _ time.Time) { r.Distrust(delta) })
 	return nil
 }

@@ -268,10 +268,21 @@ func (c *committer) published(j *job) {
 	}
 	c.watches.note(j.ready.Changed)
 	for _, e := range j.ready.Events {
+		if e.Kind == replica.EventServing {
+			c.trusted()
+		}
 		c.counters.events[e.Kind.String()].Inc()
 		if c.config.OnEvent != nil {
 			c.config.OnEvent(e)
 		}
+	}
+}
+
+// trusted tells the engine that what it may have lost was dealt with: rebuilt
+// and refilled. A failure means that the next start does it again.
+func (c *committer) trusted() {
+	if len(c.db.Suspect()) > 0 {
+		_ = c.db.ClearSuspect()
 	}
 }
 

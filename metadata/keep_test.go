@@ -78,4 +78,13 @@ func TestAudit(t *testing.T) {
 		return a.counters.events[replica.EventDamaged.String()].Value() > 0 &&
 			a.counters.events[replica.EventJoinEnded.String()].Value() > 0 && c.equal()
 	})
+	for i := 1; i <= 2; i++ {
+		s := c.stores[i].Load()
+		if v, ok, err := s.Get(TableConfig, []byte("k")); !ok || string(v) != "v" || err != nil {
+			t.Errorf("store %d lost the value: %q, %v, %v", i, v, ok, err)
+		}
+		if faults, err := s.Verify(); err != nil || len(faults) > 0 {
+			t.Errorf("store %d: %v, %v", i, faults, err)
+		}
+	}
 }

@@ -187,7 +187,7 @@ func (r *Replica) Members() (version uint64, members []Member) {
 // ServeAnyway takes writes although a full join is owed and nobody is there to
 // join from: the operator's decision.
 func (r *Replica) ServeAnyway() {
-	if r.phase == Joining {
+	if r.phase == Joining && r.rebuild == nil {
 		r.phase = Serving
 		r.event(Event{Kind: EventServing, Text: "without the join that is owed"})
 	}

@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"tombolo/internal/kv"
 )
@@ -42,21 +41,13 @@ func Recount(ctx context.Context, snapshot kv.Snapshot, policy Policy) (Delta, e
 	return Delta{Digest: sum ^ r.digest, Live: live - r.live}, it.Err()
 }
 
-// Distrust corrects the sums and, unless the store is alone, has it join anew
-// under a new actor: the database does not hold what was written to it.
-func (r *Replica) Distrust(now time.Time, d Delta) {
+// Distrust has the store begin anew with what is left (see startRebuild): the
+// database does not hold what was written to it.
+func (r *Replica) Distrust(d Delta) {
 	r.flushOwn()
-	r.digest ^= d.Digest
-	r.live += d.Live
-	r.dirty.state = true
-	r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("the digest is off by %016x, the count by %d", d.Digest, d.Live)})
-	r.mint("the database does not hold what was written to it")
-	if len(r.peers) == 0 {
+	if r.rebuild != nil {
 		return
 	}
-	r.identity.joins = true
-	if r.phase == Serving {
-		r.phase = Joining
-	}
-	r.seekJoin(now)
+	r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("the digest is off by %016x, the count by %d", d.Digest, d.Live)})
+	r.startRebuild("the database does not hold what was written to it")
 }

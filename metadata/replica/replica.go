@@ -116,6 +116,7 @@ type Replica struct {
 	written []inflight
 
 	join         *joining
+	rebuild      *rebuilding
 	nextExchange time.Time
 	turn         int
 	nextCollect  time.Time
@@ -221,9 +222,8 @@ func (r *Replica) begin(fresh bool, now time.Time) {
 	case copied: // the original may still write: its actor is not ours to retire
 		r.actor, r.own = dvv.Actor(r.config.Rand()|1), 0
 		r.event(Event{Kind: EventMinted, Text: "the directory belongs to another node id"})
-	case r.config.Suspect:
-		r.mint("the database may have lost synced data")
-		r.identity.joins = r.identity.joins || !alone
+	case r.config.Suspect || r.identity.rebuilds:
+		r.startRebuild("the database may have lost synced data")
 	case alone:
 	case clean:
 		r.phase, r.proveEnd = Proving, now.Add(r.config.ProveWait)
@@ -259,6 +259,9 @@ func (r *Replica) HLC() *HLC { return r.hlc }
 // Tick does what is due at now and what is left of earlier steps.
 func (r *Replica) Tick(now time.Time) {
 	r.flushOwn()
+	if r.rebuild != nil {
+		return // nobody hears of this store before it knows what it has
+	}
 	r.tickSessions(now)
 	r.tickTransfers(now)
 	r.tickExchange(now)
@@ -271,12 +274,21 @@ func (r *Replica) Tick(now time.Time) {
 
 // Busy says that Work has something to go on with.
 func (r *Replica) Busy() bool {
+	if r.rebuild != nil {
+		return len(r.written) == 0 && r.batchLen() == 0
+	}
 	return r.join != nil && r.join.chunk != nil || len(r.collecting) > 0
 }
 
 // Work goes on with what was cut into pieces so that no step is long.
 func (r *Replica) Work(now time.Time) {
 	r.flushOwn()
+	if r.rebuild != nil {
+		if r.Busy() {
+			r.rebuildStep(now)
+		}
+		return
+	}
 	if r.join != nil && r.join.chunk != nil {
 		r.mergeChunk(now)
 	}

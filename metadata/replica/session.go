@@ -19,7 +19,9 @@ func (r *Replica) PeerUp(now time.Time, id uint64) {
 	r.flushOwn()
 	if p := r.peer(id); p != nil {
 		p.up, p.helloAt = true, now
-		r.tickSessions(now)
+		if r.rebuild == nil {
+			r.tickSessions(now)
+		}
 	}
 }
 
@@ -34,6 +36,9 @@ func (r *Replica) PeerDown(_ time.Time, id uint64) {
 // Receive takes in a frame of from. The core keeps no part of it.
 func (r *Replica) Receive(now time.Time, from uint64, frame []byte) {
 	r.flushOwn()
+	if r.rebuild != nil {
+		return
+	}
 	rd := pack.NewReader(frame)
 	h := readHeader(&rd)
 	if need, ok := frameFields[h.kind]; rd.Err() == nil && ok && h.fields < need {

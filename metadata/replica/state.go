@@ -47,26 +47,30 @@ type identity struct {
 	nonce uint64 // of the last opening
 	clean bool   // the last stop was clean
 	joins bool   // a full join is owed before clients are served
+
+	rebuilds bool // a rebuild was begun and has not ended
 }
 
 func (i *identity) append(dst []byte) []byte {
-	dst = pack.AppendArray(dst, 6)
+	dst = pack.AppendArray(dst, 7)
 	dst = pack.AppendUint(dst, recordVersion)
 	dst = pack.AppendUint(dst, i.node)
 	dst = pack.AppendUint(dst, uint64(i.actor))
 	dst = pack.AppendUint(dst, i.nonce)
 	dst = pack.AppendBool(dst, i.clean)
-	return pack.AppendBool(dst, i.joins)
+	dst = pack.AppendBool(dst, i.joins)
+	return pack.AppendBool(dst, i.rebuilds)
 }
 
 func decodeIdentity(b []byte) (i identity, err error) {
-	r, n := openRecord(b, 6)
+	r, n := openRecord(b, 7)
 	i.node = r.Uint()
 	i.actor = dvv.Actor(r.Uint())
 	i.nonce = r.Uint()
 	i.clean = r.Bool()
 	i.joins = r.Bool()
-	return i, closeRecord(&r, n-6, "identity")
+	i.rebuilds = r.Bool()
+	return i, closeRecord(&r, n-7, "identity")
 }
 
 // Retired is an actor that will write no more. Its clock entry is kept for ever;
