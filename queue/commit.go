@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -121,8 +123,8 @@ func (s *Store) drain() {
 	s.mu.stopped = true
 	s.mu.space.Broadcast()
 	// An orderly stop gives the rest of the leases back.
-	for _, l := range s.mu.lanes {
-		if l.lease != l.tail || l.dirty {
+	for _, id := range slices.Sorted(maps.Keys(s.mu.lanes)) {
+		if l := s.mu.lanes[id]; !l.dropped && (l.lease != l.tail || l.dirty) {
 			l.lease = l.tail
 			s.cursorLocked(s.groupLocked(0), l)
 		}

@@ -113,6 +113,12 @@ func TestAckedMessagesAreNotReadAgain(t *testing.T) {
 		if st.Count != 15 || st.Head != 3 {
 			t.Errorf("state %+v", st)
 		}
+		if in, ok := s.Inspect("a"); !ok || in.ID != id || in.Unwritten != 5 || in.State.Count != 15 || in.Uncommitted != 0 {
+			t.Errorf("inspection %+v %v", in, ok)
+		}
+		if _, ok := s.Inspect("b"); ok {
+			t.Error("a queue that is not there is inspected")
+		}
 		_ = s.end()
 		s = start(t, db, StoreConfig{})
 		id, st = s.open("a")
@@ -192,6 +198,12 @@ func TestFreshDropsWhatWasThere(t *testing.T) {
 		if got := s.all(other, st); len(got) != 31 {
 			t.Errorf("the other queue holds %d", len(got))
 		}
+		// A stop right after a drop leaves nothing of it but what is swept later.
+		s.Drop(other, nil)
+		_ = s.end()
+		audit(t, db)
+		s = start(t, db, StoreConfig{})
+		eventually(t, "the rest is swept after the restart", func() bool { return keys(t, db, tableRecord) == 0 && keys(t, db, tableDropped) == 0 })
 	})
 }
 

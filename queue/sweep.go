@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"tombolo/internal/kv"
@@ -39,7 +41,7 @@ func (s *Store) dropLocked(l *lane) {
 	var k key
 	g.batch.Delete(nameKey(l.name))
 	g.batch.Delete(k.cursor(l.id, l.generation))
-	for id := range l.received {
+	for _, id := range slices.Sorted(maps.Keys(l.received)) {
 		g.batch.Delete(k.inbound(l.id, id))
 	}
 	g.batch.Put(k.dropped(l.id), []byte{formatVersion})
