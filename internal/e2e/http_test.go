@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"io"
+	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,14 +15,29 @@ import (
 // get asks the node over HTTP.
 func (n *node) get(path string) (status int, body string) {
 	n.tb.Helper()
-	answer, err := http.Get("http://" + n.http + path)
+	return fetch(n.tb, http.DefaultClient, "http://"+n.http+path)
+}
+
+// ask asks the node's API over its admin socket.
+func (n *node) ask(path string) (status int, body string) {
+	n.tb.Helper()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(n.options["data_dir"], "admin.sock"))
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	return fetch(n.tb, client, "http://admin"+path)
+}
+
+func fetch(tb testing.TB, c *http.Client, url string) (status int, body string) {
+	tb.Helper()
+	answer, err := c.Get(url)
 	if err != nil {
-		n.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		n.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	return answer.StatusCode, string(text)
 }
