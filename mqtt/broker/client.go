@@ -31,7 +31,6 @@ type client struct {
 	conn    conn.Conn     // nil: no connection
 	peer    *peer
 	id      *Identity
-	rules   Rules
 	touched uint64 // the round that will flush conn
 
 	subs           map[string]topic.Options

@@ -328,12 +328,13 @@ func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *rou
 		l.Lock()
 	}
 	gone := p.closed
-	p.client.Store(c)
 	p.hs, p.method = nil, params.AuthMethod
+	p.id, p.rules = id, rules
+	p.client.Store(c)
 	if l != c.mu {
 		l.Unlock()
 	}
-	c.conn, c.peer, c.id, c.rules = p.conn, p, id, rules
+	c.conn, c.peer, c.id = p.conn, p, id
 	c.expiry, c.will, c.willAt = params.Expiry, params.Will, 0
 	c.connectedAt, c.disconnectedAt = r.now, 0
 	c.online.Store(true)
@@ -380,7 +381,7 @@ func (p *peer) reauthenticate(c *client, e *session.Effects, _ *round) {
 		ctx, cancel := context.WithTimeout(context.Background(), p.b.settings.Load().ConnectTimeout)
 		defer cancel()
 		if first && p.b.cfg.Enhanced != nil {
-			p.exchange = p.b.cfg.Enhanced.Begin(c.id, p.method)
+			p.exchange = p.b.cfg.Enhanced.Begin(p.id, p.method)
 		}
 		if p.exchange == nil {
 			p.b.kick(c, p, packet.BadAuthenticationMethod, "authentication method is not known here", r)

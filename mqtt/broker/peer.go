@@ -36,6 +36,8 @@ type peer struct {
 	listener *Listener
 	hs       *session.Handshake // until the session is attached
 	method   string             // of enhanced authentication
+	id       *Identity          // once attached; immutable from then on, as is rules
+	rules    Rules
 	exchange Exchange
 	client   atomic.Pointer[client]
 	heard    atomic.Int64 // unix ms of the last bytes
@@ -138,9 +140,9 @@ func (p *peer) step(c *client, f packet.Frame, r *round) bool {
 func (p *peer) request(c *client, e *session.Effects, r *round) {
 	switch e.Request {
 	case session.RequestPublish:
-		p.b.publishFrom(c, e, r)
+		p.b.publishFrom(c, p.rules, e, r)
 	case session.RequestSubscribe:
-		p.b.subscribe(c, e, r)
+		p.b.subscribe(c, p.rules, e, r)
 	case session.RequestUnsubscribe:
 		p.b.unsubscribe(c, e, r)
 	case session.RequestForget:

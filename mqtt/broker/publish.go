@@ -22,7 +22,7 @@ type publication struct {
 }
 
 // publishFrom handles a client's PUBLISH: may it, and where to.
-func (b *Broker) publishFrom(c *client, e *session.Effects, r *round) {
+func (b *Broker) publishFrom(c *client, rules Rules, e *session.Effects, r *round) {
 	p := &e.Publish
 	b.count.publishIn[p.QoS].Inc()
 	pub := publication{from: c, token: e.Token, mount: c.mount, packet: p}
@@ -32,7 +32,7 @@ func (b *Broker) publishFrom(c *client, e *session.Effects, r *round) {
 		b.count.dropped[dropReserved].Inc()
 		b.refusePublish(&pub, packet.NotAuthorized, "topics that begin with $ belong to the server", false, r)
 		return
-	case c.rules != nil && !c.rules.MayPublish(p.Topic, p.QoS, p.Retain):
+	case rules != nil && !rules.MayPublish(p.Topic, p.QoS, p.Retain):
 		b.count.unauthorized["publish"].Inc()
 		b.count.dropped[dropDenied].Inc()
 		b.refusePublish(&pub, packet.NotAuthorized, "not authorized to publish to this topic", true, r)

@@ -18,7 +18,7 @@ type wish struct {
 
 // subscribe handles SUBSCRIBE: the filters match from now on, SUBACK follows
 // when they are stored, retained messages follow SUBACK.
-func (b *Broker) subscribe(c *client, e *session.Effects, r *round) {
+func (b *Broker) subscribe(c *client, rules Rules, e *session.Effects, r *round) {
 	open := b.cfg.Gate.Now().Allows(netsplit.Subscribe)
 	wishes := make([]wish, len(e.Subscribe.Subscriptions))
 	detail := ""
@@ -35,7 +35,7 @@ func (b *Broker) subscribe(c *client, e *session.Effects, r *round) {
 			w.reason, detail = packet.ImplementationSpecificError, "netsplit: subscribing is closed (allow_subscribe_during_netsplit)"
 			continue
 		}
-		w.reason, detail = b.mayDo(c, s.Filter, w, detail)
+		w.reason, detail = b.mayDo(rules, s.Filter, w, detail)
 	}
 	token := e.Token
 	stored := b.addAll(c, wishes, r, func(err error, r *round) {
@@ -50,12 +50,12 @@ func (b *Broker) subscribe(c *client, e *session.Effects, r *round) {
 }
 
 // mayDo checks one filter; GrantedQoS0 to GrantedQoS2 are the good outcomes.
-func (b *Broker) mayDo(c *client, filter []byte, w *wish, detail string) (packet.ReasonCode, string) {
+func (b *Broker) mayDo(rules Rules, filter []byte, w *wish, detail string) (packet.ReasonCode, string) {
 	set := b.settings.Load()
 	if err := topic.CheckFilter(filter, set.Limits.TopicDepthMax); err != nil {
 		return packet.TopicFilterInvalid, "topic filter is not valid"
 	}
-	if c.rules != nil && !c.rules.MaySubscribe(w.filter, w.options.QoS) {
+	if rules != nil && !rules.MaySubscribe(w.filter, w.options.QoS) {
 		b.count.unauthorized["subscribe"].Inc()
 		return packet.NotAuthorized, "not authorized to subscribe to this filter"
 	}
