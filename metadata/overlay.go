@@ -73,10 +73,3 @@ func (o *overlay) within(r kv.Range) []pendingEntry {
 	slices.SortFunc(list, func(a, b pendingEntry) int { return bytes.Compare(a.key, b.key) })
 	return list
 }
-
-// keys is how many keys are shown; for Inspect.
-func (o *overlay) keys() int {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	return len(o.mu.entries)
-}

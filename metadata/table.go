@@ -1,7 +1,5 @@
 package metadata
 
-import "tombolo/internal/kv"
-
 // Table names one of the store's maps. Unknown names are ordinary: a table of
 // a later version survives in this one (R33).
 type Table string
@@ -51,9 +49,4 @@ func appendTable(dst []byte, t Table) []byte {
 // recordKey is the key of a record below its area: table, then key.
 func recordKey(t Table, key []byte) []byte {
 	return append(appendTable(make([]byte, 0, len(key)+16), t), key...)
-}
-
-// tableRange is the range of record keys of t that begin with prefix.
-func tableRange(t Table, prefix []byte) kv.Range {
-	return kv.PrefixRange(recordKey(t, prefix))
 }

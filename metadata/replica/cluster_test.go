@@ -24,15 +24,14 @@ func (testPolicy) Admit(_ []byte, _ func() []Value, next []byte) ([]byte, error)
 
 // node is one store of a test cluster. Owned by the test's goroutine.
 type node struct {
-	id      uint64
-	db      *kv.Memory
-	core    *Replica
-	ready   []Ready // taken, not yet committed
-	writes  []made  // not yet committed
-	commits uint64
-	skew    time.Duration
-	taken   uint64
-	events  map[EventKind]int
+	id     uint64
+	db     *kv.Memory
+	core   *Replica
+	ready  []Ready // taken, not yet committed
+	writes []made  // not yet committed
+	skew   time.Duration
+	taken  uint64
+	events map[EventKind]int
 }
 
 // made is one write: which dots it overwrote is what the oracle needs to know.
@@ -301,7 +300,7 @@ func (c *cluster) settle(limit int) {
 	for _, n := range c.nodes {
 		states += fmt.Sprintf("\nnode %d: %v %v clock %v digest %x garbage %d retired %v need %v", n.id, n.core.phase, n.core.actor, n.core.clock, n.core.digest, n.core.garbage, n.core.retired, n.core.peers[0].need)
 		for _, p := range n.core.peers {
-			states += fmt.Sprintf("\n   peer %d est %v row %v cand %v in %v", p.id, p.established(), p.row, p.candidate, p.incoming)
+			states += fmt.Sprintf("\n   peer %d est %v proved %v nonce %x of %x challenge %x hello in %v row %v cand %v in %v", p.id, p.established(), p.proved, p.nonce, n.core.nonce, p.challenge, p.helloAt.Sub(c.now), p.row, p.candidate, p.incoming)
 		}
 	}
 	c.fatalf("no quiescence after %d rounds (I16, I23)%s", limit, states)

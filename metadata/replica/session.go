@@ -78,8 +78,8 @@ func (r *Replica) passes(now time.Time, p *peer, h header) bool {
 		return true
 	case p.wasPast(h.from):
 		r.refuseNonce(p.id, h.from, refuseStale)
-	case !now.Before(p.helloAt):
-		r.hello(now, p) // it takes us for a session that does not stand here yet
+	case p.challenge == 0 || !now.Before(p.helloAt):
+		r.hello(now, p) // its session does not stand here yet
 	}
 	return false
 }
@@ -350,6 +350,9 @@ func (r *Replica) refused(now time.Time, p *peer, reason uint64) {
 // tickSessions greets who does not answer and ends the wait for a proof.
 func (r *Replica) tickSessions(now time.Time) {
 	for _, p := range r.peers {
+		if p.established() && p.proved && now.Sub(p.heardAt) > 2*r.config.SilenceMax+2*r.config.ExchangeEvery {
+			p.proved, p.helloAt = false, now // it may have been opened anew
+		}
 		if p.up && !p.proved && !now.Before(p.helloAt) {
 			r.hello(now, p)
 		}

@@ -1,0 +1,116 @@
+package replica
+
+import (
+	"errors"
+
+	"tombolo/dvv"
+	"tombolo/internal/invariant"
+	"tombolo/internal/kv"
+)
+
+// get reads the object of key, which begins with its area.
+func (r *Replica) get(key []byte) (dvv.Object, error) {
+	if p, ok := r.objects[string(key)]; ok {
+		return p.object, nil
+	}
+	raw, err := r.view.Get(key)
+	if err != nil {
+		if errors.Is(err, kv.ErrNotFound) {
+			return dvv.Object{}, nil
+		}
+		return dvv.Object{}, err
+	}
+	return decodeObject(raw)
+}
+
+// store puts the object of key into the batch: object, index, garbage,
+// residual, digest and counts change here and nowhere else. Both objects are
+// stripped.
+func (r *Replica) store(key []byte, old, next dvv.Object) {
+	b, name := r.batch(), key[1:]
+	r.digest ^= contribution(r.config.Policy, name, old) ^ contribution(r.config.Policy, name, next)
+	r.live += seen(r.config.Policy, name, next) - seen(r.config.Policy, name, old)
+	r.reindex(b, name, old, next)
+	had, has := old.Context().Len() > 0, next.Context().Len() > 0
+	switch {
+	case has && !had:
+		b.Put(withArea(areaResidual, name), nil)
+		r.sweepAgain = true
+	case had && !has:
+		b.Delete(withArea(areaResidual, name))
+	}
+	p := pending{object: next, seq: r.seq + 1}
+	if next.IsEmpty() {
+		b.Delete(key)
+	} else {
+		p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
+		b.Put(key, p.raw)
+	}
+	r.objects[string(key)] = p
+	r.out.Changed = append(r.out.Changed, key)
+	r.dirty.state = true
+}
+
+func seen(p Policy, name []byte, o dvv.Object) int64 {
+	if visible(p, name, o) {
+		return 1
+	}
+	return 0
+}
+
+func sizeOf(o dvv.Object) int {
+	n := 10 * o.Context().Len()
+	for _, s := range o.Siblings() {
+		n += 24 + len(s.Value)
+	}
+	return n
+}
+
+// reindex takes the entries of dots that went and adds those of dots that came.
+func (r *Replica) reindex(b *kv.Batch, name []byte, old, next dvv.Object) {
+	var buf [dotKeyBytes]byte
+	for _, s := range old.Siblings() {
+		if next.Live(s.Dot) {
+			continue
+		}
+		b.Delete(appendDotKey(buf[:0], areaIndex, s.Dot))
+		if isTomb(s.Value) {
+			b.Delete(appendDotKey(buf[:0], areaGarbage, s.Dot))
+			r.gone[s.Dot] = r.seq + 1
+			r.garbage--
+		}
+	}
+	for _, s := range next.Siblings() {
+		if old.Live(s.Dot) {
+			continue
+		}
+		b.Put(appendDotKey(buf[:0], areaIndex, s.Dot), withArea(indexLive, name))
+		if isTomb(s.Value) {
+			b.Put(appendDotKey(buf[:0], areaGarbage, s.Dot), name)
+			r.garbage++
+		}
+	}
+}
+
+// noteDelete remembers that d deleted name, until d is stable.
+func (r *Replica) noteDelete(name []byte, d dvv.Dot) {
+	b := r.batch()
+	b.Put(appendDotKey(nil, areaIndex, d), withArea(indexDelete, name))
+	b.Put(appendDotKey(nil, areaGarbage, d), name)
+	r.garbage++
+	r.dirty.state = true
+}
+
+// setClock replaces the clock by one that has seen more.
+func (r *Replica) setClock(c dvv.Clock) {
+	if invariant.Enabled {
+		invariant.Check(c.Descends(r.clock), "clock went back from %v to %v (I3)", r.clock, c)
+	}
+	r.clock = c
+	next := c.Bases()
+	if !next.Equal(r.bases) {
+		r.bases = next
+		r.sweepAgain = true
+	}
+	r.dirty.state = true
+}
