@@ -351,3 +351,50 @@ func TestMustExistAndStrangers(t *testing.T) {
 		t.Fatalf("opening again: %+v, %v", report, err)
 	}
 }
+
+// TestRepairOnDirectory is one damage on a real directory, where closing a file
+// twice is an error.
+func TestRepairOnDirectory(t *testing.T) {
+	dir := t.TempDir()
+	db, _, err := kv.OpenLevel(dir, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		kvtest.Put(t, db, fmt.Sprintf("k%04d", i), fmt.Sprintf("%0500d", i*7919%1000))
+	}
+	if err := errors.Join(db.CompactRange(kv.Range{}), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db, report, err := kv.OpenLevel(dir, kv.Options{MemoryBudget: 1 << 20, VerifyAll: true})
+	if err != nil || len(report.Dropped) != 0 {
+		t.Fatalf("a sound directory: %+v, %v", report, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.ldb"))
+	if err != nil || len(tables) == 0 {
+		t.Fatalf("tables %q, %v", tables, err)
+	}
+	data, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/3] ^= 1
+	if err := os.WriteFile(tables[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, report, err = kv.OpenLevel(dir, kv.Options{MemoryBudget: 1 << 20, VerifyAll: true})
+	if err != nil || !report.Rebuilt || len(report.SetAside) == 0 {
+		t.Fatalf("a damaged table: %+v, %v", report, err)
+	}
+	aside, err := os.ReadFile(report.SetAside[0])
+	if err != nil || string(aside) != string(data) {
+		t.Fatalf("%s does not hold the damaged table: %v", report.SetAside[0], err)
+	}
+	kvtest.Put(t, db, "after", "the damage")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -3,6 +3,7 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"sort"
 
@@ -319,7 +320,7 @@ func readTable(d Disk, name string, size int64) (reason string, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	fd, _ := parseName(name)
-	r, err := table.NewReader(f, size, fd, nil, util.NewBufferPool(8<<10), &opt.Options{Strict: opt.StrictAll})
+	r, err := table.NewReader(readerOnly{f}, size, fd, nil, util.NewBufferPool(8<<10), &opt.Options{Strict: opt.StrictAll})
 	if err != nil {
 		return "", err
 	}
@@ -338,3 +339,6 @@ func readTable(d Disk, name string, size int64) (reason string, err error) {
 	}
 	return "", nil
 }
+
+// readerOnly hides Close: a table reader closes what it can, and so do we.
+type readerOnly struct{ io.ReaderAt }

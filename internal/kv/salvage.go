@@ -53,7 +53,7 @@ func salvageTable(d Disk, name string, size int64) (entries int, err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	// No StrictReader: blocks that cannot be read are passed over.
 	o := &opt.Options{Comparer: internalOrder{}, Strict: opt.StrictBlockChecksum}
-	r, err := table.NewReader(f, size, fd, nil, util.NewBufferPool(8<<10), o)
+	r, err := table.NewReader(readerOnly{f}, size, fd, nil, util.NewBufferPool(8<<10), o)
 	if err != nil {
 		return 0, err
 	}
