@@ -143,7 +143,7 @@ func (p *peer) connectSlowly() {
 	p.hs.Params().AuthData = authData
 	existing, ok := p.b.registry.hold(p.key(), p.b.stop)
 	if !ok {
-		p.hs.Refuse(packet.ServerShuttingDown, "server is shutting down", &r.own)
+		p.hs.Refuse(packet.ServerUnavailable, "server is shutting down", &r.own)
 		p.reply(&r.own, r)
 		return
 	}

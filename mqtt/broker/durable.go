@@ -80,7 +80,7 @@ func (b *Broker) queueDone(c *client, tag uint64, es []queue.Entry, more bool, e
 		b.count.commitFailed.Inc()
 		if c.conn != nil {
 			r.other.Reset()
-			c.core.Disconnect(packet.ServerUnavailable, "message store failed", &r.other)
+			c.core.Disconnect(packet.UnspecifiedError, "message store failed", &r.other)
 			b.emit(c, &r.other, r)
 		}
 		return
@@ -114,7 +114,7 @@ func (b *Broker) forget(c *client, e *session.Effects) {
 		if err != nil {
 			b.count.commitFailed.Inc()
 			if c.conn != nil {
-				c.core.Disconnect(packet.ServerUnavailable, "message store failed", &r.other)
+				c.core.Disconnect(packet.UnspecifiedError, "message store failed", &r.other)
 			}
 		} else {
 			c.core.Forgotten(token, &r.other)

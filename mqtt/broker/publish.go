@@ -298,7 +298,7 @@ func (w *pending) settle(b *Broker, r *round) {
 		return
 	}
 	if w.failed.Load() {
-		b.finish(w.from, w.token, packet.ServerUnavailable, "message could not be stored", r)
+		b.finish(w.from, w.token, packet.UnspecifiedError, "message could not be stored", r)
 		return
 	}
 	b.finish(w.from, w.token, packet.Success, "", r)

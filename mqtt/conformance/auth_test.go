@@ -131,7 +131,7 @@ func asked(name, word string) string {
 
 // TestEnhancedAuthentication: challenges before CONNACK. Rules 5/3.1.2-30,
 // 5/3.2.0-1, 5/4.12.0-1, 5/4.12.0-2, 5/4.12.0-3, 5/4.12.0-4, 5/4.12.0-5,
-// 5/4.12.0-6, 5/3.15.2-1, 5/3.15.2-2, 5/3.15.2-3, 5/3.1.4-2, 3.1.1/3.2.2-6.
+// 5/4.12.0-6, 5/3.15.2-1, 5/3.15.2-2, 5/3.15.2-3, 5/3.1.4-2.
 func TestEnhancedAuthentication(t *testing.T) {
 	t.Parallel()
 	b := startMirrors(t)

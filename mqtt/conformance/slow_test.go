@@ -142,3 +142,28 @@ func TestDeafPublisher(t *testing.T) {
 		t.Errorf("%d pings, %d answers", total/2, answers)
 	}
 }
+
+// TestQueueRefuses: with queue_full = refuse a publish that a full queue would
+// lose is never acknowledged. Rules 3.1.1/4.8.0-2.
+func TestQueueRefuses(t *testing.T) {
+	inBoth(t, func(t *testing.T, v packet.Version) {
+		b := start(t, "queue_full=refuse", "max_offline_messages=2", "max_online_messages=2")
+		away := b.connect(t, v, "away", keep)
+		away.subscribe("t 1")
+		away.leave()
+		p := b.connect(t, v, "p")
+		p.publish("t", "1", 1, nil)
+		p.publish("t", "2", 2, nil)
+		p.send(p.pub("t", "3", 1, 9, nil), packet.AppendPingreq(nil))
+		if v == packet.V5 {
+			p.wantPrefix("PUBACK id9 0x97")
+			p.want("PINGRESP")
+		} else {
+			p.want(closed)
+		}
+		away = b.resume(t, v, "away")
+		away.wantPrefix("PUBLISH t 1 qos1")
+		away.wantPrefix("PUBLISH t 2 qos1")
+		away.nothing()
+	})
+}

@@ -206,7 +206,8 @@ func (s *Session) resolveAlias(p *packet.Publish, e *Effects) bool {
 }
 
 // PublishDone tells that the publish of token is settled: durable wherever it
-// matched, or refused. At QoS 0 only a refusal is worth telling.
+// matched, or refused. At QoS 0 only a refusal is worth telling. Before MQTT 5
+// a publish that failed ends the connection ([MQTT-4.8.0-2]).
 func (s *Session) PublishDone(token uint64, reason packet.ReasonCode, detail string, e *Effects) {
 	id := packet.ID(token >> 32)
 	if id == 0 {
@@ -219,10 +220,23 @@ func (s *Session) PublishDone(token uint64, reason packet.ReasonCode, detail str
 			s.in.qos2[id] = qos2Acked
 		}
 	}
+	if s.attached && s.mustClose(reason) {
+		s.Disconnect(reason, detail, e)
+		return
+	}
 	if uint16(token>>48) == s.generation {
 		s.settle(uint32(token), reason, detail, e)
 	}
 	s.settleWaiting(id, reason, detail, e)
+}
+
+// mustClose reports whether a publish that was not made ends the connection,
+// because the version cannot say no and a positive answer would be a lie: the
+// client sends the message again on its next connection. Only for a publish
+// that is not permitted does the standard leave a choice ([MQTT-3.3.5-2]),
+// which is the broker's.
+func (s *Session) mustClose(reason packet.ReasonCode) bool {
+	return reason.Failed() && reason != packet.NotAuthorized && !s.dialect.failedAckPossible
 }
 
 // settleWaiting closes the tickets of a QoS 2 publish that was sent again

@@ -1,6 +1,10 @@
 package session
 
-import "tombolo/mqtt/packet"
+import (
+	"slices"
+
+	"tombolo/mqtt/packet"
+)
 
 // subscribe decodes SUBSCRIBE; what may be subscribed is the broker's to say.
 func (s *Session) subscribe(f packet.Frame, e *Effects) {
@@ -48,6 +52,11 @@ func (s *Session) SubscribeDone(token uint64, reasons []packet.ReasonCode, detai
 // UnsubscribeDone answers an UNSUBSCRIBE.
 func (s *Session) UnsubscribeDone(token uint64, reasons []packet.ReasonCode, e *Effects) {
 	if uint16(token>>48) != s.generation || !s.attached {
+		return
+	}
+	if !s.dialect.perFilterUnsuback && slices.Contains(reasons, packet.UnspecifiedError) {
+		// An UNSUBACK that says nothing would say that it was done.
+		s.Disconnect(packet.UnspecifiedError, "unsubscribing failed", e)
 		return
 	}
 	ack := packet.Suback{ID: packet.ID(token >> 32), Reasons: reasons}
