@@ -44,6 +44,7 @@ type committer struct {
 	busy    bool        // a job is with the disk
 	open    job         // what is applied and has not left
 	bytes   int         // of open
+	unread  []*op       // of the writes in hand: what the core has to read
 	expect  int         // how many writes open is likely to get
 	hold    time.Time   // open leaves now at the latest
 	timer   clock.Timer // fires at hold
@@ -182,17 +183,23 @@ func (c *committer) readAhead(writes []write) {
 	if len(writes) < readAheadMin {
 		return
 	}
-	workers := min(runtime.GOMAXPROCS(0), len(writes)/4, 8)
+	c.unread = c.unread[:0]
+	for i := range writes {
+		for j := range writes[i].ops {
+			if o := &writes[i].ops[j]; !c.core.Knows(o.Key) {
+				c.unread = append(c.unread, o)
+			}
+		}
+	}
+	workers := min(runtime.GOMAXPROCS(0), len(c.unread)/4, 8)
 	var wg sync.WaitGroup
 	for k := range workers {
 		wg.Go(func() {
-			for i := k; i < len(writes); i += workers {
-				for j := range writes[i].ops {
-					o := &writes[i].ops[j]
-					stored, err := c.db.Get(o.Key)
-					if err == nil || isNotFound(err) {
-						o.Read, o.Stored = true, stored
-					}
+			for i := k; i < len(c.unread); i += workers {
+				o := c.unread[i]
+				stored, err := c.db.Get(o.Key)
+				if err == nil || isNotFound(err) {
+					o.Read, o.Stored = true, stored
 				}
 			}
 		})

@@ -36,6 +36,7 @@ type Config struct {
 	GarbageMax      int64         // or with this many deletes pending: 1,000,000
 	DriftMax        time.Duration // from the median of the peers: 2 s
 	ChunkBytes      int           // of records in one frame: 48 KiB
+	SummariesMax    int           // keys whose last write is remembered, about 50 bytes each: 1,048,576
 }
 
 func (c *Config) defaults() {
@@ -53,6 +54,9 @@ func (c *Config) defaults() {
 	duration(&c.DriftMax, 2*time.Second)
 	if c.GarbageMax == 0 {
 		c.GarbageMax = 1_000_000
+	}
+	if c.SummariesMax == 0 {
+		c.SummariesMax = 1 << 20
 	}
 	if c.ChunkBytes == 0 {
 		c.ChunkBytes = 48 << 10
@@ -109,11 +113,12 @@ type Replica struct {
 	peers    []*peer // ascending ids, without this node
 	retired  []Retired
 
-	objects map[string]pending // written and not yet committed
-	dirty   dirty
-	out     Ready
-	seq     uint64
-	written []inflight
+	objects   map[string]pending // written and not yet committed
+	summaries summaries
+	dirty     dirty
+	out       Ready
+	seq       uint64
+	written   []inflight
 
 	join         *joining
 	rebuild      *rebuilding
@@ -163,6 +168,7 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 	r := &Replica{
 		config: c, view: view, hlc: &HLC{},
 		objects: map[string]pending{}, gone: map[dvv.Dot]uint64{},
+		summaries: newSummaries(c.SummariesMax),
 	}
 	r.dirty.index = map[string]int{}
 	fresh, err := r.load()

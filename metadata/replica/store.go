@@ -24,11 +24,12 @@ func (r *Replica) get(key []byte) (dvv.Object, error) {
 }
 
 // store puts the object of key into the batch: object, index, garbage,
-// residual, digest and counts change here and nowhere else. Both objects are
+// residual, digest and counts change here and in replace, nowhere else. Both objects are
 // stripped.
 func (r *Replica) store(key []byte, old, next dvv.Object) {
 	b, name := r.batch(), key[1:]
-	r.digest ^= contribution(r.config.Policy, name, old) ^ contribution(r.config.Policy, name, next)
+	sum := contribution(r.config.Policy, name, next)
+	r.digest ^= contribution(r.config.Policy, name, old) ^ sum
 	r.live += seen(r.config.Policy, name, next) - seen(r.config.Policy, name, old)
 	r.reindex(b, name, old, next)
 	had, has := old.Context().Len() > 0, next.Context().Len() > 0
@@ -39,16 +40,7 @@ func (r *Replica) store(key []byte, old, next dvv.Object) {
 	case had && !has:
 		b.Delete(withArea(areaResidual, name))
 	}
-	p := pending{object: next, seq: r.seq + 1}
-	if next.IsEmpty() {
-		b.Delete(key)
-	} else {
-		p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
-		b.Put(key, p.raw)
-	}
-	r.objects[string(key)] = p
-	r.out.Changed = append(r.out.Changed, key)
-	r.dirty.state = true
+	r.put(b, key, next, sum)
 }
 
 func seen(p Policy, name []byte, o dvv.Object) int64 {

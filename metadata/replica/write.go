@@ -59,6 +59,10 @@ func (r *Replica) Write(now time.Time, ops []Op) error {
 }
 
 func (r *Replica) write(now time.Time, op Op, value []byte) error {
+	if known, ok := r.summaries.get(r.summaries.hash(op.Key)); ok && op.Expect == nil {
+		r.overwrite(now, op, value, known)
+		return nil
+	}
 	old, err := r.current(&op)
 	if err != nil {
 		return err
@@ -72,22 +76,40 @@ func (r *Replica) write(now time.Time, op Op, value []byte) error {
 	if op.Delete && (set && len(old.Siblings()) == 0 || !set && !visible(r.config.Policy, name, old)) {
 		return nil // nothing to delete: no event
 	}
-	r.own++
-	d := dvv.Dot{Actor: r.actor, Counter: r.own}
-	// The writer has read all that is here, so that only the residual context
-	// has to be kept: the rest stands in the clock.
-	next := dvv.NewObject(old.Context()).Strip(r.bases)
+	d, next := r.issue(now, op, value, old.Context(), op.Delete && set)
+	r.store(op.Key, old, next)
 	if op.Delete && set {
-		r.store(op.Key, old, next)
 		r.noteDelete(name, d)
-	} else {
-		p := payload{tomb: op.Delete, hlc: r.hlc.Stamp(now), value: value}
-		raw := appendPayload(make([]byte, 0, len(value)+16), p)
-		next = dvv.NewObject(next.Context(), dvv.Sibling{Dot: d, Value: raw})
-		r.store(op.Key, old, next)
 	}
 	r.touch(op.Key, d, op.Delete && set)
 	return nil
+}
+
+// overwrite is write over one live value that need not be read.
+func (r *Replica) overwrite(now time.Time, op Op, value []byte, known summary) {
+	name := op.Key[1:]
+	isDelete := op.Delete && r.config.Policy.Set(name)
+	d, next := r.issue(now, op, value, dvv.VV{}, isDelete)
+	r.replace(op.Key, known, next)
+	if isDelete {
+		r.noteDelete(name, d)
+	}
+	r.touch(op.Key, d, isDelete)
+}
+
+// issue issues the dot of one op and makes the object that it leaves. The
+// writer has read all that is here, so that only the residual context has to be
+// kept: the rest stands in the clock.
+func (r *Replica) issue(now time.Time, op Op, value []byte, context dvv.VV, isDelete bool) (dvv.Dot, dvv.Object) {
+	r.own++
+	d := dvv.Dot{Actor: r.actor, Counter: r.own}
+	next := dvv.NewObject(context).Strip(r.bases)
+	if isDelete {
+		return d, next
+	}
+	p := payload{tomb: op.Delete, hlc: r.hlc.Stamp(now), value: value}
+	raw := appendPayload(make([]byte, 0, len(value)+16), p)
+	return d, dvv.NewObject(next.Context(), dvv.Sibling{Dot: d, Value: raw})
 }
 
 // current is the object that op changes. What changed since the database was

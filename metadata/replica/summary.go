@@ -1,0 +1,105 @@
+package replica
+
+import (
+	"hash/maphash"
+
+	"github.com/cespare/xxhash/v2"
+
+	"tombolo/dvv"
+	"tombolo/internal/kv"
+)
+
+// summary is all that a write needs to know of the one value that it overwrites:
+// its dot, for the index, and what it adds to the digest.
+type summary struct {
+	dot dvv.Dot
+	sum uint64
+}
+
+// summaryKey is 128 bits of hash, half of them under a seed that nobody outside
+// knows: that two keys share one is not to be expected, by chance or by design.
+type summaryKey [2]uint64
+
+// summaries remembers what was written lately, so that writing a key again does
+// not read it: about 50 bytes a key, for at most max keys. It is what store last
+// did to them, so that it is never wrong; what is not in it is read. Owned by the
+// Replica. At the bound the older half is forgotten.
+type summaries struct {
+	max          int
+	seed         maphash.Seed // decides no outcome, only which keys share a bucket
+	fresh, older map[summaryKey]summary
+}
+
+func newSummaries(max int) summaries {
+	return summaries{max: max, seed: maphash.MakeSeed(), fresh: map[summaryKey]summary{}}
+}
+
+func (s *summaries) hash(key []byte) summaryKey {
+	return summaryKey{xxhash.Sum64(key), maphash.Bytes(s.seed, key)}
+}
+
+func (s *summaries) get(h summaryKey) (summary, bool) {
+	if v, ok := s.fresh[h]; ok {
+		return v, true
+	}
+	v, ok := s.older[h]
+	return v, ok
+}
+
+func (s *summaries) set(h summaryKey, v summary) {
+	if len(s.fresh) >= s.max/2 {
+		s.fresh, s.older = map[summaryKey]summary{}, s.fresh
+	}
+	s.fresh[h] = v
+	delete(s.older, h)
+}
+
+func (s *summaries) drop(h summaryKey) {
+	delete(s.fresh, h)
+	delete(s.older, h)
+}
+
+// note takes in that key holds next, whose digest is sum.
+func (s *summaries) note(key []byte, next dvv.Object, sum uint64) {
+	h := s.hash(key)
+	siblings := next.Siblings()
+	if len(siblings) == 1 && next.Context().Len() == 0 && !isTomb(siblings[0].Value) {
+		s.set(h, summary{dot: siblings[0].Dot, sum: sum})
+	} else {
+		s.drop(h)
+	}
+}
+
+// Knows says whether a write of key needs no read.
+func (r *Replica) Knows(key []byte) bool {
+	_, ok := r.summaries.get(r.summaries.hash(key))
+	return ok
+}
+
+// replace is store where the old object is one live value of which only the
+// summary is known.
+func (r *Replica) replace(key []byte, old summary, next dvv.Object) {
+	b, name := r.batch(), key[1:]
+	sum := contribution(r.config.Policy, name, next)
+	r.digest ^= old.sum ^ sum
+	r.live += seen(r.config.Policy, name, next) - 1
+	var buf [dotKeyBytes]byte
+	b.Delete(appendDotKey(buf[:0], areaIndex, old.dot))
+	r.reindex(b, name, dvv.Object{}, next)
+	r.put(b, key, next, sum)
+}
+
+// put writes next under key, or takes the key away if there is nothing to write.
+func (r *Replica) put(b *kv.Batch, key []byte, next dvv.Object, sum uint64) {
+	p := pending{object: next, seq: r.seq + 1}
+	if next.IsEmpty() {
+		b.Delete(key)
+	} else {
+		p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
+		b.Put(key, p.raw)
+	}
+	r.summaries.note(key, next, sum)
+	r.objects[string(key)] = p
+	r.out.Changed = append(r.out.Changed, key)
+	r.dirty.state = true
+}
