@@ -266,13 +266,15 @@ func TestRefusedPublish(t *testing.T) {
 	five.wantPrefix("PUBACK id1 0x87")
 	five.wantPrefix("PUBREC id2 0x87")
 	five.nothing()
+	sub := packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: []byte("open"), QoS: 1}, {Filter: []byte("secret")}}}
+	five.send(packet.AppendSubscribe(nil, packet.V5, &sub))
+	five.wantPrefix("SUBACK id1 0x01,0x87 {reason-string=")
 	for qos := range uint8(3) {
 		old := b.connect(t, packet.V311, "old")
 		old.send(old.pub("seen", "x", qos, packet.ID(min(qos, 1)), nil), packet.AppendPingreq(nil))
 		old.want(closed)
 	}
 	old := b.connect(t, packet.V311, "old")
-	sub := packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: []byte("open"), QoS: 1}, {Filter: []byte("secret")}}}
 	old.send(packet.AppendSubscribe(nil, packet.V311, &sub))
 	old.want("SUBACK id1 0x01,0x80")
 }
