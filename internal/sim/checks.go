@@ -17,6 +17,7 @@ type slotChecks struct {
 	joins   []dvv.Clock // what the members had seen when it joined; nil once checked
 	hlc     uint64
 	acked   []*opRecord // by this store, since it last lost anything
+	written uint64      // batches of its disk when it was last looked at
 }
 
 // rollback is a store that was replaced by an older image and may not go on with
@@ -170,7 +171,7 @@ func (w *World) newActor(s *slot, a dvv.Actor) {
 // remember keeps what the next look is compared with.
 func (w *World) remember(s *slot, v View) {
 	c := &s.checks
-	c.last = v
+	c.last, c.written = v, s.disk.written
 	c.last.Objects, c.last.Retired = nil, nil
 	for a := range v.Retired {
 		c.retired[a] = true

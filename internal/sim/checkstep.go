@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 
 	"tombolo/dvv"
@@ -12,8 +13,11 @@ func (w *World) checkStep(s *slot, cause *event) {
 	if s.core == nil {
 		return
 	}
-	v := s.core.View()
 	c := &s.checks
+	if s.disk.written == c.written {
+		return // nothing of the store changed
+	}
+	v := s.core.View()
 	before := c.last
 	fail := func(checker, format string, args ...any) { w.fail(checker, s, format, args...) }
 	if !v.Clock.Contiguous(v.Actor) {
@@ -76,8 +80,13 @@ func (w *World) checkValues(s *slot, v View) {
 // checkCollected is I22: a delete that leaves the index is known to every
 // member, unless the cap put it into the horizon.
 func (w *World) checkCollected(s *slot, v, before View) {
-	for d, key := range s.checks.pending {
-		if w.indexed(s, d) || v.Horizon.Has(d) {
+	if len(s.checks.pending) == 0 {
+		return
+	}
+	gone := maps.Clone(s.checks.pending)
+	s.core.EachIndex(func(d dvv.Dot, _ string, _ bool) { delete(gone, d) })
+	for d, key := range gone {
+		if v.Horizon.Has(d) {
 			continue
 		}
 		for _, m := range w.slots {
@@ -89,12 +98,6 @@ func (w *World) checkCollected(s *slot, v, before View) {
 			}
 		}
 	}
-}
-
-func (w *World) indexed(s *slot, d dvv.Dot) bool {
-	found := false
-	s.core.EachIndex(func(e dvv.Dot, _ string, _ bool) { found = found || e == d })
-	return found
 }
 
 // checkJoined is I29: who serves after a join has seen all that some member had

@@ -17,6 +17,7 @@ type Disk struct {
 	*kv.Memory
 	durable *kv.Memory // what a crash leaves; nil while everything is synced
 	commits int        // since the last arm
+	written uint64     // batches ever
 	crashAt int        // the power goes in this commit; 0: never
 	after   bool       // behind the write instead of before it
 	full    bool       // ENOSPC
@@ -31,6 +32,7 @@ func NewDisk() *Disk { return &Disk{Memory: kv.NewMemory()} }
 // Write applies a batch, unless the power goes or the disk is full.
 func (d *Disk) Write(b *kv.Batch, sync bool) error {
 	d.commits++
+	d.written++
 	d.lastApplied = false
 	crash := d.crashAt != 0 && d.commits == d.crashAt
 	if crash && !d.after {

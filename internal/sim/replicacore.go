@@ -222,7 +222,7 @@ func (t *replicaCore) Floor(key string) uint64 {
 
 // verifyEach is how many steps pass between two full verifications: they read
 // the whole store.
-const verifyEach = 8
+const verifyEach = 16
 
 // Verify is the product's own verification of its store.
 func (t *replicaCore) Verify(now bool) string {

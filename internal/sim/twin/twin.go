@@ -55,7 +55,6 @@ type inbound struct {
 	seq     int
 	began   time.Duration
 	request dvv.Clock
-	spans   bool
 }
 
 // outbound is an exchange in which a peer pulls from here.
@@ -113,7 +112,6 @@ type Replica struct {
 	in       map[Node]*inbound
 	outs     map[Node]*outbound
 	residual map[string]bool
-	conflict int // dots seen with two values
 	nextPull time.Duration
 	turn     int
 	counts   Counts

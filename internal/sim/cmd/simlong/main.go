@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ func main() {
 	flag.BoolVar(&o.verbose, "v", false, "print every run and, of a failing one, what chaos did last")
 	flag.IntVar(&o.stop, "stop", 10, "stop after this many failures")
 	flag.Parse()
+	debug.SetGCPercent(400) // runs are short and their memory small
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

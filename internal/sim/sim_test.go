@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"tombolo/internal/kv"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "the first seed of the dose")
+	seedsFlag = flag.Uint64("seeds", 0, "how many seeds instead of the fixed dose")
+)
+
+// dose runs the fixed number of seeds of a profile, in parallel pieces.
+func dose(t *testing.T, m Maker, core, profile string, seeds uint64) {
+	const pieces = 8
+	if *seedsFlag > 0 {
+		seeds = *seedsFlag
+	}
+	seeds = max(seeds/doseDivisor, 2)
+	i := slices.IndexFunc(Profiles(m), func(p Profile) bool { return p.Name == profile })
+	for piece := range uint64(pieces) {
+		t.Run(fmt.Sprintf("%s/%d", profile, piece), func(t *testing.T) {
+			t.Parallel()
+			for seed := *seedFlag + piece; seed < *seedFlag+seeds; seed += pieces {
+				if r := Run(seed, Profiles(m)[i]); r.Violation != nil {
+					t.Fatalf("%v -core %s -profile %s", r, core, profile)
+				}
+			}
+		})
+	}
+}
+
+// TestReplica is the product's core under the fixed dose. The profiles with
+// lost disks and changing members run in the long runs (cmd/simlong).
+func TestReplica(t *testing.T) {
+	dose(t, ReplicaMaker(), "replica", "network", 600)
+	dose(t, ReplicaMaker(), "replica", "crashes", 240)
+}
+
+// TestTwin shows that the naive replica without a bug passes where the planted
+// bugs are caught.
+func TestTwin(t *testing.T) {
+	dose(t, TwinMaker(0), "twin", "network", 160)
+	dose(t, TwinMaker(0), "twin", "crashes", 160)
+}
+
+// TestSameSeedSameRun holds the simulator to its first promise.
+func TestSameSeedSameRun(t *testing.T) {
+	for core, m := range map[string]Maker{"replica": ReplicaMaker(), "twin": TwinMaker(0)} {
+		for seed := range uint64(5) {
+			a, b := Run(seed, ProfileOf(seed, m)), Run(seed, ProfileOf(seed, m))
+			if a.Events != b.Events || a.Ops != b.Ops || a.Simulated != b.Simulated || fmt.Sprint(a.Trail) != fmt.Sprint(b.Trail) {
+				t.Errorf("%s, seed %d: %v, and the second time %v", core, seed, a, b)
+			}
+		}
+	}
+}
+
+// TestRunsDoSomething keeps the dose from becoming empty: writes, faults and
+// exchanges take place in every profile.
+func TestRunsDoSomething(t *testing.T) {
+	for seed := range uint64(5) {
+		r := Run(seed, ProfileOf(seed, TwinMaker(0)))
+		if r.Ops < 80 || r.Events < 500 || len(r.Trail) < 5 || r.Simulated < 60*time.Second {
+			t.Errorf("a thin run: %v, %d faults", r, len(r.Trail))
+		}
+	}
+}
+
+func TestAgendaOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	var a agenda
+	for range 500 {
+		a.push(event{at: time.Duration(rng.IntN(50))})
+	}
+	last := event{at: -1}
+	for range 500 {
+		e, ok := a.pop()
+		if !ok || e.at < last.at || e.at == last.at && e.seq < last.seq {
+			t.Fatalf("event %d at %v came after %d at %v", e.seq, e.at, last.seq, last.at)
+		}
+		last = e
+	}
+	if _, ok := a.pop(); ok {
+		t.Fatal("more events came out than went in")
+	}
+}
+
+func TestDiskForgetsWhatWasNotSynced(t *testing.T) {
+	d := NewDisk()
+	put := func(key string, sync bool) {
+		var b kv.Batch
+		b.Put([]byte(key), nil)
+		if err := d.Write(&b, sync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a", true)
+	put("b", false)
+	d.lose()
+	if _, err := d.Get([]byte("b")); err == nil {
+		t.Fatal("an unsynced write survived")
+	}
+	if _, err := d.Get([]byte("a")); err != nil {
+		t.Fatalf("a synced write is gone: %v", err)
+	}
+	for _, after := range []bool{false, true} {
+		d.arm(1, after)
+		lost := func() (lost bool) {
+			defer func() { lost = recover() == any(powerLoss{}) }()
+			put("c", true)
+			return false
+		}()
+		d.lose()
+		if _, err := d.Get([]byte("c")); !lost || (err == nil) != after {
+			t.Fatalf("power lost %v (after the write: %v): %v", lost, after, err)
+		}
+	}
+}
