@@ -1,0 +1,95 @@
+package wire
+
+// migratedMax bounds the records of one migration batch.
+const migratedMax = 8192
+
+// Flags of a migrated record.
+const (
+	MigratedQoS       = 3      // mask: the effective one
+	MigratedRetain    = 1 << 2 // as it goes to the client
+	MigratedDup       = 1 << 3 // the client may have been handed it before
+	MigratedReleased  = 1 << 4 // the client has it, PUBREL is outstanding: no body
+	migratedFlagsEnd  = 1 << 5
+	migratedRecordLen = 9
+)
+
+// Migrated is one record of a queue. Body is a view of the frame.
+type Migrated struct {
+	Sequence  uint64 // in its generation (R20)
+	ID        MessageID
+	Flags     uint8
+	QoS       uint8 // of the message
+	ExpiresAt int64 // unix ms; 0 never
+	PacketID  uint16
+	SubIDs    []uint32
+	Body      []byte
+}
+
+// Migration is a part of one generation of a session's queue on its way to a
+// new home (R20, R22). The sender deletes what ended as stored.
+type Migration struct {
+	Client       Client
+	Epoch        Epoch // of the new home; a lower one than it knows is refused
+	Generation   uint64
+	Head         uint64   // below it everything is acknowledged
+	Acknowledged []uint64 // from Head on
+	Records      []Migrated
+	Last         bool // of this generation
+	Final        bool // of the session: the sender holds nothing more
+}
+
+// AppendMigration appends the body of a migration batch.
+func AppendMigration(dst []byte, m *Migration) []byte {
+	dst = appendEpoch(appendClient(AppendArray(dst, 9), &m.Client), m.Epoch)
+	dst = AppendUint(AppendUint(dst, m.Generation), m.Head)
+	dst = AppendArray(dst, len(m.Acknowledged))
+	for _, a := range m.Acknowledged {
+		dst = AppendUint(dst, a)
+	}
+	dst = appendList(dst, m.Records, appendMigrated)
+	return AppendBool(AppendBool(dst, m.Last), m.Final)
+}
+
+func appendMigrated(dst []byte, e *Migrated) []byte {
+	dst = AppendUint(AppendArray(dst, migratedRecordLen), e.Sequence)
+	dst = AppendUint(AppendUint(dst, e.ID.Ingress), e.ID.N)
+	dst = AppendUint(AppendUint(dst, uint64(e.Flags)), uint64(e.QoS))
+	dst = AppendUint(AppendInt(dst, e.ExpiresAt), uint64(e.PacketID))
+	dst = AppendArray(dst, len(e.SubIDs))
+	for _, id := range e.SubIDs {
+		dst = AppendUint(dst, uint64(id))
+	}
+	return AppendBytes(dst, e.Body)
+}
+
+// ParseMigration reads the body of a migration batch.
+func ParseMigration(b []byte, m *Migration) error {
+	r := NewReader(b)
+	more := r.begin(9)
+	m.Client = r.client()
+	m.Epoch = r.epoch()
+	m.Generation = r.Uint()
+	m.Head = r.Uint()
+	m.Acknowledged = list(&r, m.Acknowledged, entriesMax, func(r *Reader, u *uint64) { *u = r.Uint() })
+	m.Records = list(&r, m.Records, migratedMax, readMigrated)
+	m.Last = r.Bool()
+	m.Final = r.Bool()
+	r.finish(more)
+	return r.End()
+}
+
+func readMigrated(r *Reader, e *Migrated) {
+	more := r.begin(migratedRecordLen)
+	e.Sequence = r.Uint()
+	e.ID = MessageID{Ingress: r.Uint(), N: r.Uint()}
+	e.Flags = uint8(r.UintMax(migratedFlagsEnd - 1))
+	e.QoS = uint8(r.UintMax(2))
+	e.ExpiresAt = r.Int()
+	e.PacketID = uint16(r.UintMax(1<<16 - 1))
+	e.SubIDs = list(r, e.SubIDs, namedMax, func(r *Reader, u *uint32) { *u = uint32(r.UintMax(1<<32 - 1)) })
+	e.Body = r.Bytes()
+	r.finish(more)
+	if e.Flags&MigratedQoS == 3 || e.ExpiresAt < 0 {
+		r.Fail(ErrRange)
+	}
+}

@@ -1,0 +1,171 @@
+package wire
+
+// MessageID names a message in the whole cluster (R1).
+type MessageID struct{ Ingress, N uint64 }
+
+// Dot names a write of the metadata store.
+type Dot struct{ Actor, Counter uint64 }
+
+// Targets says whom a publish is for.
+type Targets uint8
+
+// The targets.
+const (
+	ToMatching Targets = iota // whoever matches at the receiver, and one of each group named
+	ToSessions                // the sessions named and nobody else: redirected or spooled (R11)
+	ToGroups                  // one of each group named and nobody else
+	targets
+)
+
+// Flags of a publish.
+const (
+	PublishQoS    = 3      // mask
+	PublishRetain = 1 << 2 // it was sent with RETAIN
+	PublishKnown  = ^uint8(PublishQoS | PublishRetain)
+)
+
+// Group is a shared subscription of which the receiver is to serve one member
+// (R13). Views of the frame.
+type Group struct{ Name, Filter []byte }
+
+// Publish is one message for one node (R21). Byte strings are views of the
+// frame; the slices are used again by the next parse.
+type Publish struct {
+	ID         MessageID
+	Generation uint64 // of the routes it was matched under, at the ingress (R21)
+	Flags      uint8
+	ExpiresAt  int64 // unix ms; 0 never
+	Retained   Dot   // of the retained value that it wrote (R8); zero if none
+	Mountpoint []byte
+	Targets    Targets
+	Sessions   [][]byte // client ids, with ToSessions
+	Groups     []Group
+	Body       []byte // an MQTT 5 PUBLISH packet at QoS 0
+}
+
+// QoS is that of the message.
+func (p *Publish) QoS() uint8 { return p.Flags & PublishQoS }
+
+const (
+	publishFields = 12
+	namedMax      = 8192 // sessions or groups in one frame
+)
+
+// AppendPublish appends the body of a publish.
+func AppendPublish(dst []byte, p *Publish) []byte {
+	dst = AppendArray(dst, publishFields)
+	dst = AppendUint(dst, p.ID.Ingress)
+	dst = AppendUint(dst, p.ID.N)
+	dst = AppendUint(dst, p.Generation)
+	dst = AppendUint(dst, uint64(p.Flags))
+	dst = AppendInt(dst, p.ExpiresAt)
+	dst = AppendUint(dst, p.Retained.Actor)
+	dst = AppendUint(dst, p.Retained.Counter)
+	dst = AppendString(dst, p.Mountpoint)
+	dst = AppendUint(dst, uint64(p.Targets))
+	dst = AppendArray(dst, len(p.Sessions))
+	for _, s := range p.Sessions {
+		dst = AppendString(dst, s)
+	}
+	dst = AppendArray(dst, 2*len(p.Groups))
+	for i := range p.Groups {
+		dst = AppendString(AppendString(dst, p.Groups[i].Name), p.Groups[i].Filter)
+	}
+	return AppendBytes(dst, p.Body)
+}
+
+// ParsePublish reads the body of a publish.
+func ParsePublish(b []byte, p *Publish) error {
+	r := NewReader(b)
+	more := r.begin(publishFields)
+	p.ID.Ingress = r.Uint()
+	p.ID.N = r.Uint()
+	p.Generation = r.Uint()
+	p.Flags = uint8(r.UintMax(255))
+	p.ExpiresAt = r.Int()
+	p.Retained.Actor = r.Uint()
+	p.Retained.Counter = r.Uint()
+	p.Mountpoint = r.Text()
+	p.Targets = Targets(r.UintMax(uint64(targets) - 1))
+	p.Sessions = list(&r, p.Sessions, namedMax, readText)
+	readGroups(&r, p)
+	p.Body = r.Bytes()
+	r.finish(more)
+	if p.QoS() > 2 || p.Flags&PublishKnown != 0 || p.ExpiresAt < 0 || len(p.Body) == 0 {
+		r.Fail(ErrRange)
+	}
+	return r.End()
+}
+
+func readText(r *Reader, s *[]byte) { *s = r.Text() }
+
+func readGroups(r *Reader, p *Publish) {
+	n := r.Array()
+	if n > 2*namedMax || n%2 != 0 {
+		r.Fail(ErrRange)
+	}
+	p.Groups = p.Groups[:0]
+	for ; n > 0 && r.err == nil; n -= 2 {
+		p.Groups = append(p.Groups, Group{Name: r.Text(), Filter: r.Text()})
+	}
+}
+
+// Cancelled is a message that moved to another member of its group, under the
+// same id (R13): who still has it for that group drops it.
+type Cancelled struct {
+	ID         MessageID
+	Mountpoint string
+	Group      string
+	Filter     string
+}
+
+// Cancel goes before everything else that waits for a node.
+type Cancel struct{ Messages []Cancelled }
+
+// AppendCancel appends the body of a cancel.
+func AppendCancel(dst []byte, c *Cancel) []byte {
+	return appendList(AppendArray(dst, 1), c.Messages, func(dst []byte, m *Cancelled) []byte {
+		dst = AppendArray(dst, 5)
+		dst = AppendUint(dst, m.ID.Ingress)
+		dst = AppendUint(dst, m.ID.N)
+		dst = AppendString(dst, m.Mountpoint)
+		dst = AppendString(dst, m.Group)
+		return AppendString(dst, m.Filter)
+	})
+}
+
+// ParseCancel reads the body of a cancel.
+func ParseCancel(b []byte, c *Cancel) error {
+	r := NewReader(b)
+	more := r.begin(1)
+	c.Messages = list(&r, c.Messages, namedMax, func(r *Reader, m *Cancelled) {
+		more := r.begin(5)
+		m.ID.Ingress = r.Uint()
+		m.ID.N = r.Uint()
+		m.Mountpoint = r.StringMax(stringBytesMax)
+		m.Group = r.StringMax(stringBytesMax)
+		m.Filter = r.StringMax(stringBytesMax)
+		r.finish(more)
+	})
+	r.finish(more)
+	return r.End()
+}
+
+// Settled is the mark below which every message id of an ingress is confirmed
+// everywhere and in no spool (R3).
+type Settled struct{ Below MessageID }
+
+// AppendSettled appends the body of a settled mark.
+func AppendSettled(dst []byte, s *Settled) []byte {
+	return AppendUint(AppendUint(AppendArray(dst, 2), s.Below.Ingress), s.Below.N)
+}
+
+// ParseSettled reads the body of a settled mark.
+func ParseSettled(b []byte, s *Settled) error {
+	r := NewReader(b)
+	more := r.begin(2)
+	s.Below.Ingress = r.Uint()
+	s.Below.N = r.Uint()
+	r.finish(more)
+	return r.End()
+}

@@ -1,0 +1,176 @@
+package wire
+
+// entriesMax bounds the entries of one control message.
+const entriesMax = 1 << 16
+
+// Flags of a route.
+const (
+	RouteGone       = 1 << iota // withdrawn; else it is announced, or its counts have changed
+	RoutePersistent             // for persistent sessions; else for connection-bound ones (R5)
+	routeFlagsEnd
+)
+
+// Route is one filter that a node wants to be sent (R5).
+type Route struct {
+	Flags      uint8
+	Mountpoint string
+	Filter     string
+	Group      string // of a shared subscription; "" for a plain one
+	Members    uint32 // of the group, or subscribers
+	Online     uint32 // of these, connected: a soft hint (R13)
+}
+
+// Routes is a step of the sender's soft routes: first a whole snapshot, then
+// what changes. The incarnation stands in the header.
+type Routes struct {
+	Sequence    uint64 // rises by one with each step
+	First, Last bool   // of a snapshot; neither: its middle, or a change after it
+	Snapshot    bool
+	List        []Route
+}
+
+// AppendRoutes appends the body of a step of routes.
+func AppendRoutes(dst []byte, m *Routes) []byte {
+	dst = AppendUint(AppendArray(dst, 5), m.Sequence)
+	dst = AppendBool(AppendBool(AppendBool(dst, m.First), m.Last), m.Snapshot)
+	return appendList(dst, m.List, func(dst []byte, e *Route) []byte {
+		dst = AppendUint(AppendArray(dst, 6), uint64(e.Flags))
+		dst = AppendString(AppendString(AppendString(dst, e.Mountpoint), e.Filter), e.Group)
+		return AppendUint(AppendUint(dst, uint64(e.Members)), uint64(e.Online))
+	})
+}
+
+// ParseRoutes reads the body of a step of routes.
+func ParseRoutes(b []byte, m *Routes) error {
+	r := NewReader(b)
+	more := r.begin(5)
+	m.Sequence = r.Uint()
+	m.First = r.Bool()
+	m.Last = r.Bool()
+	m.Snapshot = r.Bool()
+	m.List = list(&r, m.List, entriesMax, func(r *Reader, e *Route) {
+		more := r.begin(6)
+		e.Flags = uint8(r.UintMax(routeFlagsEnd - 1))
+		e.Mountpoint = r.StringMax(stringBytesMax)
+		e.Filter = r.StringMax(stringBytesMax)
+		e.Group = r.StringMax(stringBytesMax)
+		e.Members = uint32(r.UintMax(1<<32 - 1))
+		e.Online = uint32(r.UintMax(1<<32 - 1))
+		r.finish(more)
+	})
+	r.finish(more)
+	return r.End()
+}
+
+// Fence ends a generation of the sender's routes for the sessions named: what
+// it sent before on this stream belongs to From, what follows to To (R21).
+type Fence struct {
+	Generation uint64 // the first of the new home
+	List       []Fenced
+}
+
+// Fenced is one session that moves.
+type Fenced struct {
+	Client   Client
+	Epoch    Epoch // of the new home
+	From, To NodeID
+}
+
+// AppendFence appends the body of a fence.
+func AppendFence(dst []byte, m *Fence) []byte {
+	dst = AppendUint(AppendArray(dst, 2), m.Generation)
+	return appendList(dst, m.List, func(dst []byte, e *Fenced) []byte {
+		dst = appendEpoch(appendClient(AppendArray(dst, 5), &e.Client), e.Epoch)
+		return AppendUint(AppendUint(dst, uint64(e.From)), uint64(e.To))
+	})
+}
+
+// ParseFence reads the body of a fence.
+func ParseFence(b []byte, m *Fence) error {
+	r := NewReader(b)
+	more := r.begin(2)
+	m.Generation = r.Uint()
+	m.List = list(&r, m.List, entriesMax, func(r *Reader, e *Fenced) {
+		more := r.begin(5)
+		e.Client = r.client()
+		e.Epoch = r.epoch()
+		e.From = NodeID(r.Uint())
+		e.To = NodeID(r.Uint())
+		r.finish(more)
+	})
+	r.finish(more)
+	return r.End()
+}
+
+// MemberState is where a member stands (R24, R27).
+type MemberState uint8
+
+// The states.
+const (
+	MemberJoined MemberState = iota
+	MemberAbsent
+	MemberStopped
+	MemberLeaving
+	memberStates
+)
+
+// Member is one node of the member record.
+type Member struct {
+	ID           NodeID
+	Name         string
+	Link, Gossip string // host:port that others use
+	State        MemberState
+	Since        int64 // unix ms
+}
+
+// MembersStep says what a member record is sent for (R24).
+type MembersStep uint8
+
+// The steps of a change.
+const (
+	MembersPropose   MembersStep = iota // is this to be the next version?
+	MembersConfirm                      // the sender holds it
+	MembersRefuse                       // the sender holds another one of this version or a later one: List tells it
+	MembersEffective                    // a majority of the version before confirmed it
+	membersSteps
+)
+
+// Members is a step of a change of the member set.
+type Members struct {
+	Step    MembersStep
+	Version uint64
+	Nonce   uint64 // of the change: two proposals of one version differ in it
+	List    []Member
+}
+
+// AppendMembers appends the body of a member record.
+func AppendMembers(dst []byte, m *Members) []byte {
+	dst = AppendUint(AppendArray(dst, 4), uint64(m.Step))
+	dst = AppendUint(AppendUint(dst, m.Version), m.Nonce)
+	return appendList(dst, m.List, func(dst []byte, e *Member) []byte {
+		dst = AppendUint(AppendArray(dst, 6), uint64(e.ID))
+		dst = AppendString(AppendString(AppendString(dst, e.Name), e.Link), e.Gossip)
+		return AppendInt(AppendUint(dst, uint64(e.State)), e.Since)
+	})
+}
+
+// ParseMembers reads the body of a member record.
+func ParseMembers(b []byte, m *Members) error {
+	r := NewReader(b)
+	more := r.begin(4)
+	m.Step = MembersStep(r.UintMax(uint64(membersSteps) - 1))
+	m.Version = r.Uint()
+	m.Nonce = r.Uint()
+	m.List = list(&r, m.List, membersMax, func(r *Reader, e *Member) {
+		more := r.begin(6)
+		e.ID = NodeID(r.Uint())
+		e.Name = r.StringMax(nameBytesMax)
+		e.Link = r.StringMax(nameBytesMax)
+		e.Gossip = r.StringMax(nameBytesMax)
+		e.State = MemberState(r.UintMax(uint64(memberStates) - 1))
+		e.Since = r.Int()
+		r.finish(more)
+	})
+	r.finish(more)
+	return r.End()
+}
