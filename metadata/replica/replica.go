@@ -175,6 +175,7 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.summaries.complete = fresh && r.empty()
 	r.hlc.Observe(r.hlcLease)
 	r.bases = r.clock.Bases()
 	r.own = r.clock.Top(r.actor)

@@ -106,3 +106,10 @@ func (r *Replica) setClock(c dvv.Clock) {
 	}
 	r.dirty.state = true
 }
+
+// empty says whether the database holds no object at all.
+func (r *Replica) empty() bool {
+	it := r.view.Iterator(kv.PrefixRange([]byte{AreaObject}))
+	defer it.Close()
+	return !it.First() && it.Err() == nil
+}

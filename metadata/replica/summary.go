@@ -12,7 +12,7 @@ import (
 // summary is all that a write needs to know of the one value that it overwrites:
 // its dot, for the index, and what it adds to the digest.
 type summary struct {
-	dot dvv.Dot
+	dot dvv.Dot // zero: there is something, and it has to be read
 	sum uint64
 }
 
@@ -26,6 +26,7 @@ type summaryKey [2]uint64
 // Replica. At the bound the older half is forgotten.
 type summaries struct {
 	max          int
+	complete     bool         // the database was empty and nothing is forgotten: what is not here does not exist
 	seed         maphash.Seed // decides no outcome, only which keys share a bucket
 	fresh, older map[summaryKey]summary
 }
@@ -38,7 +39,18 @@ func (s *summaries) hash(key []byte) summaryKey {
 	return summaryKey{xxhash.Sum64(key), maphash.Bytes(s.seed, key)}
 }
 
-func (s *summaries) get(h summaryKey) (summary, bool) {
+// absent says whether the key of h is known not to be there.
+func (s *summaries) absent(h summaryKey) bool {
+	_, ok := s.fresh[h]
+	return s.complete && !ok
+}
+
+func (s *summaries) get(h summaryKey) (v summary, ok bool) {
+	v, ok = s.lookup(h)
+	return v, ok && v.dot != dvv.Dot{}
+}
+
+func (s *summaries) lookup(h summaryKey) (summary, bool) {
 	if v, ok := s.fresh[h]; ok {
 		return v, true
 	}
@@ -48,7 +60,7 @@ func (s *summaries) get(h summaryKey) (summary, bool) {
 
 func (s *summaries) set(h summaryKey, v summary) {
 	if len(s.fresh) >= s.max/2 {
-		s.fresh, s.older = map[summaryKey]summary{}, s.fresh
+		s.fresh, s.older, s.complete = map[summaryKey]summary{}, s.fresh, false
 	}
 	s.fresh[h] = v
 	delete(s.older, h)
@@ -65,15 +77,18 @@ func (s *summaries) note(key []byte, next dvv.Object, sum uint64) {
 	siblings := next.Siblings()
 	if len(siblings) == 1 && next.Context().Len() == 0 && !isTomb(siblings[0].Value) {
 		s.set(h, summary{dot: siblings[0].Dot, sum: sum})
-	} else {
+	} else if next.IsEmpty() {
 		s.drop(h)
+	} else {
+		s.set(h, summary{})
 	}
 }
 
 // Knows says whether a write of key needs no read.
 func (r *Replica) Knows(key []byte) bool {
-	_, ok := r.summaries.get(r.summaries.hash(key))
-	return ok
+	h := r.summaries.hash(key)
+	_, ok := r.summaries.get(h)
+	return ok || r.summaries.absent(h)
 }
 
 // replace is store where the old object is one live value of which only the

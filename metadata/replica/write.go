@@ -119,6 +119,8 @@ func (r *Replica) current(op *Op) (dvv.Object, error) {
 		return p.object, nil
 	}
 	switch {
+	case r.summaries.absent(r.summaries.hash(op.Key)):
+		return dvv.Object{}, nil
 	case !op.Read:
 		return r.get(op.Key)
 	case op.Stored == nil:
