@@ -69,7 +69,7 @@ func runIdle(ctx context.Context, cfg *Config) (*Result, error) {
 		Connections: n, ConnectsPerSecond: perSecond(uint64(n), connecting), Broken: broken(sessions),
 		ResidentBefore: before.Resident, ResidentAfter: after.Resident,
 	}
-	res := &Result{Settings: settings(cfg), Machine: machine(), Seconds: cfg.Duration.Seconds(), Idle: f}
+	res := &Result{Settings: settings(cfg), Machine: ThisMachine(), Seconds: cfg.Duration.Seconds(), Idle: f}
 	spent := ownCPU() - own
 	res.Generator = Generator{CPUSeconds: spent.Seconds(), Busy: round(spent.Seconds() / time.Since(start).Seconds())}
 	if len(cfg.PIDs) > 0 {

@@ -36,6 +36,7 @@ type Result struct {
 // Settings are those of the run, so that it can be repeated.
 type Settings struct {
 	Scenario    Scenario `json:"scenario"`
+	Broker      string   `json:"broker,omitempty"` // that the bench started
 	Targets     []string `json:"targets"`
 	Cross       bool     `json:"cross_node"`
 	Version     string   `json:"mqtt_version"`
@@ -115,7 +116,7 @@ func (r *run) result() *Result {
 	received := r.atEnd.tally.received - r.atBegin.tally.received
 	t := r.total
 	res := &Result{
-		Settings: settings(r.cfg), Machine: machine(), Seconds: measured.Seconds(),
+		Settings: settings(r.cfg), Machine: ThisMachine(), Seconds: measured.Seconds(),
 		Delivery: Delivery{Sent: t.sent, Expected: r.expected(), Received: t.received,
 			Lost: r.expected() - t.received, Duplicated: t.duplicated, Reordered: t.reordered,
 			Refused: t.refused, Unsent: t.unsent, Foreign: t.foreign, Stalls: t.stalls},
@@ -191,7 +192,8 @@ func settings(c *Config) Settings {
 	return s
 }
 
-func machine() Machine {
+// ThisMachine is where the generator runs, and how busy it is now.
+func ThisMachine() Machine {
 	m := Machine{Time: time.Now().UTC().Truncate(time.Second), CPUs: runtime.NumCPU(),
 		System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
 	m.Host, _ = os.Hostname() // a name for people; empty will do

@@ -1,11 +1,25 @@
 package bench
 
-// row is one line of the summary: a figure of each run.
-type row struct {
-	name  string
-	value func(*Result) (float64, bool) // false: not known
-	form  string
+// Better says which of two figures is the better one.
+type Better uint8
+
+// The directions; Neither is for figures that are neither good nor bad.
+const (
+	Neither Better = iota
+	More
+	Less
+)
+
+// Row is one line of a summary: a figure of each run. Immutable.
+type Row struct {
+	Name   string
+	Value  func(*Result) (float64, bool) // false: not known
+	Form   string                        // for fmt
+	Better Better
 }
+
+// Rows are all lines of a summary, in their order.
+func Rows() []Row { return rows }
 
 func known(f func(*Result) float64) func(*Result) (float64, bool) {
 	return func(r *Result) (float64, bool) { return f(r), true }
@@ -49,50 +63,50 @@ func subscribed(r *Result) *SubscribeFigures { return r.Subscribe }
 func shared(r *Result) *ShareFigures         { return r.Share }
 func stored(r *Result) *StoredFigures        { return r.Stored }
 
-var rows = []row{
-	{"published /s", func(r *Result) (float64, bool) { return r.Rates.Published, r.delivers() }, "%.0f"},
-	{"delivered /s", func(r *Result) (float64, bool) { return r.Rates.Delivered, r.delivers() }, "%.0f"},
-	{"latency p50 µs", micros(func(d *Distribution) float64 { return d.P50 }), "%.0f"},
-	{"latency p90 µs", micros(func(d *Distribution) float64 { return d.P90 }), "%.0f"},
-	{"latency p99 µs", micros(func(d *Distribution) float64 { return d.P99 }), "%.0f"},
-	{"latency p99.9 µs", micros(func(d *Distribution) float64 { return d.P999 }), "%.0f"},
-	{"latency max µs", micros(func(d *Distribution) float64 { return d.Max }), "%.0f"},
-	{"broker CPU %", of(broker, func(b *Broker) float64 { return b.CPUPercent }), "%.1f"},
-	{"broker deliveries /CPU s", perDelivery(func(b *Broker) float64 { return b.DeliveriesPerCPU }), "%.0f"},
-	{"broker CPU µs /delivery", perDelivery(func(b *Broker) float64 { return b.MicrosPerDelivery }), "%.2f"},
-	{"broker resident MiB", of(broker, func(b *Broker) float64 { return float64(b.ResidentBytes) / (1 << 20) }), "%.1f"},
-	{"sent", count(func(d *Delivery) uint64 { return d.Sent }), "%.0f"},
-	{"received", count(func(d *Delivery) uint64 { return d.Received }), "%.0f"},
-	{"lost", count(func(d *Delivery) uint64 { return d.Lost }), "%.0f"},
-	{"duplicated", count(func(d *Delivery) uint64 { return d.Duplicated }), "%.0f"},
-	{"reordered", count(func(d *Delivery) uint64 { return d.Reordered }), "%.0f"},
-	{"connections", of(idle, func(f *IdleFigures) float64 { return float64(f.Connections) }), "%.0f"},
-	{"connects /s", of(idle, func(f *IdleFigures) float64 { return f.ConnectsPerSecond }), "%.0f"},
-	{"connects /broker CPU s", of(idle, func(f *IdleFigures) float64 { return f.ConnectsPerCPU }), "%.0f"},
-	{"bytes /connection", of(idle, func(f *IdleFigures) float64 { return f.BytesEach }), "%.0f"},
-	{"broker idle CPU %", of(idle, func(f *IdleFigures) float64 { return f.CPUPercent }), "%.1f"},
-	{"connections", of(storming, func(f *ConnectFigures) float64 { return float64(f.Connections) }), "%.0f"},
-	{"connects /s", of(storming, func(f *ConnectFigures) float64 { return f.PerSecond }), "%.0f"},
-	{"connects /broker CPU s", of(storming, func(f *ConnectFigures) float64 { return f.PerCPU }), "%.0f"},
-	{"bytes /connection", of(storming, func(f *ConnectFigures) float64 { return f.BytesEach }), "%.0f"},
-	{"subscribes /s", of(subscribed, func(f *SubscribeFigures) float64 { return f.PerSecond }), "%.0f"},
-	{"subscribes /broker CPU s", of(subscribed, func(f *SubscribeFigures) float64 { return f.PerCPU }), "%.0f"},
-	{"bytes /subscription", of(subscribed, func(f *SubscribeFigures) float64 { return f.BytesEach }), "%.0f"},
-	{"SUBSCRIBE p50 µs", of(subscribed, func(f *SubscribeFigures) float64 { return f.Latency.P50 }), "%.0f"},
-	{"SUBSCRIBE p99 µs", of(subscribed, func(f *SubscribeFigures) float64 { return f.Latency.P99 }), "%.0f"},
-	{"least of a member", of(shared, func(f *ShareFigures) float64 { return float64(f.Least) }), "%.0f"},
-	{"most of a member", of(shared, func(f *ShareFigures) float64 { return float64(f.Most) }), "%.0f"},
-	{"stored /s", of(stored, func(f *StoredFigures) float64 { return f.PerSecond }), "%.0f"},
-	{"stored /broker CPU s", of(stored, func(f *StoredFigures) float64 { return f.PerCPU }), "%.0f"},
-	{"bytes /stored message", of(stored, func(f *StoredFigures) float64 { return f.BytesEach }), "%.0f"},
-	{"all given out in s", of(stored, func(f *StoredFigures) float64 { return f.GivenIn }), "%.3f"},
-	{"given out /broker CPU s", of(stored, func(f *StoredFigures) float64 { return f.GivenPerCPU }), "%.0f"},
-	{"sessions forgotten", of(stored, func(f *StoredFigures) float64 { return float64(f.Forgotten) }), "%.0f"},
-	{"generator busy", known(func(r *Result) float64 { return r.Generator.Busy }), "%.2f"},
+var rows = []Row{
+	{"published /s", func(r *Result) (float64, bool) { return r.Rates.Published, r.delivers() }, "%.0f", Neither},
+	{"delivered /s", func(r *Result) (float64, bool) { return r.Rates.Delivered, r.delivers() }, "%.0f", More},
+	{"latency p50 µs", micros(func(d *Distribution) float64 { return d.P50 }), "%.0f", Less},
+	{"latency p90 µs", micros(func(d *Distribution) float64 { return d.P90 }), "%.0f", Less},
+	{"latency p99 µs", micros(func(d *Distribution) float64 { return d.P99 }), "%.0f", Less},
+	{"latency p99.9 µs", micros(func(d *Distribution) float64 { return d.P999 }), "%.0f", Less},
+	{"latency max µs", micros(func(d *Distribution) float64 { return d.Max }), "%.0f", Less},
+	{"broker CPU %", of(broker, func(b *Broker) float64 { return b.CPUPercent }), "%.1f", Less},
+	{"broker deliveries /CPU s", perDelivery(func(b *Broker) float64 { return b.DeliveriesPerCPU }), "%.0f", More},
+	{"broker CPU µs /delivery", perDelivery(func(b *Broker) float64 { return b.MicrosPerDelivery }), "%.2f", Less},
+	{"broker resident MiB", of(broker, func(b *Broker) float64 { return float64(b.ResidentBytes) / (1 << 20) }), "%.1f", Less},
+	{"sent", count(func(d *Delivery) uint64 { return d.Sent }), "%.0f", Neither},
+	{"received", count(func(d *Delivery) uint64 { return d.Received }), "%.0f", Neither},
+	{"lost", count(func(d *Delivery) uint64 { return d.Lost }), "%.0f", Less},
+	{"duplicated", count(func(d *Delivery) uint64 { return d.Duplicated }), "%.0f", Less},
+	{"reordered", count(func(d *Delivery) uint64 { return d.Reordered }), "%.0f", Less},
+	{"connections", of(idle, func(f *IdleFigures) float64 { return float64(f.Connections) }), "%.0f", Neither},
+	{"connects /s", of(idle, func(f *IdleFigures) float64 { return f.ConnectsPerSecond }), "%.0f", More},
+	{"connects /broker CPU s", of(idle, func(f *IdleFigures) float64 { return f.ConnectsPerCPU }), "%.0f", More},
+	{"bytes /connection", of(idle, func(f *IdleFigures) float64 { return f.BytesEach }), "%.0f", Less},
+	{"broker idle CPU %", of(idle, func(f *IdleFigures) float64 { return f.CPUPercent }), "%.1f", Less},
+	{"connections", of(storming, func(f *ConnectFigures) float64 { return float64(f.Connections) }), "%.0f", Neither},
+	{"connects /s", of(storming, func(f *ConnectFigures) float64 { return f.PerSecond }), "%.0f", More},
+	{"connects /broker CPU s", of(storming, func(f *ConnectFigures) float64 { return f.PerCPU }), "%.0f", More},
+	{"bytes /connection", of(storming, func(f *ConnectFigures) float64 { return f.BytesEach }), "%.0f", Less},
+	{"subscribes /s", of(subscribed, func(f *SubscribeFigures) float64 { return f.PerSecond }), "%.0f", More},
+	{"subscribes /broker CPU s", of(subscribed, func(f *SubscribeFigures) float64 { return f.PerCPU }), "%.0f", More},
+	{"bytes /subscription", of(subscribed, func(f *SubscribeFigures) float64 { return f.BytesEach }), "%.0f", Less},
+	{"SUBSCRIBE p50 µs", of(subscribed, func(f *SubscribeFigures) float64 { return f.Latency.P50 }), "%.0f", Less},
+	{"SUBSCRIBE p99 µs", of(subscribed, func(f *SubscribeFigures) float64 { return f.Latency.P99 }), "%.0f", Less},
+	{"least of a member", of(shared, func(f *ShareFigures) float64 { return float64(f.Least) }), "%.0f", Neither},
+	{"most of a member", of(shared, func(f *ShareFigures) float64 { return float64(f.Most) }), "%.0f", Neither},
+	{"stored /s", of(stored, func(f *StoredFigures) float64 { return f.PerSecond }), "%.0f", More},
+	{"stored /broker CPU s", of(stored, func(f *StoredFigures) float64 { return f.PerCPU }), "%.0f", More},
+	{"bytes /stored message", of(stored, func(f *StoredFigures) float64 { return f.BytesEach }), "%.0f", Less},
+	{"all given out in s", of(stored, func(f *StoredFigures) float64 { return f.GivenIn }), "%.3f", Less},
+	{"given out /broker CPU s", of(stored, func(f *StoredFigures) float64 { return f.GivenPerCPU }), "%.0f", More},
+	{"sessions forgotten", of(stored, func(f *StoredFigures) float64 { return float64(f.Forgotten) }), "%.0f", Less},
+	{"generator busy", known(func(r *Result) float64 { return r.Generator.Busy }), "%.2f", Neither},
 	{"generator lag p99 µs", func(r *Result) (float64, bool) {
 		if r.Generator.Lag == nil {
 			return 0, false
 		}
 		return r.Generator.Lag.P99, true
-	}, "%.0f"},
+	}, "%.0f", Neither},
 }

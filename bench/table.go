@@ -17,8 +17,12 @@ func WriteTable(w io.Writer, results []*Result) error {
 	s := &results[0].Settings
 	fmt.Fprintf(w, "%s, %s, MQTT %s, QoS %d", s.Scenario, strings.Join(s.Targets, " "), s.Version, s.QoS)
 	switch {
-	case s.Scenario == Idle:
+	case s.Connections > 0:
 		fmt.Fprintf(w, ", %d connections\n", s.Connections)
+	case s.Filters > 0:
+		fmt.Fprintf(w, ", %d filters, %d %% with wildcards, %d → %d clients\n", s.Filters, s.Wildcards, s.Publishers, s.Subscribers)
+	case s.Messages > 0:
+		fmt.Fprintf(w, ", %d B, %d messages, %d → %d clients\n", s.PayloadSize, s.Messages, s.Publishers, s.Subscribers)
 	case s.Rate > 0:
 		fmt.Fprintf(w, ", %d B, %d → %d clients, %g msg/s\n", s.PayloadSize, s.Publishers, s.Subscribers, s.Rate)
 	default:
@@ -45,22 +49,22 @@ func WriteTable(w io.Writer, results []*Result) error {
 	return nil
 }
 
-func (l *row) write(w io.Writer, results []*Result) {
+func (l *Row) write(w io.Writer, results []*Result) {
 	var values []float64
 	for _, r := range results {
-		if v, ok := l.value(r); ok {
+		if v, ok := l.Value(r); ok {
 			values = append(values, v)
 		}
 	}
 	if len(values) != len(results) {
 		return
 	}
-	fmt.Fprint(w, l.name)
+	fmt.Fprint(w, l.Name)
 	for _, v := range values {
-		fmt.Fprintf(w, "\t"+l.form, v)
+		fmt.Fprintf(w, "\t"+l.Form, v)
 	}
 	if len(values) > 1 {
-		fmt.Fprintf(w, "\t"+l.form, median(values))
+		fmt.Fprintf(w, "\t"+l.Form, median(values))
 	}
 	fmt.Fprint(w, "\t\n")
 }

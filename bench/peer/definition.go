@@ -75,7 +75,8 @@ func Builtin() []Definition {
 
 // Tombolo is this program as a broker, with further arguments of its own.
 func Tombolo(program, version string, arguments ...string) Definition {
-	command := []string{program, "start", "--listener.tcp.default", "127.0.0.1:{port}", "--listener.max_connections", "60000",
+	command := []string{program, "start", "--listener.tcp.default", "127.0.0.1:{port}",
+		"--listener.http.default", "127.0.0.1:{port2}", "--listener.max_connections", "60000",
 		"--allow_anonymous", "on", "--data_dir", "{dir}/data", "--log.console.level", "error"}
 	return Definition{
 		Name: "tombolo", Command: append(command, arguments...),

@@ -1,16 +1,7 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/signal"
-	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -38,7 +29,8 @@ Messages lost, duplicated or reordered are exit code 1.`,
   tombolo bench p2p -q 1 --duration 10s --repeat 5
   tombolo bench fanout --subscribers 500 --payload 4096 --json
   tombolo bench idle --connections 10000 --pid $(pidof tombolo)
-  tombolo bench latency --target node1:1883 --target node2:1883 --cross-node`,
+  tombolo bench latency --target node1:1883 --target node2:1883 --cross-node
+  tombolo bench compare --repeat 3 --html report.html`,
 	}
 	for _, s := range []struct {
 		name  bench.Scenario
@@ -58,6 +50,7 @@ Messages lost, duplicated or reordered are exit code 1.`,
 	} {
 		cmd.AddCommand(newBenchScenario(s.name, s.short))
 	}
+	cmd.AddCommand(newBenchCompare(), newBenchReport())
 	return cmd
 }
 
@@ -90,48 +83,61 @@ type benchFlags struct {
 	cfg     bench.Config
 	version string
 	pairs   int
-	json    bool
-	quiet   bool
 	repeat  int
+	broker  string
+	out     benchOutput
+	own     profiling // of this program
+	theirs  string    // kind of profile of the broker that was started
 }
 
 func newBenchScenario(name bench.Scenario, short string) *cobra.Command {
 	f := &benchFlags{cfg: bench.Defaults(name)}
 	c := &f.cfg
 	cmd := &cobra.Command{
-		Use:     string(name),
-		Short:   short,
-		Long:    short + "." + scenarioNotes[name],
-		Args:    cobra.NoArgs,
-		Example: fmt.Sprintf("  tombolo bench %s --target 127.0.0.1:1883 --pid $(pidof mosquitto)\n  tombolo bench %s --json --repeat 5", name, name),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+		Use:   string(name),
+		Short: short,
+		Long:  short + "." + scenarioNotes[name],
+		Args:  cobra.NoArgs,
+		Example: fmt.Sprintf("  tombolo bench %s --target 127.0.0.1:1883 --pid $(pidof mosquitto)\n  tombolo bench %s --broker mosquitto --repeat 5\n  tombolo bench %s --broker tombolo --html report.html",
+			name, name, name),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	fl := cmd.Flags()
 	fl.SortFlags = false
 	fl.StringArrayVar(&c.Targets, "target", c.Targets, "broker as host:port, repeatable for a cluster")
 	fl.IntSliceVar(&c.PIDs, "pid", nil, "process of the broker, to measure its CPU and memory; repeatable")
+	fl.StringVar(&f.broker, "broker", "", "start this broker for each run and measure it: "+brokerNames())
+	fl.IntVar(&f.repeat, "repeat", 1, "runs; the table shows each and their medians")
+	f.out.flags(fl)
+	f.own.flags(fl)
+	fl.StringVar(&f.theirs, "broker-profile", "", "profile of the broker that --broker starts, into --profile-dir: "+profileKinds)
+	cmd.MarkFlagsMutuallyExclusive("broker", "target")
+	cmd.MarkFlagsMutuallyExclusive("broker", "pid")
+	f.bind(fl, name)
+	return cmd
+}
+
+// bind adds the flags that make up the scenario.
+func (f *benchFlags) bind(fl *pflag.FlagSet, name bench.Scenario) {
+	c := &f.cfg
 	fl.StringVarP(&f.version, "protocol-version", "V", "mqttv311", "mqttv311 or mqttv5; also 311, 5")
 	fl.StringVarP(&c.Username, "username", "u", "", "user name of every client")
 	fl.StringVarP(&c.Password, "pw", "P", "", "password of every client")
 	fl.DurationVar(&c.Duration, "duration", c.Duration, "length of the measured interval")
-	fl.DurationVar(&c.WarmUp, "warm-up", c.WarmUp, "load before it; for idle: time to settle")
+	fl.DurationVar(&c.WarmUp, "warm-up", c.WarmUp, "load before it; where memory is measured: time to settle")
 	fl.DurationVar(&c.KeepAlive, "keepalive", c.KeepAlive, "keep-alive time of every client")
-	fl.IntVar(&f.repeat, "repeat", 1, "runs; the table shows each and their medians")
-	fl.BoolVar(&f.json, "json", false, "print each result as a JSON object on a line")
-	fl.BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
 	if name == bench.Idle || name == bench.Connect {
 		fl.IntVar(&c.Connections, "connections", c.Connections, "connections to open")
 		if name == bench.Connect {
 			fl.IntVar(&c.Window, "window", c.Window, "handshakes that go on at once")
 		}
-		return cmd
+		return
 	}
-	f.loadFlags(fl, name)
-	return cmd
+	f.bindLoad(fl, name)
 }
 
-// loadFlags are those of the scenarios with messages.
-func (f *benchFlags) loadFlags(fl *pflag.FlagSet, name bench.Scenario) {
+// bindLoad adds those of the scenarios with messages.
+func (f *benchFlags) bindLoad(fl *pflag.FlagSet, name bench.Scenario) {
 	c := &f.cfg
 	fl.Uint8VarP(&c.QoS, "qos", "q", c.QoS, "quality of service: 0, 1 or 2")
 	fl.IntVar(&c.PayloadSize, "payload", c.PayloadSize, "bytes of each message")
@@ -165,98 +171,18 @@ func (f *benchFlags) loadFlags(fl *pflag.FlagSet, name bench.Scenario) {
 	}
 }
 
-func (f *benchFlags) run(cmd *cobra.Command) error {
+// resolve completes the configuration from its flags and checks it.
+func (f *benchFlags) resolve(fl *pflag.FlagSet) error {
 	version, err := parseVersion(f.version)
 	if err != nil || version == packet.V31 {
 		return fmt.Errorf("-V %s: bench speaks mqttv311 and mqttv5", f.version)
 	}
 	f.cfg.Version = version
-	if cmd.Flags().Changed("pairs") {
+	if fl.Changed("pairs") {
 		if f.pairs < 1 {
 			return fmt.Errorf("--pairs %d: give 1 or more", f.pairs)
 		}
 		f.cfg.Publishers, f.cfg.Subscribers = f.pairs, f.pairs
 	}
-	if f.repeat < 1 {
-		return fmt.Errorf("--repeat %d: give 1 or more", f.repeat)
-	}
-	if err := f.cfg.Check(); err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var results []*bench.Result
-	for i := range f.repeat {
-		f.cfg.Tick = f.progress(cmd.ErrOrStderr(), i)
-		r, err := bench.Run(ctx, f.cfg)
-		f.clearLine(cmd.ErrOrStderr())
-		if err != nil {
-			return explainBench(ctx, err)
-		}
-		results = append(results, r)
-		if f.json {
-			if err := json.NewEncoder(cmd.OutOrStdout()).Encode(r); err != nil {
-				return fail(exitEnvironment, err)
-			}
-		}
-	}
-	if !f.json {
-		if err := bench.WriteTable(cmd.OutOrStdout(), results); err != nil {
-			return fail(exitEnvironment, err)
-		}
-	}
-	return verdict(results)
-}
-
-// verdict fails for what no broker should do at any load that a window bounds.
-func verdict(results []*bench.Result) error {
-	for _, r := range results {
-		d := r.Delivery
-		if d.Lost+d.Reordered > 0 || d.Duplicated > 0 && r.Settings.QoS != 1 {
-			return fail(exitFailure, errors.New("messages were lost, duplicated or reordered: see the warnings"))
-		}
-	}
-	return nil
-}
-
-func explainBench(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil:
-		return fail(exitInterrupted, nil)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fail(exitUnreachable, fmt.Errorf("%w: is a broker running there? Start one with: tombolo dev", err))
-	case errors.Is(err, syscall.EMFILE):
-		return fail(exitEnvironment, fmt.Errorf("%w: raise the limit of descriptors (ulimit -n), or ask for fewer clients", err))
-	case strings.Contains(err.Error(), "the broker refused"):
-		return fail(exitRefused, fmt.Errorf("%w: give -u and -P, or have the broker admit anonymous clients", err))
-	case strings.HasPrefix(err.Error(), "process "):
-		return fail(exitUsage, fmt.Errorf("%w: --pid must be a process of this machine", err))
-	}
-	return fail(exitFailure, err)
-}
-
-// progress shows a line that overwrites itself, on a terminal only.
-func (f *benchFlags) progress(w io.Writer, run int) func(bench.Progress) {
-	if !f.live(w) {
-		return nil
-	}
-	return func(p bench.Progress) {
-		fmt.Fprintf(w, "\r\x1b[Krun %d/%d  %s  %v  %d clients  sent %d  received %d", run+1, f.repeat, p.Phase,
-			p.Elapsed.Round(100*time.Millisecond), p.Clients, p.Sent, p.Received)
-	}
-}
-
-func (f *benchFlags) clearLine(w io.Writer) {
-	if f.live(w) {
-		fmt.Fprint(w, "\r\x1b[K")
-	}
-}
-
-func (f *benchFlags) live(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || f.quiet {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return f.cfg.Check()
 }

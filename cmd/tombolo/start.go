@@ -33,7 +33,14 @@ On success start prints one line; everything else goes to the log.`,
   tombolo start --listener.tcp.default 127.0.0.1:1883 --allow_anonymous on
   TOMBOLO_DATA_DIR=/var/lib/tombolo tombolo start --config tombolo.conf`,
 	}
+	p := &profiling{}
+	p.flags(c.Flags())
 	return withOptions(c, func(cmd *cobra.Command, src option.Sources) error {
+		stop, err := p.start()
+		if err != nil {
+			return err
+		}
+		defer stop() // after the drain
 		src.CheckFiles = true
 		return runNode(cmd, src, node.Config{}, oneLine)
 	})

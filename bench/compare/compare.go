@@ -1,0 +1,173 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"tombolo/bench"
+	"tombolo/bench/peer"
+)
+
+// Scenario is a run under a name. Its targets and processes are set for each
+// broker.
+type Scenario struct {
+	Name   string
+	Config bench.Config
+}
+
+// Config says what to compare.
+type Config struct {
+	Brokers   []peer.Definition
+	Scenarios []Scenario
+	Repeat    int
+	Profile   peer.Profile // of the brokers that can; each run has its own directory below
+	Command   string       // as it was typed, for the record
+	// Tick, if set, is called with the state of the run that goes on.
+	Tick func(Progress)
+}
+
+// Progress is what a live view shows.
+type Progress struct {
+	Run, Runs int // from 1
+	Broker    string
+	Scenario  string
+	bench.Progress
+}
+
+// Comparison is what came of it, and what is kept as JSON.
+type Comparison struct {
+	Machine bench.Machine `json:"machine"`
+	Command string        `json:"command,omitempty"`
+	Repeat  int           `json:"repeat"`
+	Brokers []Broker      `json:"brokers"`
+	Rows    []Row         `json:"rows"`
+}
+
+// Broker is one of those compared.
+type Broker struct {
+	Name     string   `json:"name"`
+	Version  string   `json:"version"`
+	Settings string   `json:"settings"`
+	Command  []string `json:"command"`
+}
+
+// Row is one scenario: a cell for each broker, in their order.
+type Row struct {
+	Name  string `json:"name"`
+	Cells []Cell `json:"cells"`
+}
+
+// Cell is what one broker showed in one scenario.
+type Cell struct {
+	Results  []*bench.Result `json:"results"`
+	Failures []string        `json:"failures,omitempty"`
+}
+
+// Run compares.
+func Run(ctx context.Context, cfg Config) (*Comparison, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	c := &Comparison{Machine: bench.ThisMachine(), Command: cfg.Command, Repeat: cfg.Repeat}
+	for i := range cfg.Brokers {
+		d := &cfg.Brokers[i]
+		c.Brokers = append(c.Brokers, Broker{Name: d.Name, Version: d.VersionLine(), Settings: d.Settings, Command: d.Command})
+	}
+	for _, s := range cfg.Scenarios {
+		c.Rows = append(c.Rows, Row{Name: s.Name, Cells: make([]Cell, len(cfg.Brokers))})
+	}
+	run := 0
+	for repetition := range cfg.Repeat {
+		for i := range cfg.Scenarios {
+			for k := range cfg.Brokers {
+				at := (k + repetition) % len(cfg.Brokers)
+				run++
+				if err := c.Rows[i].Cells[at].add(ctx, &cfg, i, at, run); err != nil {
+					return c, err
+				}
+			}
+		}
+	}
+	return c, nil
+}
+
+func (cfg *Config) check() error {
+	var faults []error
+	if len(cfg.Brokers) == 0 || len(cfg.Scenarios) == 0 || cfg.Repeat < 1 {
+		faults = append(faults, errors.New("a comparison needs a broker, a scenario and one repetition at least"))
+	}
+	for i := range cfg.Scenarios {
+		if err := cfg.Scenarios[i].Config.Check(); err != nil {
+			faults = append(faults, fmt.Errorf("scenario %q: %w", cfg.Scenarios[i].Name, err))
+		}
+	}
+	var names []string
+	for i := range cfg.Brokers {
+		if slices.Contains(names, cfg.Brokers[i].Name) {
+			faults = append(faults, fmt.Errorf("two brokers have the name %q", cfg.Brokers[i].Name))
+		}
+		names = append(names, cfg.Brokers[i].Name)
+	}
+	return errors.Join(faults...)
+}
+
+// add runs one scenario on one broker. The error is that of ctx.
+func (c *Cell) add(ctx context.Context, cfg *Config, scenario, broker, run int) error {
+	d, s := cfg.Brokers[broker], cfg.Scenarios[scenario]
+	profile := cfg.Profile
+	if profile.Kind != "" {
+		profile.Dir = filepath.Join(profile.Dir, fmt.Sprintf("%03d-%s-%s", run, d.Name, s.Config.Scenario))
+	}
+	result, err := Once(ctx, d, s.Config, profile, func(p bench.Progress) {
+		if cfg.Tick != nil {
+			cfg.Tick(Progress{Run: run, Runs: cfg.Repeat * len(cfg.Brokers) * len(cfg.Scenarios), Broker: d.Name, Scenario: s.Name, Progress: p})
+		}
+	})
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if result != nil {
+		c.Results = append(c.Results, result)
+	}
+	if err != nil {
+		c.Failures = append(c.Failures, err.Error())
+	}
+	return nil
+}
+
+// Once starts a broker, runs one scenario on it, and ends it.
+func Once(ctx context.Context, d peer.Definition, cfg bench.Config, p peer.Profile, tick func(bench.Progress)) (*bench.Result, error) {
+	tick(bench.Progress{Phase: "starting"})
+	b, err := peer.Start(ctx, d, p)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Targets, cfg.PIDs, cfg.Tick = []string{b.Address}, b.PIDs(), tick
+	result, err := bench.Run(ctx, cfg)
+	if result != nil {
+		result.Settings.Broker = d.Name
+	}
+	return result, errors.Join(err, b.Stop())
+}
+
+// Spread is a figure over the repetitions.
+type Spread struct{ Median, Least, Most float64 }
+
+// Spread is that of one row of the summary; false if the figure is not known.
+func (c *Cell) Spread(row *bench.Row) (Spread, bool) {
+	var values []float64
+	for _, r := range c.Results {
+		if v, ok := row.Value(r); ok {
+			values = append(values, v)
+		}
+	}
+	if len(values) == 0 {
+		return Spread{}, false
+	}
+	slices.Sort(values)
+	n := len(values)
+	return Spread{Median: (values[(n-1)/2] + values[n/2]) / 2, Least: values[0], Most: values[n-1]}, true
+}
