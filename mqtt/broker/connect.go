@@ -227,7 +227,17 @@ func (b *Broker) sessionFor(p *peer, existing *client, goOn bool, r *round) (c *
 			return nil, false, err
 		}
 	}
+	emptied := make(chan error, 1)
+	if goOn || !c.durable {
+		emptied <- nil
+	} else {
+		// The old queue of this client id must be gone for good before CONNACK.
+		b.cfg.Queue.Barrier(func(err error) { emptied <- err })
+	}
 	if err := b.storeSession(c, params, !goOn); err != nil {
+		return nil, false, err
+	}
+	if err := <-emptied; err != nil {
 		return nil, false, err
 	}
 	return c, goOn, nil
