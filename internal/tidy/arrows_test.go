@@ -51,6 +51,7 @@ var arrows = map[string]string{
 
 	"internal/client":   "mqtt/packet mqtt/topic",
 	"internal/node/...": "*",
+	"internal/e2e":      "*", // its tests start the built binary and load it with bench
 	"internal/sim/...":  "*",
 	"bench/...":         "internal/client mqtt/packet mqtt/topic",
 	"cmd/...":           "* bench/...",
