@@ -15,6 +15,10 @@ import (
 // tickEvery is how often the core is shown the time.
 const tickEvery = 50 * time.Millisecond
 
+// batchBytesMax is about what replication puts into one batch; the engine wants
+// batches below 1 MiB.
+const batchBytesMax = 512 << 10
+
 // job is one Ready on its way to the disk with the writes that it answers.
 // Immutable once built.
 type job struct {
@@ -61,6 +65,13 @@ func (c *committer) run(ctx context.Context) error {
 	c.timer = c.config.Clock.NewTimer(time.Hour)
 	defer c.timer.Stop()
 	for {
+		select {
+		case r := <-c.written:
+			if err := c.freed(r); err != nil {
+				return err
+			}
+		default:
+		}
 		if c.step() {
 			continue
 		}
@@ -117,14 +128,21 @@ func (c *committer) fail(err error) {
 // step takes what waits into the core, and what comes out of it to the disk if
 // it is free; it says whether there may be more to do at once.
 func (c *committer) step() bool {
-	list := c.inbox.take()
-	for _, m := range list {
+	worked := false
+	for c.core.BatchBytes() < batchBytesMax {
+		m := c.inbox.take()
+		if m == nil {
+			break
+		}
 		m(c.core, c.now())
+		worked = true
 	}
-	worked := len(list) > 0
-	if c.core.Busy() && !c.busy {
+	for c.core.Busy() && c.core.BatchBytes() < batchBytesMax && len(c.queue.ready) == 0 {
 		c.core.Work(c.now())
 		worked = true
+		if c.core.BatchBytes() == 0 {
+			break
+		}
 	}
 	if c.core.Phase() == replica.Serving && c.bytes < c.config.CommitBytes {
 		n := len(c.open.writes)

@@ -30,9 +30,15 @@ type inbox struct {
 	ready chan struct{}
 	mu    struct {
 		sync.Mutex
-		list   []func(r *replica.Replica, now time.Time)
+		list   []entry
 		frames int
 	}
+}
+
+// entry is one thing to do with the core. Immutable.
+type entry struct {
+	frame bool
+	fn    func(r *replica.Replica, now time.Time)
 }
 
 func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
@@ -46,7 +52,7 @@ func (b *inbox) add(isFrame bool, fn func(r *replica.Replica, now time.Time)) bo
 	if isFrame {
 		b.mu.frames++
 	}
-	b.mu.list = append(b.mu.list, fn)
+	b.mu.list = append(b.mu.list, entry{isFrame, fn})
 	b.mu.Unlock()
 	select {
 	case b.ready <- struct{}{}:
@@ -55,23 +61,26 @@ func (b *inbox) add(isFrame bool, fn func(r *replica.Replica, now time.Time)) bo
 	return true
 }
 
-// inboxTakeMax is how many of them one batch takes in.
-const inboxTakeMax = 64
-
-func (b *inbox) take() []func(r *replica.Replica, now time.Time) {
+// take removes the oldest, nil if there is none.
+func (b *inbox) take() func(r *replica.Replica, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := min(len(b.mu.list), inboxTakeMax)
-	list := b.mu.list[:n:n]
-	b.mu.list = b.mu.list[n:]
-	b.mu.frames = min(b.mu.frames, len(b.mu.list))
+	if len(b.mu.list) == 0 {
+		return nil
+	}
+	e := b.mu.list[0]
+	b.mu.list[0] = entry{}
+	b.mu.list = b.mu.list[1:]
+	if e.frame {
+		b.mu.frames--
+	}
 	if len(b.mu.list) > 0 {
 		select {
 		case b.ready <- struct{}{}:
 		default:
 		}
 	}
-	return list
+	return e.fn
 }
 
 // Deliver takes in a frame of another member; the store keeps it. At the bound

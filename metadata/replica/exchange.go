@@ -12,7 +12,7 @@ import (
 // The bounds of a transfer.
 const (
 	chunkKeysMax    = 512
-	chunkWindow     = 4 // chunks on their way without an answer
+	chunkWindow     = 8 // chunks on their way without an answer: what one sync of the asker may take in
 	heldMax         = 2 * chunkWindow
 	snapshotAgeMax  = 30 * time.Second // a snapshot holds back compaction
 	transferStalled = 3 * time.Second

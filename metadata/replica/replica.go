@@ -114,6 +114,7 @@ type Replica struct {
 	retired  []Retired
 
 	objects   map[string]pending // written and not yet committed
+	names     []string           // of objects, since the last Ready
 	summaries summaries
 	dirty     dirty
 	out       Ready
@@ -336,14 +337,19 @@ func (r *Replica) Ready() (Ready, bool) {
 	if out.Batch == nil {
 		out.Batch = &kv.Batch{}
 	}
-	keys := make([]string, len(out.Changed))
-	for i, k := range out.Changed {
-		keys[i] = string(k)
-	}
-	r.written = append(r.written, inflight{seq: r.seq, keys: keys})
+	r.written = append(r.written, inflight{seq: r.seq, keys: r.names})
+	r.names = nil
 	r.out, r.dirty = Ready{}, dirty{index: r.dirty.index, touched: r.dirty.touched[:0]}
 	clear(r.dirty.index)
 	return out, true
+}
+
+// BatchBytes is how large the next Ready's batch has become.
+func (r *Replica) BatchBytes() int {
+	if r.out.Batch == nil {
+		return 0
+	}
+	return r.out.Batch.Bytes()
 }
 
 func (r *Replica) batchLen() int {

@@ -114,7 +114,9 @@ func (r *Replica) put(b *kv.Batch, key []byte, next dvv.Object, sum uint64) {
 		b.Put(key, p.raw)
 	}
 	r.summaries.note(key, next, sum)
-	r.objects[string(key)] = p
+	name := string(key)
+	r.objects[name] = p
+	r.names = append(r.names, name)
 	r.out.Changed = append(r.out.Changed, key)
 	r.dirty.state = true
 }
