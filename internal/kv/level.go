@@ -41,7 +41,7 @@ func newLevelDB(d Disk, st *levelStorage, engine *leveldb.DB, o Options) *levelD
 	return &levelDB{
 		disk: d, st: st, db: engine,
 		writeSynced: &opt.WriteOptions{Sync: o.Sync == SyncAlways},
-		policy:      o.Sync, readOnly: o.ReadOnly, buffers: 2 * int64(writeBuffer),
+		policy:      o.Sync, readOnly: o.ReadOnly, buffers: writeBuffers * int64(writeBuffer),
 		batches: sync.Pool{New: func() any { return new(leveldb.Batch) }},
 	}
 }

@@ -128,17 +128,18 @@ func openEngine(d Disk, o Options, rebuild bool) (*levelDB, error) {
 	return newLevelDB(d, st, engine, o), nil
 }
 
-// split divides a memory budget: the write buffer that fills and the one that
-// is being written to a table take a quarter each, the block cache the rest.
+// split divides a memory budget: goleveldb holds three write buffers at times,
+// the block cache takes the rest.
 func split(budget int64) (writeBuffer, blockCache int) {
 	if budget <= 0 {
 		budget = DefaultMemoryBudget
 	}
-	wb := min(max(budget/4, writeBufferMin), writeBufferMax)
-	return int(wb), int(max(budget-2*wb, blockCacheMin))
+	wb := min(max(budget/(2*writeBuffers), writeBufferMin), writeBufferMax)
+	return int(wb), int(max(budget-writeBuffers*wb, blockCacheMin))
 }
 
 const (
+	writeBuffers   = 3 // one fills, one is written to a table, one is kept for use again
 	writeBufferMin = 256 << 10
 	writeBufferMax = 32 << 20
 	blockCacheMin  = 128 << 10
