@@ -22,6 +22,7 @@ type Disk struct {
 	after   bool       // behind the write instead of before it
 	full    bool       // ENOSPC
 	liar    bool       // says synced and is not: a planted bug
+	splits  bool       // writes a batch in two halves: another
 
 	lastApplied bool // the last batch was applied
 }
@@ -41,6 +42,10 @@ func (d *Disk) Write(b *kv.Batch, sync bool) error {
 	if d.full {
 		return fmt.Errorf("%w: simulated", kv.ErrFull)
 	}
+	if crash && d.splits {
+		_ = d.Memory.Write(firstHalf(b), sync)
+		panic(powerLoss{})
+	}
 	if d.durable == nil && (!sync || d.liar) {
 		d.durable = d.Memory.Fork()
 	}
@@ -55,6 +60,20 @@ func (d *Disk) Write(b *kv.Batch, sync bool) error {
 		panic(powerLoss{})
 	}
 	return nil
+}
+
+func firstHalf(b *kv.Batch) *kv.Batch {
+	var half kv.Batch
+	b.Each(func(key, value []byte, deleted bool) {
+		switch {
+		case half.Len() >= b.Len()/2:
+		case deleted:
+			half.Delete(key)
+		default:
+			half.Put(key, value)
+		}
+	})
+	return &half
 }
 
 // arm lets the power go in the nth commit from now.

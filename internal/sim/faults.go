@@ -183,7 +183,7 @@ func (w *World) restore(s *slot, im image) {
 func (w *World) wipe(s *slot) {
 	w.stopFor(s, "its disk is lost")
 	s.disk = NewDisk()
-	s.disk.liar = w.p.LyingDisks
+	s.disk.liar, s.disk.splits = w.p.LyingDisks, w.p.SplitDisks
 	s.images = nil
 	s.checks.wiped()
 	w.risk(s, dvv.Clock{})

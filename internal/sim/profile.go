@@ -60,6 +60,7 @@ type Profile struct {
 	DelayMax                      time.Duration
 	Weights                       [faultEnd]int
 	LyingDisks                    bool // a planted bug: sync does not sync
+	SplitDisks                    bool // a planted bug: a crash leaves half a batch
 	Late                          bool // a planted bug: somebody writes after the heal
 }
 

@@ -93,7 +93,7 @@ func Run(seed uint64, p Profile) Result {
 
 func (w *World) addSlot(id NodeID) *slot {
 	s := &slot{index: len(w.slots), id: id, disk: NewDisk()}
-	s.disk.liar = w.p.LyingDisks
+	s.disk.liar, s.disk.splits = w.p.LyingDisks, w.p.SplitDisks
 	s.checks.init()
 	w.slots = append(w.slots, s)
 	return s
