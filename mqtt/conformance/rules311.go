@@ -11,7 +11,7 @@ var rules311 = []Rule{
 	{Number: "2.3.1-2", Duty: Client, Says: "A client takes an unused identifier for each new packet of these types.", Why: "The client's to choose; an identifier that is in use at QoS 2 is taken for the same message again."},
 	{Number: "2.3.1-3", Duty: Client, Says: "A packet that is sent again keeps its identifier until it is acknowledged.", Code: "session.outbound.identify", Test: "conformance.TestResend"},
 	{Number: "2.3.1-4", Duty: Server, Says: "The server does likewise for every PUBLISH above QoS 0.", Code: "session.outbound.allocate", Test: "conformance.TestOutboundFlows"},
-	{Number: "2.3.1-5", Duty: Both, Says: "A PUBLISH at QoS 0 has no packet identifier.", Code: "packet.AppendPublish", Test: "conformance.TestBadPacket"},
+	{Number: "2.3.1-5", Duty: Both, Says: "A PUBLISH at QoS 0 has no packet identifier.", Code: "packet.AppendPublish", Test: "conformance.TestDeliveryQoS"},
 	{Number: "2.3.1-6", Duty: Both, Says: "PUBACK, PUBREC and PUBREL repeat the identifier of the PUBLISH.", Code: "session.Session.appendAck", Test: "conformance.TestInboundAtLeastOnce"},
 	{Number: "2.3.1-7", Duty: Server, Says: "SUBACK and UNSUBACK repeat the identifier of what they answer.", Code: "session.Session.SubscribeDone", Test: "conformance.TestSuback"},
 	{Number: "3.1.0-1", Duty: Client, Says: "CONNECT is the first packet on a connection.", Code: "session.Handshake.Packet", Test: "conformance.TestBadConnect"},

@@ -37,7 +37,7 @@ var rules5 = []Rule{
 	{Number: "3.1.2-19", Duty: Client, Says: "With its flag there is a password.", Code: "packet.Connect.decodeCredentials", Test: "conformance.TestBadConnect"},
 	{Number: "3.1.2-20", Duty: Client, Says: "A client with nothing to say sends PINGREQ within its keep alive.", Why: "A client's duty; internal/client keeps it for our own tools."},
 	{Number: "3.1.2-21", Duty: Client, Says: "A client obeys the Server Keep Alive of CONNACK.", Why: "A client's duty."},
-	{Number: "3.1.2-22", Duty: Server, Says: "Silence of one and a half times the keep alive ends the connection like a failed network.", Code: "broker.grace", Test: "conformance.TestKeepAlive"},
+	{Number: "3.1.2-22", Duty: Server, Says: "Silence of one and a half times the keep alive ends the connection like a failed network.", Code: "broker.grace", Test: "conformance.TestCarried"},
 	{Number: "3.1.2-23", Duty: Both, Says: "Session state is kept after the connection if the expiry interval is above zero.", Code: "broker.Broker.storeSession", Test: "conformance.TestSessions"},
 	{Number: "3.1.2-24", Duty: Server, Says: "No packet is larger than the client's Maximum Packet Size.", Code: "session.Session.fits", Test: "conformance.TestPacketsFit"},
 	{Number: "3.1.2-25", Duty: Server, Says: "A packet that is too large is dropped, and the message counts as sent.", Code: "session.Session.appendPublish", Test: "conformance.TestTooLargeToSend"},
