@@ -117,7 +117,7 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 	defer output.Close()
 	b.cmd = exec.Command(path, b.Command[1:]...)
 	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = b.dir, output, output
-	b.cmd.Env = os.Environ()
+	b.cmd.Env = environment()
 	for name, value := range d.Environment {
 		b.cmd.Env = append(b.cmd.Env, name+"="+fill.Replace(value))
 	}
@@ -132,6 +132,17 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 		close(b.ended)
 	}()
 	return nil
+}
+
+// environment is ours without the options of our own broker: what is measured
+// is what the definition says.
+func environment() (kept []string) {
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "TOMBOLO_") {
+			kept = append(kept, e)
+		}
+	}
+	return kept
 }
 
 // answers waits until the broker accepts a client.
