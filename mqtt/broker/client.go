@@ -50,8 +50,7 @@ type client struct {
 
 // errors that connections are closed with; OnClose sees them again.
 var (
-	errKicked   = errors.New("connection ended by the broker")
-	errShutdown = errors.New("broker is shutting down")
+	errKicked = errors.New("connection ended by the broker")
 )
 
 // lingerMax bounds how long a last packet may take to leave.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -309,7 +310,7 @@ func (p *peer) logClose(c *session.Close) {
 	if m := p.b.count.errors[c.Reason]; m != nil && !c.Client {
 		m.Inc()
 	}
-	p.b.cfg.Log.Log(nil, level, "connection closed", "client", p.clientID(), "peer", p.conn.Info().PeerName,
+	p.b.cfg.Log.Log(context.Background(), level, "connection closed", "client", p.clientID(), "peer", p.conn.Info().PeerName,
 		"reason", c.Reason.String(), "code", fmt.Sprintf("0x%02x", uint8(c.Reason)), "detail", c.Detail)
 }
 

@@ -29,7 +29,6 @@ type round struct {
 	after    []departure
 
 	locked *client // whose lock this goroutine holds, for recovery from a panic
-	depth  int     // wills published from within, to bound recursion
 	sent   [3]uint64
 	out    uint64
 }
