@@ -23,7 +23,7 @@ func main() {
 	flag.Uint64Var(&o.from, "from", 0, "the first seed")
 	flag.IntVar(&o.workers, "workers", 1, "how many seeds run at a time; one keeps a core busy")
 	flag.StringVar(&o.core, "core", "replica", "which replica runs: "+coreNames())
-	flag.StringVar(&o.archive, "archive", "sim-failures", "the folder that keeps the reports of failing seeds")
+	flag.StringVar(&o.archive, "archive", filepath.Join(os.TempDir(), "tombolo-sim-failures"), "the folder that keeps the reports of failing seeds")
 	flag.StringVar(&o.profile, "profile", "", "run every seed in this profile instead of all in turn: network, crashes, losses, members, everything")
 	flag.BoolVar(&o.verbose, "v", false, "print every run and, of a failing one, what chaos did last")
 	flag.IntVar(&o.stop, "stop", 10, "stop after this many failures")
