@@ -345,6 +345,7 @@ func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *rou
 		l.Unlock()
 	}
 	c.conn, c.peer, c.id = p.conn, p, id
+	c.touched = 0 // this round may have touched the connection that was taken over
 	c.expiry, c.will, c.willAt = params.Expiry, params.Will, 0
 	c.connectedAt, c.disconnectedAt = r.now, 0
 	c.online.Store(true)

@@ -16,6 +16,8 @@ func (b *Broker) departed(d departure, r *round) {
 	switch {
 	case d.close.Reason == packet.SessionTakenOver:
 		// Whoever took over holds the key and decides what becomes of it.
+	case d.ended && d.close.Reason == packet.ServerShuttingDown && d.will:
+		// The session's record brings its will to the next start.
 	case d.ended:
 		b.endSession(c, r)
 	case b.closing.Load():
@@ -39,6 +41,7 @@ func (b *Broker) dueWill(c *client, d *departure, r *round) *session.Will {
 		c.will = nil
 		return nil
 	case d.close.Reason == packet.ServerShuttingDown:
+		d.will = true
 		return nil
 	case d.close.Reason == packet.SessionTakenOver && b.settings.Load().SuppressWillOnTakeover:
 		c.will = nil
@@ -135,7 +138,7 @@ func (c *client) nextCheck(now int64) int64 {
 
 // expiresAt is when the session ends without its client. The caller holds c.mu.
 func (c *client) expiresAt() int64 {
-	if !c.durable {
+	if !c.durable && c.willAt > 0 {
 		return c.willAt // kept for its will alone
 	}
 	return c.disconnectedAt + int64(c.expiry)*1000

@@ -43,7 +43,10 @@ func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
 		return nil
 	}
 	set := b.settings.Load()
-	c := &client{key: k, mount: b.mount(k.Mountpoint), durable: v.Expiry > 0, record: v, expiry: v.Expiry}
+	// A session that was resumed for the time of one connection has a queue, and
+	// ends now, as it would have with that connection.
+	_, stored := b.cfg.Queue.Lookup(queueName(k))
+	c := &client{key: k, mount: b.mount(k.Mountpoint), durable: v.Expiry > 0 || stored, record: v, expiry: v.Expiry}
 	c.mu = &c.own
 	c.will = loadedWill(v.Will)
 	c.disconnectedAt = v.DisconnectedAt

@@ -47,6 +47,7 @@ type departure struct {
 	client *client
 	close  session.Close
 	ended  bool // the session ends with the connection
+	will   bool // the session has a will that is kept
 }
 
 var rounds = sync.Pool{New: func() any { return &round{} }}
