@@ -112,6 +112,10 @@ func (n *Node) Addresses() []string {
 func (n *Node) serve(ctx context.Context) error {
 	run, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	// The stores call the broker as soon as they run.
+	if err := n.build(); err != nil {
+		return err
+	}
 	stores := n.runStores(run, cancel)
 	err := n.runBroker(ctx, run, cancel)
 	if sync := n.queue.Sync(); sync != nil && err == nil {
@@ -157,9 +161,6 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 	case <-n.metadata.Running():
 	case <-run.Done():
 		return context.Cause(run)
-	}
-	if err := n.build(); err != nil {
-		return err
 	}
 	if err := n.broker.Load(); err != nil {
 		return err
