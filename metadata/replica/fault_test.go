@@ -8,6 +8,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
+	"tombolo/metadata/internal/pack"
 )
 
 // calm makes a cluster that has met and agreed.
@@ -453,4 +454,60 @@ func TestSteadyExchange(t *testing.T) {
 		t.Fatalf("an exchange took %d bytes", bytes)
 	}
 	t.Logf("%d bytes", bytes)
+}
+
+// TestPullTwice: a request that the network doubles begins one transfer, else
+// chunks of two snapshots would count as one.
+func TestPullTwice(t *testing.T) {
+	c := calm(t, 2, nil)
+	a, b := c.nodes[0], c.nodes[1]
+	c.isolate(b, true)
+	for i := range 30 {
+		c.put(a, fmt.Sprintf("r%d", i), "x")
+	}
+	c.isolate(b, false)
+	c.wire = nil
+	c.settleHello(a, b)
+	p := b.core.peer(a.id)
+	p.incoming = nil
+	b.core.compare(c.now, p, a.core.clock)
+	ready, _ := b.core.Ready()
+	begun := 0
+	for range 2 {
+		for _, m := range ready.Messages {
+			a.core.Receive(c.now, b.id, m.Frame)
+		}
+		answer, _ := a.core.Ready()
+		for _, m := range answer.Messages {
+			rd := pack.NewReader(m.Frame)
+			if h := readHeader(&rd); h.kind == frameBegin {
+				begun++
+			}
+		}
+		c.put(a, "r0", "changed")
+	}
+	if begun != 1 {
+		t.Fatalf("%d transfers were begun", begun)
+	}
+}
+
+// settleHello exchanges frames, but for the clocks, until both sides stand.
+func (c *cluster) settleHello(a, b *node) {
+	for range 20 {
+		for _, n := range []*node{a, b} {
+			c.now = c.now.Add(time.Millisecond)
+			n.core.tickSessions(c.now)
+			c.take(n)
+			for len(n.ready) > 0 {
+				c.commit(n)
+			}
+		}
+		for _, m := range c.wire {
+			rd := pack.NewReader(m.frame)
+			if h := readHeader(&rd); h.kind == frameHello || h.kind == frameWelcome {
+				c.nodes[m.to].core.Receive(c.now, uint64(m.from+1), m.frame)
+			}
+		}
+		c.wire = nil
+	}
 }

@@ -36,7 +36,7 @@ type Config struct {
 	GarbageMax      int64         // or with this many deletes pending: 1,000,000
 	DriftMax        time.Duration // from the median of the peers: 2 s
 	ChunkBytes      int           // of records in one frame: 48 KiB
-	SummariesMax    int           // keys whose last write is remembered, about 50 bytes each: 1,048,576
+	SummariesMax    int           // keys whose last write is remembered, about 90 bytes each: 524,288
 }
 
 func (c *Config) defaults() {
@@ -56,7 +56,7 @@ func (c *Config) defaults() {
 		c.GarbageMax = 1_000_000
 	}
 	if c.SummariesMax == 0 {
-		c.SummariesMax = 1 << 20
+		c.SummariesMax = 1 << 19
 	}
 	if c.ChunkBytes == 0 {
 		c.ChunkBytes = 48 << 10

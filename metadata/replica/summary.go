@@ -21,7 +21,7 @@ type summary struct {
 type summaryKey [2]uint64
 
 // summaries remembers what was written lately, so that writing a key again does
-// not read it: about 50 bytes a key, for at most max keys. It is what store last
+// not read it: about 90 bytes a key, for at most max keys. It is what store last
 // did to them, so that it is never wrong; what is not in it is read. Owned by the
 // Replica. At the bound the older half is forgotten.
 type summaries struct {
