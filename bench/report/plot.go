@@ -26,6 +26,7 @@ func class(i int) string { return fmt.Sprint(i % colours) }
 type curve struct {
 	label string
 	x, y  []float64
+	at    []string // what the hint calls x, if not what its axis says
 }
 
 // axis maps values to places and says where its ticks are. Immutable.
@@ -83,11 +84,13 @@ func percentilePlot(results []Labelled) (template.HTML, bool) {
 		c := curve{label: l.Label}
 		for _, p := range l.Result.Curve {
 			at := nines(p.Percentile)
+			c.at = append(c.at, fmt.Sprintf("%g %%", p.Percentile))
 			if p.Percentile >= 100 {
-				if len(c.x) == 0 {
-					continue
+				// The greatest has no place of its own: a little behind the last.
+				at = 0.3
+				if len(c.x) > 0 {
+					at += c.x[len(c.x)-1]
 				}
-				at = c.x[len(c.x)-1] + 0.3
 			}
 			c.x, c.y = append(c.x, at), append(c.y, p.Micros)
 		}
@@ -195,8 +198,12 @@ func draw(title string, curves []curve, x, y axis) template.HTML {
 			if len(c.x) > spotsMax {
 				break
 			}
+			at := x.label(c.x[k])
+			if c.at != nil {
+				at = c.at[k]
+			}
 			fmt.Fprintf(&b, `<circle class="spot f%s" cx="%.1f" cy="%.1f" r="4"><title>%s</title></circle>`, class(i), px(c.x[k]), py(c.y[k]),
-				html.EscapeString(fmt.Sprintf("%s: %s at %s", c.label, y.label(c.y[k]), x.label(c.x[k]))))
+				html.EscapeString(fmt.Sprintf("%s: %s at %s", c.label, y.label(c.y[k]), at)))
 		}
 	}
 	b.WriteString("</svg></figure>\n")

@@ -5,10 +5,12 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,8 +105,34 @@ func TestPageStandsAlone(t *testing.T) {
 			if err := wellFormed(drawing); err != nil {
 				t.Errorf("%v in %s", err, drawing)
 			}
+			if outside := outside(t, drawing); outside != "" {
+				t.Errorf("%s is outside of %s", outside, drawing)
+			}
 		}
 	}
+}
+
+// outside is a coordinate beyond the view box, or "".
+func outside(t *testing.T, drawing string) string {
+	t.Helper()
+	var width, height float64
+	if _, err := fmt.Sscanf(drawing, `<svg viewBox="0 0 %f %f"`, &width, &height); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range regexp.MustCompile(` (x|x1|x2|cx|y|y1|y2|cy)="([^"]*)"|([0-9.e+-]+),([0-9.e+-]+) `).FindAllStringSubmatch(drawing, -1) {
+		x, y := c[3], c[4]
+		if strings.Contains(c[1], "x") {
+			x = c[2]
+		} else if c[1] != "" {
+			y = c[2]
+		}
+		for value, most := range map[string]float64{x: width, y: height} {
+			if v, err := strconv.ParseFloat(value, 64); value != "" && (err != nil || v < 0 || v > most) {
+				return c[0]
+			}
+		}
+	}
+	return ""
 }
 
 func wellFormed(text string) error {
