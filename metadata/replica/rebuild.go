@@ -35,6 +35,7 @@ func (r *Replica) startRebuild(why string) {
 	r.identity.nonce, r.identity.rebuilds, r.identity.joins = r.nonce, true, len(r.peers) > 0
 	r.clock, r.bases, r.digest, r.live, r.garbage = dvv.Clock{}, dvv.VV{}, 0, 0, 0
 	r.collecting, r.join, r.sweepFrom = nil, nil, nil
+	r.collectFrom = map[dvv.Actor]uint64{}
 	r.summaries = newSummaries(r.config.SummariesMax)
 	r.dirty.identity, r.dirty.state, r.dirty.peers, r.dirty.join = true, true, true, true
 	for _, p := range r.peers {

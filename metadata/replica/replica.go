@@ -103,6 +103,7 @@ type Replica struct {
 	state
 	identity
 	bases    dvv.VV // of clock
+	durable  dvv.VV // bases of the last batch that was committed
 	own      uint64 // the last counter of actor
 	hlc      *HLC
 	phase    Phase
@@ -126,7 +127,8 @@ type Replica struct {
 	nextExchange time.Time
 	turn         int
 	nextCollect  time.Time
-	collecting   []dvv.Dot // up to where this round goes, per actor
+	collecting   []dvv.Dot            // up to where this round goes, per actor
+	collectFrom  map[dvv.Actor]uint64 // below it nothing waits
 	gone         map[dvv.Dot]uint64
 	nextSweep    time.Time
 	sweepFrom    []byte
@@ -144,8 +146,9 @@ type pending struct {
 
 // inflight is the keys of a batch that is not durable yet.
 type inflight struct {
-	seq  uint64
-	keys []string
+	seq   uint64
+	keys  []string
+	bases dvv.VV // of the clock in it
 }
 
 // dirty is which of the store's own records belong into the next batch.
@@ -168,7 +171,7 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 	c.defaults()
 	r := &Replica{
 		config: c, view: view, hlc: &HLC{},
-		objects: map[string]pending{}, gone: map[dvv.Dot]uint64{},
+		objects: map[string]pending{}, gone: map[dvv.Dot]uint64{}, collectFrom: map[dvv.Actor]uint64{},
 		summaries: newSummaries(c.SummariesMax),
 	}
 	r.dirty.index = map[string]int{}
@@ -179,6 +182,7 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 	r.summaries.complete = fresh && r.empty()
 	r.hlc.Observe(r.hlcLease)
 	r.bases = r.clock.Bases()
+	r.durable = r.bases
 	r.own = r.clock.Top(r.actor)
 	invariant.Check(r.clock.Contiguous(r.actor), "own entry %v of %v has gaps (I2)", r.actor, r.clock)
 	r.begin(fresh, now)
@@ -337,7 +341,7 @@ func (r *Replica) Ready() (Ready, bool) {
 	if out.Batch == nil {
 		out.Batch = &kv.Batch{}
 	}
-	r.written = append(r.written, inflight{seq: r.seq, keys: r.names})
+	r.written = append(r.written, inflight{seq: r.seq, keys: r.names, bases: r.bases})
 	r.names = nil
 	r.out, r.dirty = Ready{}, dirty{index: r.dirty.index, touched: r.dirty.touched[:0]}
 	clear(r.dirty.index)
@@ -397,6 +401,7 @@ func (r *Replica) Committed(seq uint64) {
 				delete(r.objects, k)
 			}
 		}
+		r.durable = r.written[0].bases
 		r.written = r.written[1:]
 	}
 	if len(r.gone) > 0 {
