@@ -84,10 +84,14 @@ func TestFaults(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
-	_, err = Run(ctx, Config{Brokers: peer.Builtin()[:1], Scenarios: []Scenario{short(bench.P2P)}, Repeat: 1,
-		Tick: func(Progress) { cancel(enough) }})
-	if !errors.Is(err, enough) {
-		t.Errorf("cancelled: %v", err)
+	c, err := Run(ctx, Config{Brokers: peer.Builtin()[:1], Scenarios: []Scenario{short(bench.P2P)}, Repeat: 2,
+		Tick: func(p Progress) {
+			if p.Run == 2 {
+				cancel(enough)
+			}
+		}})
+	if !errors.Is(err, enough) || c == nil || len(c.Rows[0].Cells[0].Results) != 1 {
+		t.Errorf("cancelled in its second run: %v, %+v", err, c)
 	}
 }
 

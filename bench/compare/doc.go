@@ -10,5 +10,6 @@
 // beside falls on all; (3) a broker that cannot do a scenario leaves a reason in
 // the place of its figures.
 // Failure: only what makes the whole comparison worthless is an error: a
-// scenario that is wrong, a context that ended.
+// scenario that is wrong, a context that ended. After the latter what was
+// finished is returned beside it.
 package compare

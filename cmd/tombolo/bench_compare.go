@@ -65,7 +65,8 @@ its own directory; "environment" is possible too. Without --broker it takes all
 that are installed, except RabbitMQ.
 
 Take the figures of a machine that does nothing else; on a busy one only the
-ratios mean something. The generator runs on the same processors.`,
+ratios mean something. The generator runs on the same processors. Interrupted, it
+prints what it has.`,
 		Example: `  tombolo bench compare
   tombolo bench compare --broker mosquitto --broker tombolo --repeat 5 --html report.html
   tombolo bench compare --run 'p2p -q 1' --run 'fanout --payload 4096' --json
@@ -187,11 +188,15 @@ func (f *compareFlags) run(cmd *cobra.Command) error {
 	if v != nil {
 		v.clear()
 	}
-	if err != nil {
+	if c == nil {
 		return explainBench(ctx, err)
 	}
+	// A comparison takes long: what an interrupted one has is worth keeping.
 	stamp(&c.Machine)
-	return f.write(cmd.OutOrStdout(), c)
+	if written := f.write(cmd.OutOrStdout(), c); err == nil {
+		return written
+	}
+	return explainBench(ctx, err)
 }
 
 func (f *compareFlags) write(w io.Writer, c *compare.Comparison) error {
