@@ -3,6 +3,8 @@ package conformance
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"tombolo/mqtt/packet"
@@ -22,10 +24,20 @@ func inBoth(t *testing.T, f func(t *testing.T, v packet.Version)) {
 	}
 }
 
-// name makes client ids and topics of a test its own.
+// name makes client ids and topics of one run of a test its own.
 func name(t *testing.T, s string) string {
-	return strings.NewReplacer("/", "-", ".", "").Replace(t.Name()) + "/" + s
+	run, known := runs.Load(t)
+	if !known {
+		run, _ = runs.LoadOrStore(t, lastRun.Add(1))
+	}
+	return fmt.Sprintf("%s~%d/%s", strings.NewReplacer("/", "-", ".", "").Replace(t.Name()), run, s)
 }
+
+// runs numbers the runs of tests, which may be many with -count.
+var (
+	runs    sync.Map // of *testing.T
+	lastRun atomic.Int64
+)
 
 // TestPipelined sends packets in the same segment as CONNECT; all are answered,
 // CONNACK first, also where registering takes a disk. Rules 3.1.1/3.1.4-4,

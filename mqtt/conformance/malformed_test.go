@@ -169,7 +169,7 @@ func TestBadPacket(t *testing.T) {
 			if got != closed {
 				t.Fatalf("%s: %s: got %s, want a close (rules %s)", row.name, row.hex, got, row.rules)
 			}
-			if lines := shared.logLines(t, "connection closed", "client="+id, "peer=127.0.0.1:"); len(lines) != 1 {
+			if lines := shared.logLines(t, "connection closed", "client="+id, "peer="+c.conn.LocalAddr().String()); len(lines) != 1 {
 				t.Fatalf("%s: the log has %d lines about it, not one: %q", row.name, len(lines), lines)
 			}
 		})
