@@ -18,7 +18,7 @@ type Transport interface {
 // Member is one of the durable member set.
 type Member = replica.Member
 
-// Event is what the replica found worth counting; see replica.Event.
+// ReplicaEvent is what the replica found worth counting; see replica.Event.
 type ReplicaEvent = replica.Event
 
 // inboxFramesMax bounds the frames that wait for the core; one more is dropped
