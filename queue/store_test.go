@@ -202,7 +202,7 @@ func TestFreshDropsWhatWasThere(t *testing.T) {
 		s.Drop(other, nil)
 		_ = s.end()
 		audit(t, db)
-		s = start(t, db, StoreConfig{})
+		start(t, db, StoreConfig{})
 		eventually(t, "the rest is swept after the restart", func() bool { return keys(t, db, tableRecord) == 0 && keys(t, db, tableDropped) == 0 })
 	})
 }

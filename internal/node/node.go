@@ -55,8 +55,6 @@ type Node struct {
 	admin    *admin.Server
 	started  time.Time
 	stopping atomic.Bool
-
-	bg sync.WaitGroup
 }
 
 // New returns a node that Run will start.
@@ -74,6 +72,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	defer n.log.Close()
+	n.warnDescriptors()
 	if err := n.openStores(); err != nil {
 		return errors.Join(err, n.closeStores())
 	}
@@ -190,9 +189,13 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 	return nil
 }
 
-// farewell is how long clients get to take their last packet. Who has not read
-// it by then is not reading.
-const farewell = 3 * time.Second
+// farewell bounds how long clients get to take their last packet, and linger
+// how long the connections of those who have not get after that. Who has not
+// read it by then is not reading.
+const (
+	farewell = 3 * time.Second
+	linger   = 2 * time.Second
+)
 
 // stop closes listeners, tells clients, and waits for what runs, all within
 // shutdown_timeout.
@@ -201,11 +204,11 @@ func (n *Node) stop(ended func(time.Duration) bool, stop func(), wg *sync.WaitGr
 	if n.cfg.OnStopping != nil {
 		n.cfg.OnStopping()
 	}
-	limit := n.set.Duration("shutdown_timeout")
+	limit := min(n.set.Duration("shutdown_timeout")/2, farewell)
 	n.ports.closeListeners()
 	n.broker.Shutdown()
-	if !ended(min(limit, farewell)) {
-		n.logger.Info("some connections did not take their last packet in time", "limit", min(limit, farewell))
+	if !ended(limit) {
+		n.logger.Info("some connections did not take their last packet in time", "limit", limit)
 	}
 	stop()
 	wg.Wait()

@@ -106,7 +106,8 @@ func (p *ports) listenConfig(one *port) conn.Config {
 		Name: l.Name, Kind: l.Kind, Mountpoint: l.Mountpoint,
 		Address: l.Address.String(), MaxConnections: max(l.MaxConnections, 0),
 		OutboxHighMark: outbox / 2, OutboxLowMark: outbox / 4,
-		SendBuffer: l.SendBuffer, ReceiveBuffer: l.ReceiveBuffer,
+		CloseLinger: max(min(set.Duration("shutdown_timeout")/2, linger), time.Millisecond),
+		SendBuffer:  l.SendBuffer, ReceiveBuffer: l.ReceiveBuffer,
 		TLS: one.tls,
 		WebSocket: conn.WebSocket{
 			FrameBytesMax:  max(set.Bytes("max_ws_frame_size"), 0),

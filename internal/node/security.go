@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,14 +99,20 @@ func (s *security) chains(authn, authz []string) *chains {
 	return c
 }
 
-// reload reads both files now.
+// reload reads both files now. A file that is missing where nobody said that
+// there is one is no fault: it counts as empty.
 func (s *security) reload() error {
 	var errs []error
+	read := func(key string, f func() error) {
+		if err := f(); s.n.set.IsSet(key) || !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
 	if s.passwords != nil {
-		errs = append(errs, s.passwords.Reload())
+		read("vmq_passwd.password_file", s.passwords.Reload)
 	}
 	if s.acl != nil {
-		errs = append(errs, s.acl.Reload())
+		read("vmq_acl.acl_file", s.acl.Reload)
 	}
 	return errors.Join(errs...)
 }
