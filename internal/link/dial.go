@@ -1,0 +1,190 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"tombolo/internal/wire"
+)
+
+// dials keeps one connection to the peer, for as long as ctx lives.
+func (p *peer) dials(ctx context.Context, plane wire.Plane) {
+	c := &p.m.config
+	timer := c.Clock.NewTimer(0)
+	defer timer.Stop()
+	backoff := c.BackoffMin
+	for {
+		select {
+		case <-timer.C():
+		case <-p.kick[plane]:
+			backoff = c.BackoffMin
+		case <-ctx.Done():
+			return
+		}
+		started := p.m.now()
+		stood, err := p.dial(ctx, plane)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			p.fail(err)
+		}
+		if stood && time.Duration(p.m.now()-started) > c.BackoffMax {
+			backoff = c.BackoffMin
+		}
+		// Jitter over half of it, so that nodes that lost each other at once do
+		// not meet in step for ever.
+		timer.Reset(backoff/2 + rand.N(backoff/2+1))
+		backoff = min(2*backoff, c.BackoffMax)
+	}
+}
+
+// fail notes why there is no connection.
+func (p *peer) fail(err error) {
+	p.m.stats.refused(err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.lastError == err.Error() {
+		return
+	}
+	p.mu.lastError = err.Error()
+	var r *RefusedError
+	if errors.As(err, &r) {
+		p.m.config.Log("link to node " + nameOf(p.mu.info.Name, p.id) + ": " + err.Error())
+	}
+}
+
+func nameOf(name string, id NodeID) string {
+	if name == "" {
+		return fmt.Sprintf("%x", uint64(id))
+	}
+	return name
+}
+
+// dial makes a connection and serves it; stood says that it came to that.
+func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err error) {
+	c := &p.m.config
+	p.mu.Lock()
+	address := p.mu.address
+	p.mu.Unlock()
+	timed, cancel := context.WithTimeout(ctx, c.DialTimeout)
+	defer cancel()
+	raw, err := (&net.Dialer{}).DialContext(timed, "tcp", address)
+	if err != nil {
+		return false, err
+	}
+	tune(raw, c.SilenceMax)
+	deadline := time.Now().Add(c.DialTimeout)
+	_ = raw.SetDeadline(deadline) // a connection that cannot have one fails at its first use
+	if c.TLS != nil {
+		t := c.TLS.Clone()
+		if t.ServerName == "" {
+			t.ServerName, _, _ = net.SplitHostPort(address)
+		}
+		secure := tls.Client(raw, t)
+		if err := secure.HandshakeContext(timed); err != nil {
+			_ = raw.Close()
+			return false, err
+		}
+		raw = secure
+	}
+	h := handshake{config: c, conn: raw, plane: plane, expect: p.id, admit: func(info Peer) error { return p.admit(info) }}
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	err = h.dial()
+	stop()
+	if err != nil || ctx.Err() != nil {
+		_ = raw.Close()
+		return false, err
+	}
+	_ = raw.SetDeadline(time.Time{})
+	conn := newConnection(p, plane, raw, h.peer)
+	defer context.AfterFunc(ctx, func() { conn.close("stopped") })()
+	conn.serve()
+	return true, nil
+}
+
+// admit holds a peer's hello against who is linked under its id.
+func (p *peer) admit(info Peer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.heldLocked(info.Incarnation) {
+		return refuse(wire.RefuseHolder, "node id %x is held by %q at %s, which is alive: two directories are copies of each other, stop one of them",
+			uint64(p.id), p.mu.info.Name, p.mu.info.Advertise)
+	}
+	return nil
+}
+
+// accepts takes connections until the listener is closed.
+func (m *Mesh) accepts(ctx context.Context, l net.Listener) {
+	slots := make(chan struct{}, handshakesMax)
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			m.config.Log("accept a link: " + err.Error())
+			select { // out of descriptors, most likely: do not spin
+			case <-time.After(m.config.BackoffMin):
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			m.stats.refused(refuse(wire.RefuseBusy, "busy"))
+			_ = raw.Close()
+			continue
+		}
+		m.goes(func() {
+			conn, err := m.welcome(ctx, raw)
+			<-slots
+			if err != nil {
+				_ = raw.Close()
+				m.stats.refused(err)
+				m.config.Log("link from " + raw.RemoteAddr().String() + ": " + err.Error())
+				return
+			}
+			defer context.AfterFunc(ctx, func() { conn.close("stopped") })()
+			conn.serve()
+		})
+	}
+}
+
+// handshakesMax bounds the connections that have not proven who they are.
+const handshakesMax = 64
+
+// welcome is the handshake with whoever has dialled.
+func (m *Mesh) welcome(ctx context.Context, raw net.Conn) (*connection, error) {
+	c := &m.config
+	tune(raw, c.SilenceMax)
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	defer stop()
+	_ = raw.SetDeadline(time.Now().Add(c.DialTimeout)) // a connection that cannot have one fails at its first use
+	if c.TLS != nil {
+		secure := tls.Server(raw, c.TLS)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		raw = secure
+	}
+	var p *peer
+	h := handshake{config: c, conn: raw, admit: func(info Peer) error {
+		if p = m.peer(info.ID); p == nil || c.Member != nil && !c.Member(info) {
+			return refuse(wire.RefuseMember, "node %x (%q) is not known to %q as a member; it may try again", uint64(info.ID), info.Name, c.Name)
+		}
+		return p.admit(info)
+	}}
+	if err := h.accept(); err != nil {
+		return nil, err
+	}
+	_ = raw.SetDeadline(time.Time{})
+	return newConnection(p, h.plane, raw, h.peer), nil
+}

@@ -1,0 +1,203 @@
+package link
+
+import (
+	"time"
+)
+
+// lane is the publish stream for one peer with its tail in the spool: a pure
+// core. Owned by whoever holds the peer's lock. What it wants of the spool it
+// gives out as a job; one job is under way at a time.
+//
+// The order of a message's life: waiting (bounded memory, needs the spool) →
+// in the spool → in the window → ended. While nothing is wrong the spool is
+// passed by.
+//
+// Invariants, checked by check:
+//
+//	(1) while waiting is not empty or the spool has unread messages, nothing
+//	    new goes into the window
+//	(2) loaded holds exactly the places of entries and parked messages
+//	(3) waitingBytes is the sum of the bodies that wait or are being written
+type lane struct {
+	*sender
+	config laneConfig
+
+	away         bool    // no connection, or suspect or down by verdict
+	waiting      []entry // for the spool to take
+	waitingBytes int
+	loaded       map[uint64]struct{} // places that are in memory as well
+	readTo       uint64              // the highest place read
+	stored       uint64              // messages in the spool that have not ended
+	held         map[uint64]Ticket   // of messages in a spool that is not durable, by place
+	parked       []parked            // refused; tried again when due
+	removals     []uint64            // places of ended messages
+	job          *spoolJob           // under way
+	failedUntil  int64               // after an error of the spool
+	full         bool                // the spool did not take the last message
+}
+
+// laneConfig is what a lane is told once. A value.
+type laneConfig struct {
+	confirmWait  int64 // R9
+	retryAfter   int64 // for a refused message
+	waitingBytes int   // bound of waiting
+	durable      bool
+}
+
+// parked is a message that the peer refused. A value.
+type parked struct {
+	entry
+	due int64
+}
+
+// spoolJob is what the spool is asked: removals, then appends, then a read. A
+// value that the lane's caller fills in. Owned by the goroutine that serves it.
+type spoolJob struct {
+	remove   []uint64
+	add      []Spooled
+	copies   []uint64 // the first len(copies) of add are copies of entries, named by last frame
+	tickets  []Ticket // of the rest
+	read     bool
+	after    uint64
+	count    int
+	bytes    int
+	got      []Spooled
+	addErr   error
+	otherErr error
+}
+
+// counts in one job, so that none takes long.
+const (
+	jobCountMax = 512
+	jobBytesMax = 1 << 20
+	spoolRetry  = int64(100 * time.Millisecond)
+)
+
+func newLane(s *sender, c laneConfig, stored uint64) *lane {
+	return &lane{sender: s, config: c, stored: stored, away: true,
+		loaded: map[uint64]struct{}{}, held: map[uint64]Ticket{}}
+}
+
+// unread is how many messages are in the spool and not in memory.
+func (l *lane) unread() uint64 { return l.stored - uint64(len(l.loaded)) }
+
+// behind says whether new messages have to queue behind others in the spool.
+func (l *lane) behind() bool {
+	return l.away || len(l.waiting) > 0 || l.unread() > 0 || len(l.parked) >= l.limits.Frames ||
+		l.job != nil && len(l.job.add) > 0
+}
+
+// send takes a message; false if it is not admitted. spool says that the spool
+// has something to do.
+func (l *lane) send(e entry) (ok, spool bool) {
+	if !l.behind() && l.push(e) {
+		return true, false
+	}
+	if l.waitingBytes+len(e.body) > l.config.waitingBytes && l.waitingBytes > 0 {
+		return false, false
+	}
+	l.waitingBytes += len(e.body)
+	l.waiting = append(l.waiting, e)
+	return true, true
+}
+
+// end takes what has ended. Messages that were refused are kept, the others go
+// to told if their publisher has not heard of them.
+func (l *lane) end(list []ended, now int64, told []ended) []ended {
+	for _, e := range list {
+		if e.result == Refused {
+			l.parked = append(l.parked, parked{entry: e.entry, due: now + l.config.retryAfter})
+			continue
+		}
+		if e.place != 0 {
+			delete(l.loaded, e.place)
+			l.stored--
+			l.removals = append(l.removals, e.place)
+		}
+		if e.ticket != nil {
+			told = append(told, e)
+		}
+	}
+	return told
+}
+
+// overdue says whether the oldest message that is only in memory has waited for
+// its end for too long.
+func (l *lane) overdue(now int64) bool {
+	if !l.config.durable {
+		return false
+	}
+	for i := range l.entries {
+		if e := &l.entries[i]; e.place == 0 && !e.writing {
+			return l.away || now-e.pushedAt >= l.config.confirmWait
+		}
+	}
+	return false
+}
+
+// refill moves due messages into the window.
+func (l *lane) refill(now int64) {
+	kept := l.parked[:0]
+	for _, p := range l.parked {
+		if p.due > now || p.writing || !l.push(p.entry) {
+			kept = append(kept, p)
+		}
+	}
+	clear(l.parked[len(kept):])
+	l.parked = kept
+}
+
+// nextJob gives the spool's next job, nil if there is none.
+func (l *lane) nextJob(now int64) *spoolJob {
+	if l.job != nil {
+		return nil
+	}
+	l.refill(now)
+	j := &spoolJob{}
+	if now >= l.failedUntil {
+		l.collect(j, now)
+	}
+	j.remove, l.removals = l.removals, nil
+	// Reading waits for appends: what is appended may be what is to be read.
+	if room := l.limits.Bytes - l.bytes; len(j.add) == 0 && !l.away && l.unread() > 0 && room > 0 &&
+		l.room(nil) && len(l.parked) < l.limits.Frames {
+		j.read, j.after = true, l.readTo
+		j.count, j.bytes = min(jobCountMax, l.limits.Frames), min(jobBytesMax, room)
+	}
+	if len(j.add) == 0 && len(j.remove) == 0 && !j.read {
+		return nil
+	}
+	l.job = j
+	return j
+}
+
+// collect puts copies of the window, then refused messages, then what waits
+// into a job. The window comes first and whole, so that the spool has the
+// order in which messages came.
+func (l *lane) collect(j *spoolJob, now int64) {
+	if l.overdue(now) || l.config.durable && len(l.waiting) > 0 {
+		for i := range l.entries {
+			if e := &l.entries[i]; e.place == 0 && !e.writing {
+				e.writing = true
+				j.add = append(j.add, Spooled{Kind: e.kind, Body: e.body})
+				j.copies = append(j.copies, e.last)
+			}
+		}
+	}
+	if l.config.durable {
+		for i := range l.parked {
+			if p := &l.parked[i]; p.place == 0 && !p.writing {
+				p.writing = true
+				j.add = append(j.add, Spooled{Kind: p.kind, Body: p.body})
+				j.copies = append(j.copies, p.last)
+			}
+		}
+	}
+	n, bytes := 0, 0
+	for ; n < len(l.waiting) && n < jobCountMax && bytes < jobBytesMax; n++ {
+		e := &l.waiting[n]
+		bytes += len(e.body)
+		j.add = append(j.add, Spooled{Kind: e.kind, Body: e.body})
+		j.tickets = append(j.tickets, e.ticket)
+	}
+}

@@ -1,0 +1,110 @@
+package link
+
+import (
+	"tombolo/internal/wire"
+)
+
+// NodeID names a node for the life of its data directory.
+type NodeID = wire.NodeID
+
+// Result is how a message ended for the one who sent it.
+type Result uint8
+
+// The results.
+const (
+	Stored  Result = iota + 1 // at the peer, durable or handed on
+	NoMatch                   // nobody there wants it
+	InSpool                   // durable in our own spool; it will be sent (R9)
+	Lost                      // the stream began anew, or the mesh stopped
+	Refused                   // never told: it is tried again
+)
+
+// String is the result's name as it stands in metrics and logs.
+func (r Result) String() string {
+	return [...]string{"none", "stored", "no_match", "in_spool", "lost", "refused"}[r]
+}
+
+func resultOf(r wire.Result) Result {
+	switch r {
+	case wire.NoMatch:
+		return NoMatch
+	case wire.Refused:
+		return Refused
+	}
+	return Stored
+}
+
+// Ticket is told once how a message ended. Ended is called without a lock, must
+// not block, and may send.
+type Ticket interface {
+	Ended(peer NodeID, result Result, reason uint8)
+}
+
+// Message is one message of a numbered stream for its handler. Body may be kept
+// until Done and must not be changed; it shares memory with its neighbours, so
+// what is kept longer is better copied.
+type Message struct {
+	From        NodeID
+	Incarnation wire.Incarnation // of the sender
+	Stream      wire.Stream
+	Sequence    uint64 // what Applied is to hold when it has ended (R2)
+	Type        wire.Type
+	Body        []byte
+
+	peer     *peer
+	receiver *receiver
+}
+
+// Done ends the message. Call it once, from any goroutine; it never blocks.
+// Until then the stream's credit is held.
+func (m *Message) Done(result wire.Result, reason uint8) {
+	m.peer.done(m.receiver, m.Sequence, result, reason)
+}
+
+// Peer is what a handshake has told of the other side. Immutable.
+type Peer struct {
+	ID          NodeID
+	Name        string
+	Incarnation wire.Incarnation
+	Actor       uint64
+	OpenNonce   uint64
+	Durability  string
+	Advertise   string
+	Version     uint8 // agreed for this link
+}
+
+// Handler is what the assembly does with what comes in. Calls for one peer come
+// from several goroutines, those for one stream from one.
+type Handler interface {
+	// Up says that both connections to a peer stand. restarted: it is another
+	// process than last time, so that everything soft about it is void and
+	// has to be sent to it anew.
+	Up(p Peer, restarted bool)
+	// Down says that a connection to a peer ended after Up, and why.
+	Down(id NodeID, reason string)
+	// Message takes the next message of a numbered stream. It may block: that
+	// holds this stream of this peer up and nothing else.
+	Message(m Message)
+	// Datagram takes a message that nothing confirms: replication, QoS 0. The
+	// body is valid during the call. It must not block.
+	Datagram(from NodeID, kind wire.Type, body []byte)
+}
+
+// Detector judges links from heartbeats. The mesh steps it from one goroutine.
+type Detector interface {
+	// Heard takes a heartbeat, which is valid during the call.
+	Heard(from NodeID, inc wire.Incarnation, h *wire.Heartbeat, now int64)
+	// Tick lets time pass (unix ms); send is called for every heartbeat that is
+	// due. The result is when to call again.
+	Tick(now int64, send func(to NodeID, h *wire.Heartbeat)) (wake int64)
+}
+
+// Applied knows how far the numbered streams of peers have had their effect
+// here for good (R2).
+type Applied interface {
+	// Through is the last frame of a sender's stream whose message and all
+	// before it have ended, as it was stored in the batch of their effects,
+	// and the outcomes among the last wire.WindowFramesMax frames that were
+	// not "stored". Zero if nothing is known.
+	Through(from NodeID, inc wire.Incarnation, s wire.Stream) (uint64, []wire.Outcome)
+}

@@ -1,0 +1,289 @@
+package link
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"tombolo/internal/wire"
+)
+
+// The faults of sending.
+var (
+	ErrUnknown = errors.New("link: no such peer")
+	ErrFull    = errors.New("link: the window of the stream is full")
+	ErrStream  = errors.New("link: not a numbered stream")
+)
+
+// Mesh is this node's end of the links. Safe for concurrent use.
+type Mesh struct {
+	config     Config
+	stats      stats
+	beats      chan heardBeat
+	judgements chan func(now int64)
+	stopped    chan struct{} // closed when Run is over
+	begun      time.Time     // what now counts from
+	running    sync.WaitGroup
+	mu         struct {
+		sync.Mutex
+		listener net.Listener
+		peers    map[NodeID]*peer
+		ctx      context.Context // while Run runs
+		over     bool
+	}
+}
+
+// New makes a mesh and refuses a configuration that would expose the node.
+func New(c Config) (*Mesh, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	c.defaults()
+	m := &Mesh{config: c, beats: make(chan heardBeat, beatsMax), judgements: make(chan func(int64)), stopped: make(chan struct{})}
+	m.begun = c.Clock.Now()
+	m.mu.peers = map[NodeID]*peer{}
+	return m, nil
+}
+
+// now is nanoseconds since the mesh was made, by the monotonic clock.
+func (m *Mesh) now() int64 { return int64(m.config.Clock.Now().Sub(m.begun)) }
+
+// Listen opens the listener, so that the port is known and a fault is told
+// before Run.
+func (m *Mesh) Listen() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.listener != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", m.config.Bind)
+	if err != nil {
+		return err
+	}
+	m.mu.listener = l
+	if m.config.Advertise == "" {
+		m.config.Advertise = l.Addr().String()
+	}
+	return nil
+}
+
+// Addr is where the mesh listens, once Listen has succeeded.
+func (m *Mesh) Addr() net.Addr {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.listener.Addr()
+}
+
+// Run serves until ctx ends, and returns when everything it started has.
+func (m *Mesh) Run(ctx context.Context) error {
+	if err := m.Listen(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.mu.Lock()
+	l := m.mu.listener
+	m.mu.ctx = ctx
+	list := m.peersLocked()
+	m.mu.Unlock()
+	for _, p := range list {
+		p.run(ctx)
+	}
+	m.goes(func() { m.accepts(ctx, l) })
+	if m.config.Detector != nil {
+		m.goes(func() { m.detects(ctx) })
+	}
+	<-ctx.Done()
+	_ = l.Close()
+	m.mu.Lock()
+	m.mu.over = true
+	list = m.peersLocked()
+	m.mu.Unlock()
+	m.running.Wait()
+	for _, p := range list {
+		p.lose()
+	}
+	close(m.stopped)
+	return nil
+}
+
+// goes starts a goroutine that Run waits for.
+func (m *Mesh) goes(fn func()) {
+	m.running.Add(1)
+	go func() {
+		defer m.running.Done()
+		fn()
+	}()
+}
+
+// AddPeer makes a node part of the mesh, or gives it another address. The mesh
+// reaches for it at once and for ever.
+func (m *Mesh) AddPeer(id NodeID, address string) error {
+	if id == m.config.Node || id == 0 {
+		return ErrUnknown
+	}
+	m.mu.Lock()
+	if m.mu.over {
+		m.mu.Unlock()
+		return ErrUnknown
+	}
+	p := m.mu.peers[id]
+	ctx := m.mu.ctx
+	fresh := p == nil
+	if fresh {
+		m.mu.Unlock()
+		p = newPeer(m, id, address) // asks the spool, which may take its time
+		m.mu.Lock()
+		if other := m.mu.peers[id]; other != nil || m.mu.over {
+			m.mu.Unlock()
+			return nil // somebody else was faster
+		}
+		m.mu.peers[id] = p
+		ctx = m.mu.ctx
+		if ctx != nil {
+			m.running.Add(1) // before Run can wait
+		}
+	}
+	m.mu.Unlock()
+	if fresh {
+		if ctx != nil {
+			p.run(ctx)
+			m.running.Done()
+		}
+		return nil
+	}
+	p.mu.Lock()
+	p.mu.address = address
+	p.mu.Unlock()
+	m.Kick(id)
+	return nil
+}
+
+// RemovePeer lets a node go that is no member any more. What waits for it in
+// memory is lost; what is in the spool is the spool's owner's to redirect.
+func (m *Mesh) RemovePeer(id NodeID) {
+	m.mu.Lock()
+	p := m.mu.peers[id]
+	delete(m.mu.peers, id)
+	m.mu.Unlock()
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	stop := p.stop
+	p.mu.gone = true
+	p.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	p.lose()
+}
+
+// Kick ends a back-off: there is news of the peer.
+func (m *Mesh) Kick(id NodeID) {
+	if p := m.peer(id); p != nil {
+		for _, k := range p.kick {
+			signal(k)
+		}
+	}
+}
+
+// SetSuspect tells what the detector thinks of a peer. While it is suspect or
+// down new messages for it go to the spool at once (R9).
+func (m *Mesh) SetSuspect(id NodeID, suspect bool) {
+	if p := m.peer(id); p != nil {
+		p.mu.Lock()
+		p.mu.suspect = suspect
+		p.reachLocked()
+		p.mu.Unlock()
+	}
+}
+
+// Send puts a message on a numbered stream. The body must not change until the
+// ticket has ended; it may be shared by messages to several peers. An error
+// means that nothing was taken: the window is full, or on StreamPublish the
+// spool is (R11).
+func (m *Mesh) Send(to NodeID, s wire.Stream, kind wire.Type, body []byte, t Ticket) error {
+	p := m.peer(to)
+	switch {
+	case p == nil:
+		return ErrUnknown
+	case !s.Numbered():
+		return ErrStream
+	case len(body) > wire.MessageBytesMax:
+		return errTooLong
+	}
+	return p.send(s, entry{kind: kind, body: body, ticket: t, pushedAt: m.now()})
+}
+
+// Post sends a message that nothing confirms, on wire.StreamMetadata or
+// wire.StreamFast; false if it was dropped here. The body is copied.
+func (m *Mesh) Post(to NodeID, s wire.Stream, kind wire.Type, body []byte) bool {
+	p := m.peer(to)
+	return p != nil && (s == wire.StreamMetadata || s == wire.StreamFast) && p.post(s, kind, body)
+}
+
+// Admits says whether a message for a peer that needs the spool would find
+// room there (R11): what the gate asks before it admits a publish.
+func (m *Mesh) Admits(to NodeID) bool {
+	p := m.peer(to)
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.mu.lane.behind() || !p.mu.lane.full && p.mu.lane.waitingBytes < m.config.WaitingBytes
+}
+
+func (m *Mesh) peer(id NodeID) *peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.peers[id]
+}
+
+func (m *Mesh) peers() []*peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.peersLocked()
+}
+
+func (m *Mesh) peersLocked() []*peer {
+	list := make([]*peer, 0, len(m.mu.peers))
+	for _, p := range m.mu.peers {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+// lose ends what the peer can no longer end.
+func (p *peer) lose() {
+	p.mu.Lock()
+	list := p.mu.lost
+	for s := streamFirst; s < streamEnd; s++ {
+		for _, e := range p.mu.senders[s].reset(nil) {
+			list = append(list, ended{entry: e, result: Lost})
+		}
+	}
+	l := p.mu.lane
+	for i := range l.waiting {
+		list = append(list, ended{entry: l.waiting[i], result: Lost})
+	}
+	for i := range l.parked {
+		list = append(list, ended{entry: l.parked[i].entry, result: Lost})
+	}
+	for _, t := range l.held {
+		list = append(list, ended{entry: entry{ticket: t}, result: Lost})
+	}
+	p.mu.lane = newLane(p.mu.senders[wire.StreamPublish], l.config, 0)
+	p.mu.Unlock()
+	for i := range list {
+		if t := list[i].ticket; t != nil {
+			t.Ended(p.id, list[i].result, list[i].reason)
+		}
+	}
+}

@@ -1,0 +1,15 @@
+//go:build !linux
+
+package link
+
+import (
+	"net"
+	"time"
+)
+
+// tune leaves it to the reader's deadline to notice a dead connection.
+func tune(c net.Conn, _ time.Duration) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetNoDelay(true)
+	}
+}
