@@ -140,7 +140,7 @@ func heap() uint64 {
 
 // TestMeasureDeletes: put and delete pairs leave nothing behind.
 func TestMeasureDeletes(t *testing.T) {
-	pairs := sized(2000, 300_000)
+	pairs := sized(2000, 100_000)
 	c := &trio{}
 	dbs := []kv.DB{level(t), level(t)}
 	for i := uint64(1); i <= 2; i++ {
