@@ -300,3 +300,14 @@ func (c *client) wantPublish(text string) packet.ID {
 	}
 	return packet.ID(id)
 }
+
+// caughtUp waits until what is retained under c's filters has been sent: it is
+// sent in the order of the subscriptions, after SUBACK, and a message that is
+// published meanwhile may come both ways.
+func (c *client) caughtUp(p *client) {
+	c.t.Helper()
+	topic := "caught-up/" + c.key
+	p.publish(topic, "x", 1, retained)
+	c.subscribe(topic)
+	c.want("PUBLISH " + topic + " x qos0 retain")
+}

@@ -78,6 +78,7 @@ func TestRefusedConnectEnds(t *testing.T) {
 		c.want(closed)
 		s := shared.connect(t, v, name(t, "s"))
 		s.subscribe(topic)
+		s.caughtUp(shared.connect(t, v, name(t, "p")))
 		s.nothing()
 	})
 }

@@ -18,6 +18,7 @@ func TestRetained(t *testing.T) {
 		a, b := name(t, "a"), name(t, "b")
 		p, live := shared.connect(t, v, name(t, "p"), keep), shared.connect(t, v, name(t, "live"))
 		live.subscribe(a)
+		live.caughtUp(p)
 		n := 0
 		look := func(filter string, texts ...string) {
 			t.Helper()
@@ -25,6 +26,7 @@ func TestRetained(t *testing.T) {
 			s := shared.connect(t, v, name(t, "s")+string('0'+rune(n)))
 			s.subscribe(filter + " 2")
 			s.want(texts...)
+			s.caughtUp(p)
 			s.nothing()
 			s.leave()
 		}
@@ -64,9 +66,9 @@ func TestRetainHandling(t *testing.T) {
 	kept := "PUBLISH " + topic + " r qos0 retain"
 	s := shared.connect(t, packet.V5, name(t, "s"))
 	s.subscribe(topic + " rh2")
-	s.nothing()
+	s.caughtUp(p)
 	s.subscribe(topic + " rh1") // it exists already
-	s.nothing()
+	s.caughtUp(p)
 	s.subscribe(topic + " rh0")
 	s.want(kept)
 	s.subscribe(topic + " rh0")
@@ -75,6 +77,7 @@ func TestRetainHandling(t *testing.T) {
 	fresh.subscribe(topic + " rh1")
 	fresh.want(kept)
 	fresh.subscribe("$share/g/" + topic + " rh0") // none for a shared one
+	fresh.caughtUp(p)
 	fresh.nothing()
 }
 
@@ -87,6 +90,8 @@ func TestRetainAsPublished(t *testing.T) {
 	plain, as := shared.connect(t, packet.V5, name(t, "plain")), shared.connect(t, packet.V5, name(t, "as"))
 	plain.subscribe(topic + " 1")
 	as.subscribe(topic + " 1 rap")
+	plain.caughtUp(p)
+	as.caughtUp(p)
 	p.publish(topic, "1", 1, retained)
 	p.publish(topic, "0", 1, nil)
 	plain.want("PUBLISH "+topic+" 1 qos1 id1", "PUBLISH "+topic+" 0 qos1 id2")

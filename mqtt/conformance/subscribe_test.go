@@ -196,15 +196,17 @@ func TestMountpoints(t *testing.T) {
 		return c
 	}
 	sa, sb, pa, pb := in(0, "same"), in(1, "same"), in(0, "p"), in(1, "p")
-	sa.subscribe("t", "#")
-	sb.subscribe("t", "#")
-	pa.publish("t", "from a", 1, retained)
+	pa.publish("kept", "in a", 1, retained)
+	sa.subscribe("t", "t/#")
+	sb.subscribe("t", "t/#")
+	pa.publish("t", "from a", 1, nil)
 	sa.want("PUBLISH t from a qos0")
 	sb.nothing()
 	pb.publish("t", "from b", 0, nil)
 	sb.want("PUBLISH t from b qos0")
 	sa.nothing()
-	late := in(1, "late")
-	late.subscribe("t")
-	late.nothing()
+	sb.subscribe("kept")
+	sb.caughtUp(pb)
+	sa.subscribe("kept")
+	sa.want("PUBLISH kept in a qos0 retain")
 }

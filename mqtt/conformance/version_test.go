@@ -18,6 +18,7 @@ func TestVersion31(t *testing.T) {
 	s.sendHex("8a 06 00 09 00 01 7a 00") // SUBSCRIBE with DUP
 	s.want("SUBACK id9 0x00")
 	p := shared.connect(t, v, name(t, "p"))
+	s.caughtUp(p)
 	p.publish(topic, "0", 0, retained)
 	p.publish(topic, "1", 1, nil)
 	p.send(p.pub(topic, "2", 2, 5, nil))

@@ -58,6 +58,7 @@ func TestWillIsAMessage(t *testing.T) {
 			topic := name(t, fmt.Sprint(retain))
 			s := shared.connect(t, v, name(t, "s"))
 			s.subscribe(topic + " 2")
+			s.caughtUp(shared.connect(t, v, name(t, "p")))
 			told := ""
 			props := func(*packet.Connect) {}
 			if v == packet.V5 {
@@ -72,6 +73,7 @@ func TestWillIsAMessage(t *testing.T) {
 			if retain {
 				late.want("PUBLISH " + topic + " w qos2 id1 retain" + told)
 			}
+			late.caughtUp(shared.connect(t, v, name(t, "q")))
 			late.nothing()
 		}
 	})
