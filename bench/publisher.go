@@ -64,6 +64,9 @@ func (p *publisher) fill(r *run) {
 	for p.next < p.limit && p.clear(r) {
 		p.send(r, r.now)
 	}
+	if r.phase == stepping {
+		return // the load has not begun: a PING was written
+	}
 	window := uint64(len(p.remaining))
 	for p.next < p.base+window && p.clear(r) {
 		if p.next == p.base {

@@ -156,3 +156,25 @@ func TestFilters(t *testing.T) {
 		t.Errorf("forms: %v", seen)
 	}
 }
+
+// TestPingDoesNotPublish: while filters are subscribed to, a PING on a
+// publisher's connection is no leave to publish.
+func TestPingDoesNotPublish(t *testing.T) {
+	b := peertest.Mosquitto(t)
+	cfg := small(Match, b)
+	cfg.Filters, cfg.Tick = 100, func(Progress) {}
+	r, err := newRun(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	if err := r.connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range r.ends {
+		e.ping(r)
+	}
+	if _, err := r.subscribeAll(t.Context()); err != nil || r.total.sent != 0 {
+		t.Errorf("%d messages went out, %v", r.total.sent, err)
+	}
+}

@@ -150,6 +150,11 @@ func Once(ctx context.Context, d peer.Definition, cfg bench.Config, p peer.Profi
 	if result != nil {
 		result.Settings.Broker = d.Name
 	}
+	if err != nil {
+		if words, ended := b.Ended(); ended {
+			err = fmt.Errorf("%w; it ended: %s", err, words)
+		}
+	}
 	return result, errors.Join(err, b.Stop())
 }
 

@@ -34,6 +34,22 @@ func (b *Broker) Stop() error {
 	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
+// endMax is how long a broken connection may come before its broker's end.
+const endMax = 200 * time.Millisecond
+
+// Ended reports whether the broker is no more, and what it said last. It
+// waits a moment, because connections break before the process is gone.
+func (b *Broker) Ended() (words string, ended bool) {
+	timer := time.NewTimer(endMax)
+	defer timer.Stop()
+	select {
+	case <-b.ended:
+		return b.lastWords(), true
+	case <-timer.C:
+		return "", false
+	}
+}
+
 // process is what /proc tells of one.
 type process struct {
 	pid, parent, group int
