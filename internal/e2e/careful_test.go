@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ type careful struct {
 	filter  string // what it subscribes to; "" for a publisher
 	qos     byte
 	deliver func(p *packet.Publish)
+	lag     atomic.Int64 // nanoseconds that it takes to look at a packet
+	away    atomic.Bool  // it does not connect
 
 	mu struct {
 		sync.Mutex
@@ -59,9 +62,10 @@ func newCareful(tb testing.TB, name string) *careful {
 // run connects to the address, again and again, until halt.
 func (c *careful) run(address string) {
 	for !c.over() {
-		if err := c.drive(address); err != nil && !c.over() {
-			pause(pollEvery) // the broker is down, or coming up
+		if !c.away.Load() {
+			_ = c.drive(address) // the broker is down, or coming up, or we were cut off
 		}
+		pause(pollEvery)
 	}
 }
 
@@ -132,6 +136,9 @@ func (c *careful) drive(address string) error {
 		if err != nil {
 			c.closed()
 			return err
+		}
+		if lag := c.lag.Load(); lag > 0 {
+			pause(time.Duration(lag))
 		}
 		if err := c.handle(f); err != nil {
 			c.closed()

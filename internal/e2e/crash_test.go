@@ -29,7 +29,9 @@ type storm struct {
 	publishers []*careful
 	all        []*careful
 	newcomers  []*careful
-	flapping   *careful
+	flapping   *careful // loses its connection now and then
+	slow       *careful // has a backlog, and every stage of QoS 2 in flight
+	wandering  *careful // is away for every other kill
 	stop       chan struct{}
 	ended      chan struct{} // one value for each publisher
 }
@@ -79,19 +81,12 @@ func newStorm(t *testing.T, durability string) *storm {
 	s := &storm{t: t, random: rand.New(rand.NewPCG(x, 1)), history: newHistory(),
 		stop: make(chan struct{}), ended: make(chan struct{}, 8)}
 	s.n = startNode(t, "durability", durability, "max_offline_messages", "-1", "max_online_messages", "-1", "log.level", "warning")
-	for _, c := range []struct {
-		name string
-		qos  byte
-	}{{"sub-exact", 2}, {"sub-least", 1}, {"sub-flapping", 2}} {
-		client := newCareful(t, c.name)
-		client.filter, client.qos = "load/+", c.qos
-		client.deliver = s.arrival(c.name)
-		s.history.subscriber(c.name, c.qos)
-		s.run(client)
-		if c.name == "sub-flapping" {
-			s.flapping = client
-		}
-	}
+	s.addSubscriber("sub-exact", 2)
+	s.addSubscriber("sub-least", 1)
+	s.flapping = s.addSubscriber("sub-flapping", 2)
+	s.wandering = s.addSubscriber("sub-wandering", 2)
+	s.slow = s.addSubscriber("sub-slow", 2)
+	s.slow.lag.Store(int64(time.Millisecond))
 	for _, c := range s.all {
 		eventually(t, patience, c.name+" is subscribed", c.subscribed)
 	}
@@ -99,6 +94,14 @@ func newStorm(t *testing.T, durability string) *storm {
 		s.addPublisher(fmt.Sprintf("pub-%d", i), byte(1+i%2))
 	}
 	return s
+}
+
+func (s *storm) addSubscriber(name string, qos byte) *careful {
+	c := newCareful(s.t, name)
+	c.filter, c.qos, c.deliver = "load/+", qos, s.arrival(name)
+	s.history.subscriber(name, qos)
+	s.run(c)
+	return c
 }
 
 func (s *storm) run(c *careful) {
@@ -166,6 +169,8 @@ func (s *storm) round() {
 			s.flapping.drop()
 		}
 	}
+	s.wandering.away.Store(!s.wandering.away.Load())
+	s.wandering.drop()
 	pause(time.Duration(s.random.IntN(300)) * time.Millisecond)
 	s.n.kill()
 	s.n.start()
@@ -176,6 +181,8 @@ func (s *storm) round() {
 func (s *storm) finish() {
 	s.t.Helper()
 	close(s.stop)
+	s.slow.lag.Store(0)
+	s.wandering.away.Store(false)
 	for range s.publishers {
 		receive(s.t, "the end of a publisher", s.ended)
 	}
@@ -207,7 +214,8 @@ func (s *storm) await() {
 		}
 	}
 	if !within(2*patience, s.history.complete) {
-		s.t.Error("deliveries are missing")
+		_, sessions := s.n.ask("/api/v1/sessions")
+		s.t.Errorf("after %v deliveries are missing: %v\nsessions: %s", 2*patience, s.history.missing(), sessions)
 	}
 }
 

@@ -82,6 +82,21 @@ func (h *history) complete() bool {
 	return true
 }
 
+// missing counts by subscriber what has not arrived.
+func (h *history) missing() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := map[string]int{}
+	for s := range h.present {
+		for m := range h.acked {
+			if !h.present[s][m] {
+				out[s]++
+			}
+		}
+	}
+	return out
+}
+
 // counts says how much was shown.
 func (h *history) counts() string {
 	h.mu.Lock()

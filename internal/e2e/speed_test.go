@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"tombolo/bench"
+	"tombolo/bench/peertest"
+)
+
+// The budgets. They are ratios of processor time of two brokers in the same
+// minute, or counts, so that a busy machine does not change them much; what the
+// brokers really reach stands in docs/benchmarks.
+const (
+	p2pRatioMin     = 3.0    // deliveries per CPU second, against mosquitto
+	latencyRatioMax = 1.5    // CPU per delivery at a fixed rate, against mosquitto
+	idleBytesMax    = 6_500  // resident, for one idle connection
+	mallocsMax      = 0.01   // for one message
+	idleConnections = 10_000 // of the budget for memory
+	speedRuns       = 5      // of each broker, in turns
+)
+
+// speedNode is a node as one would run it for speed: nothing logged, nothing
+// reported.
+func speedNode(t *testing.T) *node {
+	t.Helper()
+	return startNode(t, "log.console.level", "warning", "listener.max_connections", "20000")
+}
+
+// load runs a scenario once against a process.
+func load(t *testing.T, cfg bench.Config, address string, pid int) *bench.Result {
+	t.Helper()
+	cfg.Targets, cfg.PIDs = []string{address}, []int{pid}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	r, err := bench.Run(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// sideBySide runs a scenario against both brokers in turns and returns the
+// medians of the processor time of one delivery, in microseconds.
+func sideBySide(t *testing.T, cfg bench.Config) (ours, theirs float64) {
+	t.Helper()
+	n, m := speedNode(t), peertest.Mosquitto(t)
+	var us, them []float64
+	for range speedRuns {
+		us = append(us, load(t, cfg, n.tcp, n.pid()).Broker.MicrosPerDelivery)
+		them = append(them, load(t, cfg, m.Address, m.PID).Broker.MicrosPerDelivery)
+	}
+	t.Logf("CPU µs per delivery: tombolo %v, mosquitto %v", us, them)
+	return median(us), median(them)
+}
+
+func median(list []float64) float64 {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
+}
+
+// TestSpeedOneToOne: one connection in, one out, QoS 0, 128 bytes, as fast as
+// it goes.
+func TestSpeedOneToOne(t *testing.T) {
+	cfg := bench.Defaults(bench.P2P)
+	cfg.Publishers, cfg.Subscribers, cfg.Window = 1, 1, 500
+	cfg.WarmUp, cfg.Duration = 200*time.Millisecond, time.Second
+	ours, theirs := sideBySide(t, cfg)
+	if ratio := theirs / ours; ratio < p2pRatioMin {
+		t.Errorf("deliveries per CPU second are %.1f times mosquitto's, the budget is %v", ratio, p2pRatioMin)
+	} else {
+		t.Logf("%.1f times mosquitto's deliveries per CPU second", ratio)
+	}
+}
+
+// TestSpeedAtFixedRate: 1,000 messages a second over 50 pairs, where nothing
+// can be done in batches.
+func TestSpeedAtFixedRate(t *testing.T) {
+	cfg := bench.Defaults(bench.Latency)
+	cfg.Publishers, cfg.Subscribers, cfg.Rate = 50, 50, 1000
+	cfg.WarmUp, cfg.Duration = 200*time.Millisecond, 2*time.Second
+	ours, theirs := sideBySide(t, cfg)
+	if ratio := ours / theirs; ratio > latencyRatioMax {
+		t.Errorf("a delivery costs %.2f times mosquitto's CPU time, the budget is %v", ratio, latencyRatioMax)
+	} else {
+		t.Logf("%.2f times mosquitto's CPU time for a delivery", ratio)
+	}
+}
+
+// TestIdleMemory: what a connection that says nothing costs.
+func TestIdleMemory(t *testing.T) {
+	n := speedNode(t)
+	cfg := bench.Defaults(bench.Idle)
+	cfg.Connections, cfg.Duration = idleConnections, time.Second
+	r := load(t, cfg, n.tcp, n.pid())
+	if r.Idle.Broken > 0 {
+		t.Errorf("%d connections broke", r.Idle.Broken)
+	}
+	if r.Idle.BytesEach > idleBytesMax {
+		t.Errorf("%v bytes for each of %d connections, the budget is %d", r.Idle.BytesEach, idleConnections, idleBytesMax)
+	} else {
+		t.Logf("%v bytes for each of %d connections", r.Idle.BytesEach, idleConnections)
+	}
+}
+
+// TestNoAllocationPerMessage counts what the broker allocates while messages
+// go through it at QoS 0; looking costs some itself and is taken off.
+func TestNoAllocationPerMessage(t *testing.T) {
+	n := speedNode(t)
+	mallocs := func() float64 { return n.metric("go_memstats_mallocs_total", "") }
+	sent := func() float64 { return n.metric("tombolo_mqtt_publish_sent_total", `qos="0"`) }
+	cfg := bench.Defaults(bench.P2P)
+	cfg.Publishers, cfg.Subscribers, cfg.Window = 1, 1, 500
+	cfg.WarmUp, cfg.Duration = 100*time.Millisecond, 500*time.Millisecond
+	load(t, cfg, n.tcp, n.pid()) // buffers grow once
+	sent()
+	began := mallocs()
+	looked := mallocs() - began
+	began, from := mallocs(), sent()
+	cfg.Duration = 2 * time.Second
+	load(t, cfg, n.tcp, n.pid())
+	messages := sent() - from
+	each := (mallocs() - began - 3*looked) / messages
+	if messages < 50_000 {
+		t.Fatalf("only %v messages went through", messages)
+	}
+	if each > mallocsMax {
+		t.Errorf("%.4f allocations for a message over %v messages, the budget is %v", each, messages, mallocsMax)
+	} else {
+		t.Logf("%.4f allocations for a message over %v messages", each, messages)
+	}
+}
