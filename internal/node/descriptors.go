@@ -8,8 +8,8 @@ import (
 )
 
 // descriptorsReserve is what the databases, logs and HTTP clients of a node
-// need beside its MQTT clients.
-const descriptorsReserve = 100
+// need beside its MQTT clients; doctor reckons with the same.
+const descriptorsReserve = 500
 
 // warnDescriptors says before clients come that the limit of open files is
 // lower than what the listeners promise together.
