@@ -76,6 +76,28 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestEnded: a broker that dies is known to be dead, with its last words.
+func TestEnded(t *testing.T) {
+	d := Builtin()[0]
+	d.Command = append([]string{"sh", "-c", "echo begun; exec \"$0\" \"$@\"", "/usr/sbin/mosquitto"}, d.Command[1:]...)
+	b, err := Start(t.Context(), d, Profile{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if words, ended := b.Ended(); ended {
+		t.Errorf("a running broker ended: %s", words)
+	}
+	if err := syscall.Kill(b.PIDs()[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if words, ended := b.Ended(); !ended || words != "begun" {
+		t.Errorf("a dead broker: ended %v, %q", ended, words)
+	}
+	if err := b.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ text, want string }{
