@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -306,7 +307,7 @@ func (c *client) wantPublish(text string) packet.ID {
 // published meanwhile may come both ways.
 func (c *client) caughtUp(p *client) {
 	c.t.Helper()
-	topic := "caught-up/" + c.key
+	topic := fmt.Sprintf("caught-up/%s/%d", c.key, c.next)
 	p.publish(topic, "x", 1, retained)
 	c.subscribe(topic)
 	c.want("PUBLISH " + topic + " x qos0 retain")

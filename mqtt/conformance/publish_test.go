@@ -17,8 +17,9 @@ func TestRetained(t *testing.T) {
 	inBoth(t, func(t *testing.T, v packet.Version) {
 		a, b := name(t, "a"), name(t, "b")
 		p, live := shared.connect(t, v, name(t, "p"), keep), shared.connect(t, v, name(t, "live"))
+		other := shared.connect(t, v, name(t, "other"))
 		live.subscribe(a)
-		live.caughtUp(p)
+		live.caughtUp(other)
 		n := 0
 		look := func(filter string, texts ...string) {
 			t.Helper()
@@ -26,7 +27,7 @@ func TestRetained(t *testing.T) {
 			s := shared.connect(t, v, name(t, "s")+string('0'+rune(n)))
 			s.subscribe(filter + " 2")
 			s.want(texts...)
-			s.caughtUp(p)
+			s.caughtUp(other)
 			s.nothing()
 			s.leave()
 		}
