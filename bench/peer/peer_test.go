@@ -79,7 +79,7 @@ func TestLoad(t *testing.T) {
 // TestEnded: a broker that dies is known to be dead, with its last words.
 func TestEnded(t *testing.T) {
 	d := Builtin()[0]
-	d.Command = append([]string{"sh", "-c", "echo begun; exec \"$0\" \"$@\"", "/usr/sbin/mosquitto"}, d.Command[1:]...)
+	d.Command = append([]string{"sh", "-c", "echo begun; exec \"$0\" \"$@\" 2>/dev/null", "/usr/sbin/mosquitto"}, d.Command[1:]...)
 	b, err := Start(t.Context(), d, Profile{})
 	if err != nil {
 		t.Fatal(err)
