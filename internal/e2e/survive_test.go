@@ -241,3 +241,22 @@ func TestWillsAfterRestart(t *testing.T) {
 		})
 	}
 }
+
+// TestOneConnectionMore: a session that was resumed for the time of one
+// connection ends with the crash that ends the connection, and leaves nothing.
+func TestOneConnectionMore(t *testing.T) {
+	n := startNode(t)
+	n.joined("brief", keeping(3600), "news").Disconnect(packet.Success)
+	if !n.join("brief", keeping(0)).Connack().SessionPresent {
+		t.Fatal("the session was not resumed")
+	}
+	n.kill()
+	n.start()
+	n.sessions("the session has ended", func(list string) bool { return !strings.Contains(list, `"brief"`) })
+	if n.join("brief", keeping(3600)).Connack().SessionPresent {
+		t.Error("the session came back")
+	}
+	if _, list := n.ask("/api/v1/subscriptions?topic=news"); strings.Contains(list, "brief") {
+		t.Errorf("its subscription is still there: %s", list)
+	}
+}
