@@ -30,14 +30,19 @@ check: ## formatting, vet, staticcheck
 unit: ## all tests
 	$(GO) test -count=1 -timeout 20m ./...
 
-race: ## the tests that run goroutines, under the race detector
-	$(GO) test -race -short -count=1 -timeout 25m ./...
+# The end-to-end tests and the benchmarks drive child processes, which the race
+# detector does not see into.
+race: ## the same under the race detector, in a smaller dose
+	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '/internal/e2e|/bench')
 
 fuzz: ## a minute of fuzzing for each target
 	bash .ci/fuzz 60s
 
+conformance: ## Eclipse Paho's interoperability suite: make conformance SUITE=DIRECTORY
+	SUITE="$(SUITE)" bash .ci/conformance
+
 docs: ## regenerate the generated pages
-	$(GO) test ./internal/option ./cmd/tombolo -run 'Fresh|Page' -args -update
+	$(GO) test ./internal/option ./internal/admin ./cmd/tombolo ./mqtt/conformance -run 'Fresh|Page' -args -update
 
 clean: ## remove what was built
 	rm -rf bin $(TOOLS)
