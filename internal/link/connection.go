@@ -228,7 +228,7 @@ func (c *connection) read() error {
 		}
 		head, err := in.Peek(wire.HeaderBytes)
 		if err != nil {
-			return err
+			return truncated(in, err)
 		}
 		if err := wire.ParseHeader(head, &h); err != nil {
 			return err
@@ -240,6 +240,9 @@ func (c *connection) read() error {
 			return err
 		}
 		body, err := in.Peek(int(h.Length)) // fits: readBytes is more than a frame
+		if errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
+		}
 		if err != nil {
 			return err
 		}
@@ -252,6 +255,14 @@ func (c *connection) read() error {
 		}
 		c.m.stats.frames.Add(1)
 	}
+}
+
+// truncated tells an end within a frame from one between frames.
+func truncated(in *bufio.Reader, err error) error {
+	if errors.Is(err, io.EOF) && in.Buffered() > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // take handles one frame.

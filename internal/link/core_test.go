@@ -324,7 +324,7 @@ func TestStreamUnderFaults(t *testing.T) {
 		t.Run(fmt.Sprintf("%+v", m), func(t *testing.T) {
 			var events [4]int
 			messages := 0
-			for seed := range uint64(40) {
+			for seed := range uint64(25) {
 				w := newWorld(t, seed, m)
 				for range 1500 {
 					w.step()

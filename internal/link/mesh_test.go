@@ -1,0 +1,252 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"tombolo/internal/wire"
+)
+
+// kill closes a connection of a node, as a cut does.
+func (n *node) kill(to NodeID, plane wire.Plane) {
+	p := n.mesh.peer(to)
+	p.mu.Lock()
+	c := p.mu.conns[plane]
+	p.mu.Unlock()
+	if c != nil {
+		_ = c.raw.Close()
+	}
+}
+
+// pump sends count messages on a stream, waiting where it is full.
+func (n *node) pump(t *testing.T, to NodeID, s wire.Stream, kind wire.Type, count int, rng *rand.Rand) {
+	for id := range uint32(count) {
+		size := 4 + rng.IntN(300)
+		if rng.IntN(40) == 0 {
+			size = rng.IntN(200 << 10)
+		}
+		body := numbered(id, size)
+		ticket := end{n, id | uint32(to)<<24 | uint32(s)<<28}
+		within(t, "room in the stream", func() bool {
+			err := n.mesh.Send(to, s, kind, body, ticket)
+			if err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrSpoolFull) {
+				t.Error(err)
+			}
+			return err == nil
+		})
+	}
+}
+
+// TestThreeMeshesUnderKills is guarantees 1 and 2 with goroutines and sockets:
+// three nodes exchange two streams in all directions while connections are cut
+// at random; everything arrives once and in order, and every ticket ends once.
+func TestThreeMeshesUnderKills(t *testing.T) {
+	const count, seed = 3000, 7
+	nodes := []*node{prepare(t, 1, nil), prepare(t, 2, nil), prepare(t, 3, nil)}
+	connect(t, nodes...)
+	for _, n := range nodes {
+		n.start(t)
+	}
+	var pumps, killer sync.WaitGroup
+	over := make(chan struct{})
+	killer.Go(func() {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-tick.C:
+				from := rng.IntN(3)
+				nodes[from].kill(NodeID((from+1+rng.IntN(2))%3+1), wire.Plane(rng.IntN(2)))
+			}
+		}
+	})
+	for i, from := range nodes {
+		for j, to := range nodes {
+			if i != j {
+				rng := rand.New(rand.NewPCG(seed, uint64(1+3*i+j)))
+				pumps.Go(func() { from.pump(t, to.id, wire.StreamPublish, wire.TypePublish, count, rng) })
+				rng2 := rand.New(rand.NewPCG(seed, uint64(20+3*i+j)))
+				pumps.Go(func() { from.pump(t, to.id, wire.StreamControl, wire.TypeRoutes, count/5, rng2) })
+			}
+		}
+	}
+	pumps.Wait()
+	close(over)
+	killer.Wait()
+	for _, n := range nodes {
+		within(t, "every ticket to end", func() (ok bool) {
+			n.read(func() { ok = len(n.mu.ends) == 2*(count+count/5) })
+			return ok
+		})
+	}
+	closes := uint64(0)
+	for _, n := range nodes {
+		n.stop()
+		for _, c := range n.mesh.Stats().Closes {
+			closes += c
+		}
+		for key, c := range n.mu.ends {
+			if c != 1 {
+				t.Errorf("node %d: ticket %x ended %d times", n.id, key, c)
+			}
+		}
+		if n.mu.results[Stored] != 2*(count+count/5) {
+			t.Errorf("node %d: results %v", n.id, n.mu.results)
+		}
+		for _, from := range nodes {
+			if from != n {
+				inOrder(t, n, from.id, wire.StreamPublish, count)
+				inOrder(t, n, from.id, wire.StreamControl, count/5)
+			}
+		}
+	}
+	if closes < 20 {
+		t.Errorf("%d connections ended; this is about many", closes)
+	}
+	t.Logf("%d connections ended", closes)
+}
+
+func inOrder(t *testing.T, n *node, from NodeID, s wire.Stream, count int) {
+	t.Helper()
+	got := n.mu.got[fmt.Sprintf("%d/%d", from, s)]
+	if len(got) != count {
+		t.Errorf("node %d has %d messages of node %d on stream %d, want %d", n.id, len(got), from, s, count)
+		return
+	}
+	for i, id := range got {
+		if int(id) != i {
+			t.Errorf("node %d, stream %d of node %d: message %d at place %d", n.id, s, from, id, i)
+			return
+		}
+	}
+}
+
+// TestRestart: a peer's new process is told as such, gets what was not
+// confirmed, and what was soft for the old one ends as lost.
+func TestRestart(t *testing.T) {
+	a, b := prepare(t, 1, nil), prepare(t, 2, nil)
+	connect(t, a, b)
+	a.start(t)
+	b.on = func(m Message) { b.take(m) } // takes, and never ends anything
+	b.start(t)
+	within(t, "the link", func() bool { return a.up(2) && b.up(1) })
+	for id, s := range []wire.Stream{wire.StreamPublish, wire.StreamControl} {
+		kind := []wire.Type{wire.TypePublish, wire.TypeRoutes}[id]
+		if err := a.mesh.Send(2, s, kind, numbered(uint32(id), 9), end{a, uint32(id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, "both messages", func() (ok bool) {
+		b.read(func() { ok = len(b.mu.got) == 2 })
+		return ok
+	})
+	b.stop()
+	again := prepare(t, 2, func(c *Config) { c.Incarnation = 2; c.Bind = b.mesh.Addr().String() })
+	connect(t, again, a)
+	again.start(t)
+	within(t, "both ends", func() (ok bool) {
+		a.read(func() { ok = a.mu.results[Stored] == 1 && a.mu.results[Lost] == 1 })
+		return ok
+	})
+	a.read(func() {
+		if a.mu.restarts[2] != 2 || a.mu.ups[2] != a.mu.downs[2]+1 {
+			t.Errorf("ups %v, downs %v, restarts %v", a.mu.ups, a.mu.downs, a.mu.restarts)
+		}
+	})
+}
+
+// TestSlowHandlerIsNoSilence is R12: who does not end what it was sent holds its
+// credit, and nothing else: heartbeats and other streams go on.
+func TestSlowHandlerIsNoSilence(t *testing.T) {
+	release := make(chan struct{})
+	a := prepare(t, 1, nil)
+	b := prepare(t, 2, func(c *Config) { c.ReceiveBytes = 64 << 10 })
+	b.on = func(m Message) {
+		if m.Stream == wire.StreamPublish {
+			<-release
+		}
+		b.take(m)
+		m.Done(wire.Stored, 0)
+	}
+	connect(t, a, b)
+	a.start(t)
+	b.start(t)
+	t.Cleanup(sync.OnceFunc(func() {
+		select {
+		case <-release:
+		default:
+			close(release)
+		}
+	}))
+	const many = 200
+	for id := range uint32(many) {
+		if err := a.mesh.Send(2, wire.StreamPublish, wire.TypePublish, numbered(id, 10<<10), end{a, id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, "the credit to be used up", func() bool { return a.mesh.Status()[0].Starved })
+	if err := a.mesh.Send(2, wire.StreamControl, wire.TypeRoutes, numbered(0, 4), end{a, 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	if !a.mesh.Post(2, wire.StreamFast, wire.TypePublish, make([]byte, 150<<10)) {
+		t.Fatal("a datagram found no room")
+	}
+	within(t, "the control stream and a datagram in chunks", func() (ok bool) {
+		b.read(func() {
+			ok = len(b.mu.got["1/4"]) == 1 && len(b.mu.datagrams[1]) == 1 && b.mu.datagrams[1][0] == 150<<10
+		})
+		return ok
+	})
+	if open := b.mesh.Status()[0].InboundOpen; open > 7 {
+		t.Errorf("%d messages of 10 KiB are open at a credit of 64 KiB", open)
+	}
+	close(release)
+	within(t, "everything", func() (ok bool) {
+		a.read(func() { ok = a.mu.results[Stored] == many+1 })
+		return ok
+	})
+	if d := a.mesh.Stats().Closes; len(d) != 0 {
+		t.Errorf("connections ended: %v", d)
+	}
+}
+
+// TestSpoolAnswersForASlowPeer is R9: what a peer does not confirm within the
+// time is durable here, and its publisher is told; it arrives all the same.
+func TestSpoolAnswersForASlowPeer(t *testing.T) {
+	release := make(chan struct{})
+	spool := durableSpool{NewMemorySpool(1 << 20)}
+	a := prepare(t, 1, func(c *Config) { c.Spool = spool; c.ConfirmWait = 5 * time.Millisecond })
+	b := prepare(t, 2, nil)
+	b.on = func(m Message) { <-release; b.take(m); m.Done(wire.Stored, 0) }
+	connect(t, a, b)
+	const many = 50
+	for id := range uint32(many) { // away: it is not even running
+		if id == many/2 {
+			a.start(t)
+			b.start(t)
+			within(t, "the link", func() bool { return a.up(2) })
+		}
+		if err := a.mesh.Send(2, wire.StreamPublish, wire.TypePublish, numbered(id, 100), end{a, id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, "the spool to answer for all", func() (ok bool) {
+		a.read(func() { ok = a.mu.results[InSpool] == many })
+		return ok
+	})
+	close(release)
+	within(t, "the spool to be empty", func() bool { return spool.Count(2) == 0 })
+	b.read(func() { inOrder(t, b, 1, wire.StreamPublish, many) })
+}
+
+// durableSpool says that it keeps what it has.
+type durableSpool struct{ *MemorySpool }
+
+func (durableSpool) Durable() bool { return true }
