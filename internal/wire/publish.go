@@ -87,7 +87,7 @@ func ParsePublish(b []byte, p *Publish) error {
 	p.Retained.Counter = r.Uint()
 	p.Mountpoint = r.Text()
 	p.Targets = Targets(r.UintMax(uint64(targets) - 1))
-	p.Sessions = list(&r, p.Sessions, namedMax, readText)
+	readSessions(&r, p)
 	readGroups(&r, p)
 	p.Body = r.Bytes()
 	r.finish(more)
@@ -97,7 +97,18 @@ func ParsePublish(b []byte, p *Publish) error {
 	return r.End()
 }
 
-func readText(r *Reader, s *[]byte) { *s = r.Text() }
+// readSessions and readGroups spell out what list does, since a Reader that a
+// function value sees is allocated.
+func readSessions(r *Reader, p *Publish) {
+	n := r.Array()
+	if n > namedMax {
+		r.Fail(ErrRange)
+	}
+	p.Sessions = p.Sessions[:0]
+	for ; n > 0 && r.err == nil; n-- {
+		p.Sessions = append(p.Sessions, r.Text())
+	}
+}
 
 func readGroups(r *Reader, p *Publish) {
 	n := r.Array()
