@@ -1,0 +1,112 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo/internal/option"
+	"tombolo/mqtt/session"
+)
+
+// TestNodeID: a data directory has one id for as long as it lives; a file that
+// holds none is an error that says what to do, never a new id.
+func TestNodeID(t *testing.T) {
+	path := filepath.Join(t.TempDir(), idFile)
+	first, err := nodeID(path)
+	if err != nil || first == 0 {
+		t.Fatalf("a new directory: id %d, %v", first, err)
+	}
+	again, err := nodeID(path)
+	if err != nil || again != first {
+		t.Fatalf("the same directory: id %d, %v; want %d", again, err, first)
+	}
+	other, err := nodeID(filepath.Join(t.TempDir(), idFile))
+	if err != nil || other == first {
+		t.Fatalf("another directory: id %d, %v; want another than %d", other, err, first)
+	}
+	for _, bad := range []string{"", "not hex", "0011"} {
+		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if id, err := nodeID(path); err == nil || !strings.Contains(err.Error(), "backup") {
+			t.Errorf("a file that holds %q: id %d, error %v; want one that names the remedy", bad, id, err)
+		}
+	}
+}
+
+// TestSeconds: what MQTT cannot say never ends.
+func TestSeconds(t *testing.T) {
+	for _, c := range []struct {
+		d    time.Duration
+		want uint32
+	}{
+		{0, 0}, {1500 * time.Millisecond, 1}, {time.Hour, 3600},
+		{option.Unlimited, session.ExpiryNever}, {-1, session.ExpiryNever},
+		{time.Duration(1<<32) * time.Second, session.ExpiryNever},
+	} {
+		if got := seconds(c.d); got != c.want {
+			t.Errorf("seconds(%v) = %d, want %d", c.d, got, c.want)
+		}
+	}
+}
+
+// load reads options as flags would set them.
+func load(t *testing.T, pairs ...string) *option.Settings {
+	t.Helper()
+	var src option.Sources
+	for i := 0; i < len(pairs); i += 2 {
+		src.Flags = append(src.Flags, option.Assignment{Key: pairs[i], Value: pairs[i+1], Origin: option.Origin{Kind: option.FromFlag, Name: "--" + pairs[i]}})
+	}
+	set, faults := option.Load(src)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	return set
+}
+
+// TestSettings: the options that name a limit reach the broker.
+func TestSettings(t *testing.T) {
+	b := brokerSettings(load(t,
+		"max_inflight_messages", "7", "queue_full", "refuse", "queue_type", "lifo", "max_keepalive", "90",
+		"persistent_client_expiration", "2d", "outbox_full", "disconnect", "allow_anonymous", "on",
+		"shared_subscription_policy", "random", "max_last_will_delay", "client"))
+	l := b.Limits
+	switch {
+	case l.InflightMax != 7, l.KeepAliveMax != 90, l.PersistentExpiry != 2*86400, l.WillDelayMax != session.ExpiryNever:
+		t.Errorf("limits %+v", l)
+	case !b.Queue.Refuse, !b.Queue.LIFO, !b.OutboxDisconnect, !b.Anonymous:
+		t.Errorf("settings %+v", b)
+	}
+	if got := versions([]int{4, 5, 131}); got != 1<<4|1<<5 {
+		t.Errorf("versions 4, 5, 131 are %b", got)
+	}
+}
+
+// TestCheckListeners: a node that nobody could reach does not start, and dev
+// does not open where others reach it.
+func TestCheckListeners(t *testing.T) {
+	none := New(Config{Settings: load(t, "listener.tcp.default", "off")})
+	if err := none.checkListeners(); err == nil || !strings.Contains(err.Error(), "listener.tcp.default") {
+		t.Errorf("no MQTT listener: %v", err)
+	}
+	open := New(Config{Settings: load(t, "listener.tcp.default", "0.0.0.0:11883"), LoopbackOnly: true})
+	if err := open.checkListeners(); err == nil || !strings.Contains(err.Error(), "tombolo start") {
+		t.Errorf("dev on every address: %v", err)
+	}
+	fine := New(Config{Settings: load(t, "listener.tcp.default", "127.0.0.1:11883"), LoopbackOnly: true})
+	if err := fine.checkListeners(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMemoryBudgets: both databases together stay within leveldb.maximum_memory.
+func TestMemoryBudgets(t *testing.T) {
+	n := New(Config{Settings: load(t, "leveldb.maximum_memory", "64MB")})
+	meta, msgs := n.memoryBudgets()
+	if meta+msgs != 64<<20 || meta != 16<<20 {
+		t.Errorf("budgets %d and %d, want a quarter and the rest of 64 MiB", meta, msgs)
+	}
+}
