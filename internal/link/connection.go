@@ -45,9 +45,8 @@ type connection struct {
 	turn       int // whose turn it is in the next batch
 
 	// Owned by the reader.
-	assembly  []byte // of a datagram in chunks
-	heartbeat wire.Heartbeat
-	notes     []ended
+	assembly     []byte  // of a datagram in chunks
+	batch, notes []ended // used again for each acknowledgement
 }
 
 func newConnection(p *peer, plane wire.Plane, raw net.Conn, info Peer) *connection {
@@ -100,10 +99,20 @@ func (c *connection) write() {
 	buf := make([]byte, 0, batchBytes+wire.BodyBytesMax+wire.HeaderBytes)
 	timer := c.m.config.Clock.NewTimer(time.Hour)
 	defer timer.Stop()
+	// A peer that the detector does not know yet gets no heartbeats, and is to
+	// be told from a dead one all the same.
+	quiet := c.m.config.SilenceMax / 4
+	idle := c.m.config.Clock.NewTimer(quiet)
+	defer idle.Stop()
 	last := int64(0)
 	for {
 		select {
 		case <-c.wake:
+		case <-idle.C():
+			idle.Reset(quiet)
+			if c.m.now()-last >= int64(quiet) {
+				c.p.keepAlive(c.plane)
+			}
 		case <-c.gone:
 			return
 		}
@@ -226,6 +235,7 @@ func (c *connection) read() error {
 				return err
 			}
 		}
+		fresh := in.Buffered() < wire.HeaderBytes
 		head, err := in.Peek(wire.HeaderBytes)
 		if err != nil {
 			return truncated(in, err)
@@ -246,7 +256,9 @@ func (c *connection) read() error {
 		if err != nil {
 			return err
 		}
-		c.heard.Store(c.m.now())
+		if fresh {
+			c.heard.Store(c.m.now())
+		}
 		if err := c.take(&h, body); err != nil {
 			return err
 		}
@@ -371,12 +383,13 @@ func (c *connection) takeAck(kind wire.Type, body []byte) error {
 	p := c.p
 	p.mu.Lock()
 	s := p.mu.senders[m.Stream]
-	var list []ended
+	list := c.batch[:0]
 	if kind == wire.TypeResume {
-		list, err = s.resume(&m, nil)
+		list, err = s.resume(&m, list)
 	} else {
-		list, err = s.ack(&m.Ack, nil)
+		list, err = s.ack(&m.Ack, list)
 	}
+	c.batch = list
 	tell := list
 	if m.Stream == wire.StreamPublish {
 		tell = p.mu.lane.end(list, p.m.now(), c.notes[:0])
@@ -393,6 +406,7 @@ func (c *connection) takeAck(kind wire.Type, body []byte) error {
 		}
 	}
 	clear(c.notes)
+	clear(c.batch)
 	if more {
 		c.nudge(false)
 	}

@@ -16,7 +16,7 @@ const (
 	NoMatch                   // nobody there wants it
 	InSpool                   // durable in our own spool; it will be sent (R9)
 	Lost                      // the stream began anew, or the mesh stopped
-	Refused                   // never told: it is tried again
+	Refused                   // told on every stream but the publish stream, where it is tried again
 )
 
 // String is the result's name as it stands in metrics and logs.
@@ -83,10 +83,12 @@ type Handler interface {
 	// Down says that a connection to a peer ended after Up, and why.
 	Down(id NodeID, reason string)
 	// Message takes the next message of a numbered stream. It may block: that
-	// holds this stream of this peer up and nothing else.
+	// holds this stream of this peer up and nothing else, but for Run, which
+	// waits for it at the end.
 	Message(m Message)
 	// Datagram takes a message that nothing confirms: replication, QoS 0. The
-	// body is valid during the call. It must not block.
+	// body is valid during the call. It must not block, and may come before
+	// Up, since the two ends do not see the link stand in the same instant.
 	Datagram(from NodeID, kind wire.Type, body []byte)
 }
 

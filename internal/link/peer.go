@@ -285,6 +285,17 @@ func (p *peer) beat(h *wire.Heartbeat) {
 	}
 }
 
+// keepAlive makes the next batch of a plane an acknowledgement at least.
+func (p *peer) keepAlive(plane wire.Plane) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if plane == wire.Control {
+		p.mu.receivers[wire.StreamControl].ackDue = true
+	} else {
+		p.mu.receivers[wire.StreamPublish].ackDue = true
+	}
+}
+
 // done ends a message that the peer has sent.
 func (p *peer) done(r *receiver, seq uint64, result wire.Result, reason uint8) {
 	p.mu.Lock()

@@ -159,7 +159,12 @@ func (r *receiver) done(seq uint64, result wire.Result, reason uint8) {
 		}
 	}
 	if n > 0 {
-		r.arrivals = r.arrivals[n:]
+		if rest := len(r.arrivals) - n; rest <= n {
+			copy(r.arrivals, r.arrivals[n:])
+			r.arrivals = r.arrivals[:rest]
+		} else {
+			r.arrivals = r.arrivals[n:]
+		}
 		r.ackDue = true
 		r.trim()
 	}

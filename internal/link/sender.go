@@ -142,10 +142,12 @@ func (s *sender) drop(n int) {
 	if n == 0 {
 		return
 	}
-	clear(s.entries[:n])
-	if n == len(s.entries) {
-		s.entries = s.entries[:0]
+	if rest := len(s.entries) - n; rest <= n { // moving costs no more than what came
+		copy(s.entries, s.entries[n:])
+		clear(s.entries[rest:])
+		s.entries = s.entries[:rest]
 	} else {
+		clear(s.entries[:n])
 		s.entries = s.entries[n:]
 	}
 	s.cursor = max(s.cursor, s.base())

@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"sort"
 	"sync"
 
 	"tombolo/internal/wire"
@@ -53,7 +54,8 @@ type MemorySpool struct {
 
 // memoryTail is what waits for one peer. Guarded by MemorySpool.mu.
 type memoryTail struct {
-	list  []Spooled // by place
+	list  []Spooled // by place; one without a Kind has ended
+	live  uint64
 	bytes int
 	next  uint64
 }
@@ -97,18 +99,25 @@ func (s *MemorySpool) Append(to NodeID, list []Spooled) error {
 		t.next++
 	}
 	t.list = append(t.list, list...)
+	t.live += uint64(len(list))
 	t.bytes += need
 	return nil
+}
+
+// at is where the message of a place stands, or the next one.
+func (t *memoryTail) at(place uint64) int {
+	return sort.Search(len(t.list), func(i int) bool { return t.list[i].Place >= place })
 }
 
 // Read implements Spool.
 func (s *MemorySpool) Read(to NodeID, after uint64, countMax, bytesMax int) ([]Spooled, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	t := s.tailLocked(to)
 	var out []Spooled
 	bytes := 0
-	for _, m := range s.tailLocked(to).list {
-		if m.Place <= after {
+	for _, m := range t.list[t.at(after+1):] {
+		if m.Kind == 0 {
 			continue
 		}
 		if len(out) > 0 && (len(out) >= countMax || bytes+len(m.Body) > bytesMax) {
@@ -125,20 +134,20 @@ func (s *MemorySpool) Remove(to NodeID, places []uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tailLocked(to)
-	gone := make(map[uint64]bool, len(places))
 	for _, p := range places {
-		gone[p] = true
-	}
-	kept := t.list[:0]
-	for _, m := range t.list {
-		if gone[m.Place] {
-			t.bytes -= len(m.Body) + spooledOverhead
+		i := t.at(p)
+		if i == len(t.list) || t.list[i].Place != p || t.list[i].Kind == 0 {
 			continue
 		}
-		kept = append(kept, m)
+		t.bytes -= len(t.list[i].Body) + spooledOverhead
+		t.live--
+		t.list[i] = Spooled{Place: p}
 	}
-	clear(t.list[len(kept):])
-	t.list = kept
+	n := 0
+	for n < len(t.list) && t.list[n].Kind == 0 {
+		n++
+	}
+	t.list = t.list[n:]
 	return nil
 }
 
@@ -146,5 +155,5 @@ func (s *MemorySpool) Remove(to NodeID, places []uint64) error {
 func (s *MemorySpool) Count(to NodeID) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return uint64(len(s.tailLocked(to).list))
+	return s.tailLocked(to).live
 }
