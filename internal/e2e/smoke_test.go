@@ -8,7 +8,7 @@ import (
 // TestStartsSilently: one line on standard output, health, metrics, and an
 // orderly end.
 func TestStartsSilently(t *testing.T) {
-	n := newNode(t, "log.level", "warning", "allow_anonymous", "off")
+	n := newNode(t, "log.level", "warning", "allow_anonymous", "off", "listener.max_connections", "100")
 	n.passwords("alice", "secret")
 	n.rules("topic #\n")
 	n.start()

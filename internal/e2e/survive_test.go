@@ -66,6 +66,15 @@ func (u *user) listen(filter string, qos byte) {
 	}
 }
 
+func (u *user) leave(filter string) {
+	u.tb.Helper()
+	ctx, cancel := limited()
+	defer cancel()
+	if _, err := u.Unsubscribe(ctx, &packet.Unsubscribe{Filters: [][]byte{[]byte(filter)}}); err != nil {
+		u.tb.Fatalf("unsubscribing %s: %v", filter, err)
+	}
+}
+
 func (u *user) send(topic, payload string, qos byte, retain bool) {
 	u.tb.Helper()
 	ctx, cancel := limited()
@@ -105,7 +114,10 @@ func TestRestartKeeps(t *testing.T) {
 }
 
 func testRestartKeeps(n *node, end func(*node)) {
-	n.join("away", keeping(3600)).listen("news/#", 2)
+	first := n.join("away", keeping(3600))
+	first.listen("news/#", 2)
+	first.listen("old/#", 1)
+	first.leave("old/#")
 	away := n.join("away", keeping(3600)) // takes over, so that the first is gone for certain
 	away.Disconnect(packet.Success)
 	pub := n.join("pub", nil)
@@ -128,6 +140,7 @@ func testRestartKeeps(n *node, end func(*node)) {
 	for i := range 5 {
 		back.gets(fmt.Sprintf("news/%d", i), "queued")
 	}
+	n.join("pub", nil).send("old/news", "not subscribed any more", 1, false)
 	n.join("pub", nil).send("news/after", "still subscribed", 1, false)
 	back.gets("news/after", "still subscribed")
 	if !n.join("online", keeping(3600)).Connack().SessionPresent {
