@@ -168,6 +168,9 @@ func (p *ports) serve(run context.Context) (ended func(time.Duration) bool) {
 // drainPoll is how often a stopping node looks whether its clients have left.
 const drainPoll = 5 * time.Millisecond
 
+// drainRestMin is what closing sockets may take however short the limit is.
+const drainRestMin = 100 * time.Millisecond
+
 // drain gives connections time to take their last packet, then ends what is
 // left.
 func (p *ports) drain(wg *sync.WaitGroup, cancel context.CancelFunc, limit time.Duration) bool {
@@ -181,7 +184,17 @@ func (p *ports) drain(wg *sync.WaitGroup, cancel context.CancelFunc, limit time.
 		time.Sleep(drainPoll)
 	}
 	cancel()
-	wg.Wait()
+	ended := make(chan struct{})
+	go func() { defer close(ended); wg.Wait() }()
+	// What is not over by then, such as half a question over HTTP, ends with
+	// the process.
+	rest := time.NewTimer(max(limit, drainRestMin))
+	defer rest.Stop()
+	select {
+	case <-ended:
+	case <-rest.C:
+		clean = false
+	}
 	return clean
 }
 
