@@ -63,9 +63,9 @@ func (p *peer) connecting(r *round) bool {
 			}
 		}
 	}
-	p.conn.PauseRead()
+	p.hold(holdVerdict)
 	p.b.spawn(func() {
-		defer p.conn.ResumeRead()
+		defer p.release(holdVerdict)
 		p.connectSlowly()
 	})
 	return false
@@ -384,9 +384,9 @@ func (p *peer) watch(params *session.Params, r *round) {
 func (p *peer) reauthenticate(c *client, e *session.Effects, _ *round) {
 	data := append([]byte(nil), e.Auth.Properties.AuthData...)
 	first := e.Auth.Reason == packet.Reauthenticate
-	p.conn.PauseRead()
+	p.hold(holdVerdict)
 	p.b.spawn(func() {
-		defer p.conn.ResumeRead()
+		defer p.release(holdVerdict)
 		r := p.b.begin()
 		defer p.b.end(r)
 		ctx, cancel := context.WithTimeout(context.Background(), p.b.settings.Load().ConnectTimeout)

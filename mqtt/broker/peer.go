@@ -48,8 +48,8 @@ type peer struct {
 	diesAt    int64 // unix ms of max_connection_lifetime; 0 = never; likewise
 	rateStart int64 // unix ms; the second in which rate counts
 	rate      int
-	throttled atomic.Bool // reading stopped because of the rate
-	clogged   bool        // reading stopped because the outbox is full
+	clogged   bool  // reading stopped because the outbox is full
+	holds     holds // why it is not read at the moment
 
 	// Guarded by conn.Locker.
 	closed   bool
@@ -175,9 +175,8 @@ func (p *peer) limitRate(t packet.Type, r *round) bool {
 	if p.rate++; p.rate < limit {
 		return false
 	}
-	p.throttled.Store(true)
 	p.b.count.paused.Inc()
-	p.conn.PauseRead()
+	p.hold(holdRate)
 	p.b.wheel.at(p.rateStart+1000, resume{p})
 	return true
 }
@@ -221,12 +220,10 @@ func (p *peer) unclog(mayClog bool) {
 	case mayClog && !p.clogged && limit > 0 && n > limit:
 		p.clogged = true
 		p.b.count.paused.Inc()
-		p.conn.PauseRead()
+		p.hold(holdOutbox)
 	case p.clogged && n <= limit/2:
 		p.clogged = false
-		if !p.throttled.Load() {
-			p.conn.ResumeRead()
-		}
+		p.release(holdOutbox)
 	}
 }
 
@@ -371,8 +368,7 @@ var errNoConnect = errors.New("client did not finish CONNECT within mqtt_connect
 type resume struct{ p *peer }
 
 func (t resume) due(int64) int64 {
-	t.p.throttled.Store(false)
-	t.p.conn.ResumeRead()
+	t.p.release(holdRate)
 	return 0
 }
 

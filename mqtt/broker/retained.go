@@ -42,8 +42,9 @@ func (b *Broker) retain(pub *publication, wait *pending) *pending {
 }
 
 // retainedJobsMax bounds the subscriptions of one client whose retained
-// messages are still on their way; at the bound the client is disconnected.
-const retainedJobsMax = 10_000
+// messages are still on their way; above it the client is not read until half
+// of them are done.
+const retainedJobsMax = 1000
 
 // retainedJob is one subscription that is to get what is retained.
 type retainedJob struct {
@@ -61,10 +62,8 @@ func (b *Broker) queueRetained(c *client, p *peer, wishes []wish, r *round) {
 			c.retained = append(c.retained, retainedJob{p, *w})
 		}
 	}
-	if len(c.retained) > retainedJobsMax && c.conn != nil {
-		r.other.Reset()
-		c.core.Disconnect(packet.QuotaExceeded, "too many subscriptions wait for retained messages", &r.other)
-		b.emit(c, &r.other, r)
+	if len(c.retained) > retainedJobsMax {
+		p.hold(holdRetained)
 	}
 	if len(c.retained) > 0 && !c.retaining {
 		c.retaining = true
@@ -83,6 +82,9 @@ func (b *Broker) retainedWorker(c *client) {
 		}
 		job := c.retained[0]
 		c.retained = c.retained[1:]
+		if len(c.retained) <= retainedJobsMax/2 {
+			job.peer.release(holdRetained)
+		}
 		c.mu.Unlock()
 		b.sendRetained(c, &job)
 	}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -209,4 +210,26 @@ func TestMountpoints(t *testing.T) {
 	sb.caughtUp(pb)
 	sa.subscribe("kept")
 	sa.want("PUBLISH kept in a qos0 retain")
+}
+
+// TestSubscribeStorm: a client that subscribes faster than retained messages
+// can be looked up is slowed down, not cut off, and gets every answer.
+func TestSubscribeStorm(t *testing.T) {
+	const packets, each = 50, 200
+	base := name(t, "")
+	c := shared.connect(t, packet.V311, name(t, "c"))
+	var storm []byte
+	for i := range packets {
+		s := packet.Subscribe{ID: packet.ID(i + 1)}
+		for j := range each {
+			s.Subscriptions = append(s.Subscriptions, packet.Subscription{Filter: fmt.Appendf(nil, "%s%d/%d/+", base, i, j)})
+		}
+		storm = packet.AppendSubscribe(storm, packet.V311, &s)
+	}
+	c.send(storm)
+	for i := range packets {
+		c.wantPrefix(fmt.Sprintf("SUBACK id%d ", i+1))
+	}
+	c.publish(base+"49/199/x", "y", 0, nil)
+	c.want("PUBLISH " + base + "49/199/x y qos0")
 }
