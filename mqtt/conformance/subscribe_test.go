@@ -230,6 +230,6 @@ func TestSubscribeStorm(t *testing.T) {
 	for i := range packets {
 		c.wantPrefix(fmt.Sprintf("SUBACK id%d ", i+1))
 	}
-	c.publish(base+"49/199/x", "y", 0, nil)
+	c.send(c.pub(base+"49/199/x", "y", 0, 0, nil))
 	c.want("PUBLISH " + base + "49/199/x y qos0")
 }
