@@ -22,7 +22,8 @@ func (n *node) kill(to NodeID, plane wire.Plane) {
 	}
 }
 
-// pump sends count messages on a stream, waiting where it is full.
+// pump sends count messages on a stream, waiting where it is full, and cuts a
+// connection now and then.
 func (n *node) pump(t *testing.T, to NodeID, s wire.Stream, kind wire.Type, count int, rng *rand.Rand) {
 	for id := range uint32(count) {
 		size := 4 + rng.IntN(300)
@@ -31,6 +32,9 @@ func (n *node) pump(t *testing.T, to NodeID, s wire.Stream, kind wire.Type, coun
 		}
 		body := numbered(id, size)
 		ticket := end{n, id | uint32(to)<<24 | uint32(s)<<28}
+		if rng.IntN(100) == 0 {
+			n.kill(to, wire.Plane(rng.IntN(2)))
+		}
 		within(t, "room in the stream", func() bool {
 			err := n.mesh.Send(to, s, kind, body, ticket)
 			if err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrSpoolFull) {
@@ -46,27 +50,13 @@ func (n *node) pump(t *testing.T, to NodeID, s wire.Stream, kind wire.Type, coun
 // at random; everything arrives once and in order, and every ticket ends once.
 func TestThreeMeshesUnderKills(t *testing.T) {
 	const count, seed = 3000, 7
-	nodes := []*node{prepare(t, 1, nil), prepare(t, 2, nil), prepare(t, 3, nil)}
+	quick := func(c *Config) { c.BackoffMax = 3 * time.Millisecond }
+	nodes := []*node{prepare(t, 1, quick), prepare(t, 2, quick), prepare(t, 3, quick)}
 	connect(t, nodes...)
 	for _, n := range nodes {
 		n.start(t)
 	}
-	var pumps, killer sync.WaitGroup
-	over := make(chan struct{})
-	killer.Go(func() {
-		rng := rand.New(rand.NewPCG(seed, 0))
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-over:
-				return
-			case <-tick.C:
-				from := rng.IntN(3)
-				nodes[from].kill(NodeID((from+1+rng.IntN(2))%3+1), wire.Plane(rng.IntN(2)))
-			}
-		}
-	})
+	var pumps sync.WaitGroup
 	for i, from := range nodes {
 		for j, to := range nodes {
 			if i != j {
@@ -78,8 +68,6 @@ func TestThreeMeshesUnderKills(t *testing.T) {
 		}
 	}
 	pumps.Wait()
-	close(over)
-	killer.Wait()
 	for _, n := range nodes {
 		within(t, "every ticket to end", func() (ok bool) {
 			n.read(func() { ok = len(n.mu.ends) == 2*(count+count/5) })
