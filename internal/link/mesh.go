@@ -178,7 +178,8 @@ func (m *Mesh) RemovePeer(id NodeID) {
 	p.mu.gone = true
 	p.mu.Unlock()
 	if stop != nil {
-		stop()
+		stop() // and what runs ends what it holds
+		return
 	}
 	p.lose()
 }
@@ -260,10 +261,12 @@ func (m *Mesh) peersLocked() []*peer {
 	return list
 }
 
-// lose ends what the peer can no longer end.
+// lose ends what the peer can no longer end, when nothing of it runs any more.
 func (p *peer) lose() {
 	p.mu.Lock()
+	p.mu.gone = true
 	list := p.mu.lost
+	p.mu.lost = nil
 	for s := streamFirst; s < streamEnd; s++ {
 		for _, e := range p.mu.senders[s].reset(nil) {
 			list = append(list, ended{entry: e, result: Lost})

@@ -49,8 +49,11 @@ func (n *node) pump(t *testing.T, to NodeID, s wire.Stream, kind wire.Type, coun
 // three nodes exchange two streams in all directions while connections are cut
 // at random; everything arrives once and in order, and every ticket ends once.
 func TestThreeMeshesUnderKills(t *testing.T) {
-	const count, seed = 3000, 7
-	quick := func(c *Config) { c.BackoffMax = 3 * time.Millisecond }
+	const count, seed = 2000, 7
+	quick := func(c *Config) { // and narrow, so that those who send wait for what arrives
+		c.BackoffMax, c.WaitingBytes, c.SpoolBytes = 3*time.Millisecond, 16<<10, 256<<10
+		c.Window = Limits{Frames: 64, Bytes: 256 << 10}
+	}
 	nodes := []*node{prepare(t, 1, quick), prepare(t, 2, quick), prepare(t, 3, quick)}
 	connect(t, nodes...)
 	for _, n := range nodes {

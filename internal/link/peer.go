@@ -132,7 +132,7 @@ func (p *peer) attach(c *connection) {
 	}
 }
 
-// removed says whether RemovePeer was called.
+// removed says whether the peer is no part of the mesh any more.
 func (p *peer) removed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -224,6 +224,10 @@ func (p *peer) reachLocked() {
 // send puts a message on a numbered stream.
 func (p *peer) send(s wire.Stream, e entry) error {
 	p.mu.Lock()
+	if p.mu.gone {
+		p.mu.Unlock()
+		return ErrUnknown
+	}
 	ok, spool := false, false
 	if s == wire.StreamPublish {
 		ok, spool = p.mu.lane.send(e)

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"tombolo/internal/wire"
@@ -13,18 +14,25 @@ func (p *peer) run(ctx context.Context) {
 	p.mu.Lock()
 	p.stop = cancel
 	p.mu.Unlock()
-	m := p.m
-	m.goes(func() { p.spools(ctx) })
-	m.goes(func() { p.events(ctx) })
-	for s := streamFirst; s < streamEnd; s++ {
-		m.goes(func() { p.messages(ctx, s) })
+	var mine sync.WaitGroup
+	goes := func(fn func()) {
+		mine.Add(1)
+		p.m.goes(func() {
+			defer mine.Done()
+			fn()
+		})
 	}
-	if m.config.Node < p.id {
+	goes(func() { p.spools(ctx) })
+	goes(func() { p.events(ctx) })
+	for s := streamFirst; s < streamEnd; s++ {
+		goes(func() { p.messages(ctx, s) })
+	}
+	if p.m.config.Node < p.id {
 		for plane := range wire.Planes {
-			m.goes(func() { p.dials(ctx, plane) })
+			goes(func() { p.dials(ctx, plane) })
 		}
 	}
-	m.goes(func() {
+	p.m.goes(func() {
 		<-ctx.Done()
 		p.mu.Lock()
 		conns := p.mu.conns
@@ -34,6 +42,8 @@ func (p *peer) run(ctx context.Context) {
 				c.close("stopped")
 			}
 		}
+		mine.Wait()
+		p.lose()
 	})
 }
 
