@@ -328,7 +328,7 @@ func (f *frames) next() (packet.Frame, error) {
 	if err != nil {
 		return packet.Frame{}, err
 	}
-	frame, size, err := packet.Split(head, 0)
+	_, size, err := packet.Split(head, 0)
 	if err != nil {
 		return packet.Frame{}, err
 	}
@@ -336,8 +336,15 @@ func (f *frames) next() (packet.Frame, error) {
 	if _, err := f.r.Discard(size); err != nil {
 		return packet.Frame{}, err
 	}
-	frame, _, err = packet.Split(f.buf, 0)
+	frame, _, err := packet.Split(f.buf, 0)
 	return frame, err
+}
+
+// unreleased is how many QoS 2 messages it took that the broker has not released.
+func (c *careful) unreleased() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.mu.received)
 }
 
 // settle waits until nothing is unanswered.

@@ -227,8 +227,14 @@ func (s *storm) await() {
 		}
 	}
 	if !within(2*patience, s.history.complete) {
-		_, sessions := s.n.ask("/api/v1/sessions")
-		s.t.Errorf("after %v deliveries are missing: %v\nsessions: %s", 2*patience, s.history.missing(), sessions)
+		s.t.Errorf("after %v deliveries are missing: %v; the slow subscriber holds %d messages that were not released",
+			2*patience, s.history.missing(), s.slow.unreleased())
+		_, text := s.n.get("/metrics")
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "tombolo_store_") && !strings.Contains(line, "_bucket") || strings.HasPrefix(line, "tombolo_mqtt_reads_paused") {
+				s.t.Log(strings.TrimSpace(line))
+			}
+		}
 	}
 }
 
