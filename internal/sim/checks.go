@@ -48,12 +48,19 @@ func (c *slotChecks) wiped() {
 type worldChecks struct {
 	values    map[dvv.Dot]uint64    // the operation whose value was seen under a dot (I1)
 	actors    map[dvv.Actor]int     // who minted an actor (I25)
-	writes    map[dvv.Actor]int     // who acknowledged under it last (R30)
+	writes    map[dvv.Actor]writer  // who acknowledged under it last (R30)
 	transfers map[uint64]*transfer  // by the core's number
 	recent    []TraceItem           // pushed writes, for the laws
 	join      map[string]dvv.Object // of all stores at the heal (I17)
 	captured  bool
 }
+
+// writer is a process that wrote under an actor. Of the original of a clean stop
+// and its copy, which begin alike, one may go on with the actor, and nothing
+// tells the members which of them is the original: the actor may pass to the copy
+// from the process that had ended when the copy was made, and from no later one.
+// It may not pass back: what the original writes then is told by R30.
+type writer struct{ slot, life int }
 
 // transfer is an exchange as the network saw it.
 type transfer struct {
@@ -63,7 +70,7 @@ type transfer struct {
 }
 
 func (c *worldChecks) init() {
-	c.values, c.actors, c.writes = map[dvv.Dot]uint64{}, map[dvv.Actor]int{}, map[dvv.Actor]int{}
+	c.values, c.actors, c.writes = map[dvv.Dot]uint64{}, map[dvv.Actor]int{}, map[dvv.Actor]writer{}
 	c.transfers = map[uint64]*transfer{}
 }
 
@@ -111,13 +118,13 @@ func (w *World) acknowledged(s *slot, a Ack) {
 	if r := s.checks.rolled; r != nil && a.Dot.Actor == r.actor {
 		w.fail("I26", s, "operation %d was acknowledged under %v after the store was rolled back", rec.ID, a.Dot)
 	}
-	if last, ok := w.checks.writes[a.Dot.Actor]; ok && last != s.index {
-		w.fail("R30", s, "actor %v writes on slots %d and %d", a.Dot.Actor, last, s.index)
+	if last, ok := w.checks.writes[a.Dot.Actor]; ok && last.slot != s.index && last != s.origin {
+		w.fail("R30", s, "actor %v writes on slots %d and %d", a.Dot.Actor, last.slot, s.index)
 	}
 	if a.Dot.Counter == 0 {
 		return // it changed nothing
 	}
-	w.checks.writes[a.Dot.Actor] = s.index
+	w.checks.writes[a.Dot.Actor] = writer{s.index, s.life}
 	if a.HLC <= s.checks.hlc {
 		w.fail("I33", s, "operation %d is stamped %d, an earlier one %d", rec.ID, a.HLC, s.checks.hlc)
 	}

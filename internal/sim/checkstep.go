@@ -216,7 +216,7 @@ func (w *World) checkTruth(s *slot, v View, t *Trace) {
 		want = slices.DeleteFunc(want, func(id uint64) bool {
 			return !slices.Contains(got, id) && (w.oracle.superseded(key, id) || sealed(v, w.oracle.ops[id].dot))
 		})
-		got = w.withoutReissued(key, got, want, v.Clock)
+		got = w.withoutReissued(key, got, want, v)
 		if slices.Equal(want, got) {
 			continue
 		}
@@ -225,15 +225,19 @@ func (w *World) checkTruth(s *slot, v View, t *Trace) {
 	}
 }
 
-// withoutReissued leaves out values whose own dot the clock has not seen, and
-// that nothing known supersedes: they were written again under another dot,
-// because their own was closed as a gap.
-func (w *World) withoutReissued(key string, got, want []uint64, c dvv.Clock) []uint64 {
+// withoutReissued leaves out values that nothing known supersedes although the
+// clock does not make them live: they were written again under another dot,
+// because their own was closed as a gap, or what supersedes them is a write in a
+// gap that was closed. The clock has its dot then although the write never came:
+// its node was taken out with it, or lost it. If its value is here it did come.
+func (w *World) withoutReissued(key string, got, want []uint64, v View) []uint64 {
 	return slices.DeleteFunc(slices.Clone(got), func(id uint64) bool {
-		if slices.Contains(want, id) || id == 0 || w.oracle.ops[id].knownTo(c) {
+		if slices.Contains(want, id) || id == 0 {
 			return false
 		}
-		return !slices.ContainsFunc(w.oracle.byKey[key], func(q *opRecord) bool { return q.knownTo(c) && q.past.has(id) })
+		return !slices.ContainsFunc(w.oracle.byKey[key], func(q *opRecord) bool {
+			return q.knownTo(v.Clock) && q.past.has(id) && (!sealed(v, q.dot) || slices.Contains(got, q.ID))
+		})
 	})
 }
 

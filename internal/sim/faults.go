@@ -211,7 +211,10 @@ func (w *World) clone(s *slot) {
 		w.reboot(s)
 	}
 	c := w.addSlot(s.id)
-	c.copied = true
+	c.copied, c.origin = true, writer{-1, 0}
+	if !s.up {
+		c.origin = writer{s.index, s.life}
+	}
 	s.checks.lossy = true // from here on two stores speak for one id
 	c.disk.restore(s.disk.image())
 	w.note("slot %d is a copy of %d", c.index, s.index)

@@ -139,7 +139,7 @@ func (w *World) final() {
 		want := w.oracle.live(key, v.Clock)
 		for _, s := range list {
 			o := s.core.View().Objects[key]
-			got := w.withoutReissued(key, liveOps(o), want, v.Clock)
+			got := w.withoutReissued(key, liveOps(o), want, v)
 			want := slices.DeleteFunc(slices.Clone(want), func(id uint64) bool {
 				return !slices.Contains(got, id) && w.excused(key, id, v)
 			})

@@ -31,10 +31,11 @@ type slot struct {
 	offset time.Duration // of its wall clock
 	images []image
 
-	member   bool // an operator wants it in the cluster
-	removed  bool // was removed and not taken in again
-	copied   bool // a clone: it must never serve beside its original
-	retired  bool // never starts again
+	member   bool   // an operator wants it in the cluster
+	removed  bool   // was removed and not taken in again
+	copied   bool   // a clone: it must never serve beside its original
+	origin   writer // of a clone of a clean stop: the process that had ended
+	retired  bool   // never starts again
 	checks   slotChecks
 	restartQ bool // a restart is on the agenda
 }

@@ -74,7 +74,7 @@ func (r *Replica) mergeObject(p *peer, bases dvv.VV, w *wireRecord, dots []dvv.D
 		r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
 		return false
 	}
-	mine, theirs := old.Fill(r.bases), w.object.Fill(bases)
+	mine, theirs := old.Fill(r.basesOf(w.key)), w.object.Fill(bases)
 	for _, s := range theirs.Siblings() {
 		if !theirs.Context().Covers(s.Dot) {
 			r.event(Event{Kind: EventBadFrame, Peer: p.id, Dot: s.Dot, Text: "its object's context does not cover it (I9)"})
@@ -91,8 +91,26 @@ func (r *Replica) mergeObject(p *peer, bases dvv.VV, w *wireRecord, dots []dvv.D
 	}
 	if next = next.Strip(r.bases); !old.Equal(next) {
 		r.store(key, old, next)
+		r.noteGone(w.key, old, next)
 	}
 	return true
+}
+
+// noteGone keeps the dots of values that a merge took away in the index, as it
+// keeps those of deletes, where next names dots that the clock does not: what
+// took the value away is then perhaps not here yet, and nothing else would have
+// a pull send the key to somebody who lacks the value and holds what it had
+// overwritten.
+func (r *Replica) noteGone(name []byte, old, next dvv.Object) {
+	if next.Context().Len() == 0 {
+		return
+	}
+	for _, s := range old.Siblings() {
+		if !next.Live(s.Dot) {
+			r.noteDelete(name, s.Dot)
+			r.late = append(r.late, lateEntry{dot: s.Dot, seq: r.seq + 1})
+		}
+	}
 }
 
 // dots is every dot that w speaks of.

@@ -22,6 +22,7 @@ func (r *Replica) tickCollect(now time.Time) {
 	}
 	r.nextCollect = now.Add(r.config.CollectEvery)
 	r.sealRetired()
+	r.sweepAgain = true // for the next sealing
 	if r.garbage == 0 {
 		return
 	}
@@ -182,14 +183,15 @@ func (r *Replica) noteCollected(now time.Time, dropped dvv.VV) {
 	}
 }
 
-// tickSweep strips contexts that gaps in the clock had kept, a piece at a time.
+// tickSweep strips contexts that gaps in the clock had kept, a piece at a time,
+// and sums up what those that are left name.
 func (r *Replica) tickSweep(now time.Time) {
 	if now.Before(r.nextSweep) || !r.sweepAgain && r.sweepFrom == nil {
 		return
 	}
 	r.nextSweep = now.Add(sweepEvery)
 	if r.sweepFrom == nil {
-		r.sweepAgain = false
+		r.sweepAgain, r.naming = false, dvv.VV{}
 	}
 	if err := r.sweep(); err != nil {
 		r.event(Event{Kind: EventDamaged, Text: "sweep: " + err.Error()})
@@ -213,10 +215,12 @@ func (r *Replica) sweep() error {
 		if err != nil {
 			return err
 		}
-		if next := old.Strip(r.bases); !next.Equal(old) {
+		next := old.Strip(r.bases)
+		if !next.Equal(old) {
 			r.store(key, old, next)
 		}
+		r.naming = r.naming.Join(next.Context())
 	}
-	r.sweepFrom = nil
+	r.sweepFrom, r.named = nil, r.naming
 	return it.Err()
 }

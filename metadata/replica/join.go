@@ -21,6 +21,24 @@ type joining struct {
 	chunk    *chunk // being merged, a piece in each step
 	at       int    // the next record of chunk
 	keysDone bool   // all keys are merged; deletes follow
+	bases    dvv.VV // of clock
+}
+
+// reflects says whether the object of name is already merged with the donor's.
+func (j *joining) reflects(name []byte) bool {
+	return j.keysDone || len(j.cursor) > 0 && bytes.Compare(name, j.cursor) <= 0
+}
+
+// basesOf is up to where our object of name, or that there is none, is the whole
+// truth. During a full join that is more than the clock says for the keys that
+// were merged: the donor's clock is adopted at the end, and what a third store
+// brings of such a key meanwhile must not be something that the donor has seen
+// gone. The key's own context cannot say so where nothing is left of the key.
+func (r *Replica) basesOf(name []byte) dvv.VV {
+	if r.join == nil || !r.join.reflects(name) {
+		return r.bases
+	}
+	return r.bases.Join(r.join.bases)
 }
 
 // startJoin begins a full join with p, unless one is under way.
@@ -112,12 +130,18 @@ func (r *Replica) beganJoin(p *peer, b *begin) {
 		return
 	}
 	if len(j.cursor) == 0 {
-		j.clock = b.clock
+		j.clock, j.bases = b.clock, b.clock.Bases()
 	}
 	r.state.collected = r.state.collected.Join(b.collected)
 	for _, n := range b.needs {
 		if q := r.peer(n.node); q != nil {
 			q.need = q.need.Join(n.upTo)
+		}
+	}
+	for _, q := range r.peers {
+		// The donor may not count q as a member yet, and not have waited for it.
+		if q != p && !q.row.Descends(b.collected) {
+			q.need = q.need.Join(b.collected)
 		}
 	}
 	r.dirty.state, r.dirty.peers, r.dirty.join = true, true, true

@@ -13,7 +13,7 @@ type Member struct {
 }
 
 // peer is what this store knows of another member. Owned by the Replica. The
-// fields up to heard are durable.
+// fields up to provedNonce are durable.
 type peer struct {
 	id       uint64
 	absent   bool
@@ -23,6 +23,9 @@ type peer struct {
 	row      dvv.VV    // what it is known to have, and we have as well: K of the reference
 	rowNonce uint64    // the opening that row is of
 	heard    int64     // unix ms
+
+	provedActor dvv.Actor // its actor that was last allowed to go on,
+	provedNonce uint64    // and the opening that asked
 
 	up         bool      // the link stands
 	nonce      uint64    // of the session that was agreed; 0: none

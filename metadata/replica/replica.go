@@ -128,11 +128,14 @@ type Replica struct {
 	turn         int
 	nextCollect  time.Time
 	collecting   []dvv.Dot            // up to where this round goes, per actor
-	collectFrom  map[dvv.Actor]uint64 // below it nothing waits
+	collectFrom  map[dvv.Actor]uint64 // below it nothing waits, but for late
+	late         []lateEntry          // on their way to the disk
 	gone         map[dvv.Dot]uint64
 	nextSweep    time.Time
 	sweepFrom    []byte
 	sweepAgain   bool
+	naming       dvv.VV // what the contexts name that this sweep has passed,
+	named        dvv.VV // and what all named in the one before
 	nextPart     uint64
 	transfers    uint64
 }
@@ -149,6 +152,12 @@ type inflight struct {
 	seq   uint64
 	keys  []string
 	bases dvv.VV // of the clock in it
+}
+
+// lateEntry is an entry for collection that came below where collection begins.
+type lateEntry struct {
+	dot dvv.Dot
+	seq uint64
 }
 
 // dirty is which of the store's own records belong into the next batch.
@@ -209,7 +218,7 @@ func (r *Replica) load() (fresh bool, err error) {
 	read(metaRetired, func(b []byte) (e error) { r.retired, e = decodeRetired(b); return })
 	read(metaJoin, func(b []byte) (e error) {
 		s, e := decodeJoin(b)
-		r.join = &joining{joinState: s}
+		r.join = &joining{joinState: s, bases: s.clock.Bases()}
 		return e
 	})
 	if err != nil {
@@ -403,6 +412,11 @@ func (r *Replica) Committed(seq uint64) {
 		}
 		r.durable = r.written[0].bases
 		r.written = r.written[1:]
+	}
+	for len(r.late) > 0 && r.late[0].seq <= seq {
+		d := r.late[0].dot
+		r.collectFrom[d.Actor] = min(r.collectFrom[d.Actor], d.Counter)
+		r.late = r.late[1:]
 	}
 	if len(r.gone) > 0 {
 		for d, at := range r.gone {

@@ -208,14 +208,29 @@ func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	}
 	answer := r.greeting(now)
 	answer.challenge, answer.counter = g.challenge, r.clock.Top(g.actor)
-	answer.nonceOK = p.known == 0 || p.known == g.before || p.known == h.from
 	answer.stolen = r.stolen(p, g.actor)
+	answer.nonceOK = !answer.stolen && r.prove(p, g.actor, g.before, h.from)
 	f := appendHeader(make([]byte, 0, 256), header{kind: frameWelcome, from: r.nonce, to: h.from, fields: frameFields[frameWelcome]})
 	r.send(p, appendGreeting(f, &answer, true))
 	p.up = true
-	if (p.nonce != h.from || !p.proved) && (p.challenge == 0 || !now.Before(p.helloAt)) {
+	if (p.nonce != h.from || !p.proved || p.actor != g.actor) && (p.challenge == 0 || !now.Before(p.helloAt)) {
 		r.hello(now, p) // unless one is out: a new one would make its answer void
 	}
+}
+
+// prove says whether the opening that names before may go on as actor. Of all
+// that began with the same clean stop it is the first that asks: whom the answer
+// goes to is durable before it leaves, since a copy of the directory can say all
+// that the original says.
+func (r *Replica) prove(p *peer, actor dvv.Actor, before, opening uint64) bool {
+	ok := p.known == 0 || p.known == before || p.known == opening
+	if p.provedActor == actor {
+		ok = p.provedNonce == before || p.provedNonce == opening
+	}
+	if ok && (p.provedActor != actor || p.provedNonce != opening) {
+		p.provedActor, p.provedNonce, r.dirty.peers = actor, opening, true
+	}
+	return ok
 }
 
 // welcomed makes the session with p and takes in who it is and what it knows of
@@ -233,6 +248,12 @@ func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	if p.known != h.from || p.actor != g.actor {
 		if p.known != h.from {
 			p.supersede(p.known)
+		}
+		if p.actor != g.actor {
+			r.retire(p.actor, p.id) // who lost its disk does not know of it any more
+			if p.provedActor != g.actor {
+				p.provedActor, p.provedNonce = g.actor, h.from
+			}
 		}
 		p.known, p.actor, r.dirty.peers = h.from, g.actor, true
 	}

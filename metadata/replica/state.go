@@ -133,7 +133,7 @@ func appendPeers(dst []byte, version uint64, peers []*peer) []byte {
 	dst = pack.AppendUint(dst, recordVersion)
 	dst = pack.AppendUint(dst, version)
 	for _, p := range peers {
-		dst = pack.AppendArray(dst, 8)
+		dst = pack.AppendArray(dst, 10)
 		dst = pack.AppendUint(dst, p.id)
 		dst = pack.AppendBool(dst, p.absent)
 		dst = pack.AppendUint(dst, p.known)
@@ -142,6 +142,8 @@ func appendPeers(dst []byte, version uint64, peers []*peer) []byte {
 		dst = pack.AppendBytes(dst, p.row.Append(nil))
 		dst = pack.AppendUint(dst, p.rowNonce)
 		dst = pack.AppendInt(dst, p.heard)
+		dst = pack.AppendUint(dst, uint64(p.provedActor))
+		dst = pack.AppendUint(dst, p.provedNonce)
 	}
 	return dst
 }
@@ -154,13 +156,14 @@ func decodePeers(b []byte) (version uint64, peers []*peer, err error) {
 	}
 	version = r.Uint()
 	for i := 2; i < n && r.Err() == nil; i++ {
-		k := r.ArrayMin(8)
+		k := r.ArrayMin(10)
 		p := &peer{id: r.Uint(), absent: r.Bool(), known: r.Uint(), actor: dvv.Actor(r.Uint())}
 		p.need = readVV(&r)
 		p.row = readVV(&r)
 		p.rowNonce = r.Uint()
 		p.heard = r.Int()
-		for ; k > 8; k-- {
+		p.provedActor, p.provedNonce = dvv.Actor(r.Uint()), r.Uint()
+		for ; k > 10; k-- {
 			r.Skip()
 		}
 		peers = append(peers, p)

@@ -1,0 +1,143 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"tombolo/dvv"
+	"tombolo/internal/kv"
+	"tombolo/metadata/internal/pack"
+)
+
+// stale is a record with one live value that some store still holds.
+func stale(key string, d dvv.Dot, context ...dvv.Dot) *wireRecord {
+	value := appendPayload(nil, payload{hlc: 1, value: []byte("stale")})
+	return &wireRecord{key: []byte(key), object: dvv.NewObject(dvv.NewVV(append(context, d)...), dvv.Sibling{Dot: d, Value: value})}
+}
+
+// TestStaleThirdInJoin: what the donor of a full join has seen gone does not come
+// in from a third store behind the join's cursor (I14).
+func TestStaleThirdInJoin(t *testing.T) {
+	c := calm(t, 3, nil)
+	n := c.nodes[2]
+	r, d := n.core, dvv.Dot{Actor: 77, Counter: 1}
+	clock := dvv.Clock{}.Add(d, dvv.Dot{Actor: 77, Counter: 2})
+	r.join = &joining{joinState: joinState{donor: 1, clock: clock, cursor: []byte("s5")}, bases: clock.Bases()}
+	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s1", d))
+	if o, err := r.get(objectKey([]byte("s1"))); err != nil || o.Live(d) {
+		t.Fatalf("the merged key took in %v, %v", o, err)
+	}
+	ahead := dvv.Dot{Actor: 78, Counter: 1}
+	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s7", ahead))
+	if o, err := r.get(objectKey([]byte("s7"))); err != nil || !o.Live(ahead) {
+		t.Fatalf("a key that the join has yet to reach did not take in %v, %v", o, err)
+	}
+	r.join.keysDone, d.Counter = true, 2
+	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s8", d))
+	if o, err := r.get(objectKey([]byte("s8"))); err != nil || o.Live(d) {
+		t.Fatalf("after all keys %v was taken in, %v", o, err)
+	}
+}
+
+// TestGoneStaysIndexed: a value goes by a write that is not here yet; whoever
+// lacks the value is still sent the key, until all have its dot.
+func TestGoneStaysIndexed(t *testing.T) {
+	c := calm(t, 2, nil)
+	n := c.nodes[0]
+	r, d, unseen := n.core, dvv.Dot{Actor: 77, Counter: 1}, dvv.Dot{Actor: 88, Counter: 1}
+	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s1", d))
+	c.take(n)
+	c.commit(n)
+	r.collectFrom[77] = 9
+	gone := &wireRecord{key: []byte("s1"), object: dvv.NewObject(dvv.NewVV(d, unseen))}
+	r.merge(c.now, r.peer(2), dvv.VV{}, gone)
+	c.take(n)
+	c.commit(n)
+	entry, err := n.db.Get(appendDotKey(nil, areaIndex, d))
+	if err != nil || string(entry) != "ds1" {
+		t.Fatalf("the index says %q, %v", entry, err)
+	}
+	if r.collectFrom[77] != 1 {
+		t.Fatalf("collection begins at %d and would never find it", r.collectFrom[77])
+	}
+	r.retire(77, 9)
+	r.retire(88, 9) // its write was lost: the context that names it has to go as well
+	c.settle(900)
+	if !r.clock.Has(unseen) || r.garbage != 0 {
+		t.Fatalf("clock %v, %d entries wait", r.clock, r.garbage)
+	}
+	c.check(false)
+}
+
+// TestOneOfTwoCopies: of a directory that was stopped cleanly and its copy one is
+// told that it may go on, also when nothing else of it was heard and the member
+// that said so has been started anew (R30).
+func TestOneOfTwoCopies(t *testing.T) {
+	c := calm(t, 2, nil)
+	a, p := c.nodes[0], c.nodes[1]
+	c.put(a, "r1", "x")
+	c.settle(300)
+	actor := a.core.Actor()
+	a.core.Stop()
+	c.take(a)
+	for len(a.ready) > 0 {
+		c.commit(a)
+	}
+	a.core.Release()
+	twin := &node{id: a.id, db: a.db.Fork(), events: map[EventKind]int{}}
+	c.start(a)
+	c.start(twin)
+	c.now = c.now.Add(2 * time.Second)
+	asks := func(n *node) bool {
+		h := header{kind: frameHello, from: n.core.nonce, fields: frameFields[frameHello]}
+		g := n.core.greeting(c.now)
+		p.core.Receive(c.now, a.id, appendGreeting(appendHeader(nil, h), &g, false))
+		ready, _ := p.core.Ready()
+		if err := p.db.Write(ready.Batch, true); err != nil {
+			t.Fatal(err)
+		}
+		p.core.Committed(ready.Seq)
+		for _, m := range ready.Messages {
+			rd := pack.NewReader(m.Frame)
+			if h := readHeader(&rd); h.kind == frameWelcome && h.to == n.core.nonce {
+				return readGreeting(&rd, true).nonceOK
+			}
+		}
+		t.Fatal("no answer")
+		return false
+	}
+	if a.core.Actor() != actor || twin.core.Actor() != actor || !asks(twin) || !asks(twin) {
+		t.Fatal("the first that asks may go on")
+	}
+	if asks(a) {
+		t.Fatal("the second may go on as well")
+	}
+	p.core.Release()
+	c.start(p)
+	if asks(a) || !asks(twin) {
+		t.Fatal("after a restart it is forgotten who may go on")
+	}
+}
+
+// TestWipedActorRetires: nobody but the others can retire the actor of a node
+// that lost its disk.
+func TestWipedActorRetires(t *testing.T) {
+	c := calm(t, 3, nil)
+	n := c.nodes[2]
+	c.put(n, "s1", "x")
+	c.settle(300)
+	old := n.core.Actor()
+	n.core.Release()
+	n.db = kv.NewMemory()
+	c.start(n)
+	c.members(n, 1, 3)
+	c.link()
+	c.settle(900)
+	for _, n := range c.nodes {
+		if !n.core.isRetired(old) {
+			t.Fatalf("node %d does not count %v as retired", n.id, old)
+		}
+	}
+	c.wantAll("s1", "x")
+	c.check(false)
+}
