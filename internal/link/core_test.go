@@ -242,7 +242,7 @@ func (w *world) spoolStep(faults bool) {
 		j.got, j.otherErr = w.spool.Read(2, j.after, j.count, j.bytes)
 	}
 	w.tell(w.lane.finish(j, w.now, nil))
-	w.lane.failedUntil = min(w.lane.failedUntil, w.now+5) // its unit here is a step
+	w.lane.failedUntil = min(w.lane.failedUntil, w.now+5) // the unit here is a step
 }
 
 // restartB makes B another process that knows only what its disk has.
@@ -351,5 +351,60 @@ func TestStreamUnderFaults(t *testing.T) {
 				t.Error("the faults that this is about did not happen")
 			}
 		})
+	}
+}
+
+// TestFullSpoolDrains: a spool that takes nothing more is read all the same,
+// and what waits for it comes after, driven by nothing but the lane's own times.
+func TestFullSpoolDrains(t *testing.T) {
+	w := newWorld(t, 1, mode{})
+	w.spool = NewMemorySpool(20 * (100 + spooledOverhead))
+	w.lane.config.waitingBytes = 4000
+	for n := 0; n < 60; n++ {
+		if ok, _ := w.lane.send(entry{kind: wire.TypePublish, body: numbered(uint32(n), 100), ticket: number{w, n}}); ok {
+			w.sent++
+		}
+		if n%10 == 0 {
+			w.spoolStep(false)
+		}
+	}
+	if !w.lane.full {
+		t.Fatal("the spool is not full")
+	}
+	w.lane.away = false
+	resume := wire.Resume{Ack: wire.Ack{Stream: wire.StreamPublish, Incarnation: 1, Credit: 1 << 30}}
+	if _, err := w.lane.resume(&resume, nil); err != nil {
+		t.Fatal(err)
+	}
+	for round := 0; len(w.told) < w.sent; round++ {
+		if round == 200 {
+			t.Fatalf("%d of %d ended, %d in the spool, %d wait", len(w.told), w.sent, w.lane.stored, len(w.lane.waiting))
+		}
+		// What the shell does: all jobs until there is none or one fails.
+		for j := w.lane.nextJob(w.now); j != nil; j = w.lane.nextJob(w.now) {
+			_ = w.spool.Remove(2, j.remove)
+			if len(j.add) > 0 {
+				j.addErr = w.spool.Append(2, j.add)
+			}
+			if j.read {
+				j.got, j.otherErr = w.spool.Read(2, j.after, j.count, j.bytes)
+			}
+			w.tell(w.lane.finish(j, w.now, nil))
+			w.check()
+			if j.addErr != nil {
+				break
+			}
+		}
+		w.lane.fill(nil, 1<<30, &wire.Header{})
+		list, err := w.lane.ack(&wire.Ack{Stream: wire.StreamPublish, Through: w.lane.highest}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.tell(w.lane.end(list, w.now, nil))
+		wait := w.lane.wait(w.now)
+		if wait == 0 && len(w.told) < w.sent {
+			t.Fatalf("nothing is to happen any more, and %d of %d ended", len(w.told), w.sent)
+		}
+		w.now += int64(wait)
 	}
 }

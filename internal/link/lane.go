@@ -32,7 +32,9 @@ type lane struct {
 	parked       []parked            // refused; tried again when due
 	removals     []uint64            // places of ended messages
 	job          *spoolJob           // under way
-	failedUntil  int64               // after an error of the spool
+	failedUntil  int64               // after the spool did not append
+	readAfter    int64               // after it did not read or remove
+	addMax       int                 // messages in one append: halved when the spool has no room for them
 	full         bool                // the spool did not take the last message
 }
 
@@ -74,7 +76,7 @@ const (
 )
 
 func newLane(s *sender, c laneConfig, stored uint64) *lane {
-	return &lane{sender: s, config: c, stored: stored, away: true,
+	return &lane{sender: s, config: c, stored: stored, away: true, addMax: jobCountMax,
 		loaded: map[uint64]struct{}{}, held: map[uint64]Ticket{}}
 }
 
@@ -157,18 +159,30 @@ func (l *lane) nextJob(now int64) *spoolJob {
 	if now >= l.failedUntil {
 		l.collect(j, now)
 	}
+	if now < l.readAfter {
+		return l.start(j)
+	}
 	j.remove, l.removals = l.removals, nil
 	// Reading waits for appends: what is appended may be what is to be read.
-	if room := l.limits.Bytes - l.bytes; len(j.add) == 0 && !l.away && l.unread() > 0 && room > 0 &&
-		l.room(nil) && len(l.parked) < l.limits.Frames {
+	if len(j.add) == 0 && l.mayRead() {
 		j.read, j.after = true, l.readTo
-		j.count, j.bytes = min(jobCountMax, l.limits.Frames), min(jobBytesMax, room)
+		j.count, j.bytes = min(jobCountMax, l.limits.Frames), min(jobBytesMax, l.limits.Bytes-l.bytes)
 	}
+	return l.start(j)
+}
+
+// start makes a job the one under way, if there is anything in it.
+func (l *lane) start(j *spoolJob) *spoolJob {
 	if len(j.add) == 0 && len(j.remove) == 0 && !j.read {
 		return nil
 	}
 	l.job = j
 	return j
+}
+
+// mayRead says whether the window has room for what is in the spool.
+func (l *lane) mayRead() bool {
+	return !l.away && l.unread() > 0 && len(l.parked) < l.limits.Frames && (len(l.entries) == 0 || l.bytes <= l.limits.Bytes/2 && l.room(nil))
 }
 
 // collect puts copies of the window, then refused messages, then what waits
@@ -177,7 +191,7 @@ func (l *lane) nextJob(now int64) *spoolJob {
 func (l *lane) collect(j *spoolJob, now int64) {
 	if l.overdue(now) || l.config.durable && len(l.waiting) > 0 {
 		for i := range l.entries {
-			if e := &l.entries[i]; e.place == 0 && !e.writing {
+			if e := &l.entries[i]; e.place == 0 && !e.writing && len(j.add) < l.addMax {
 				e.writing = true
 				j.add = append(j.add, Spooled{Kind: e.kind, Body: e.body})
 				j.copies = append(j.copies, e.last)
@@ -186,7 +200,7 @@ func (l *lane) collect(j *spoolJob, now int64) {
 	}
 	if l.config.durable {
 		for i := range l.parked {
-			if p := &l.parked[i]; p.place == 0 && !p.writing {
+			if p := &l.parked[i]; p.place == 0 && !p.writing && len(j.add) < l.addMax {
 				p.writing = true
 				j.add = append(j.add, Spooled{Kind: p.kind, Body: p.body})
 				j.copies = append(j.copies, p.last)
@@ -194,7 +208,7 @@ func (l *lane) collect(j *spoolJob, now int64) {
 		}
 	}
 	n, bytes := 0, 0
-	for ; n < len(l.waiting) && n < jobCountMax && bytes < jobBytesMax; n++ {
+	for ; n < len(l.waiting) && len(j.add) < l.addMax && bytes < jobBytesMax; n++ {
 		e := &l.waiting[n]
 		bytes += len(e.body)
 		j.add = append(j.add, Spooled{Kind: e.kind, Body: e.body})

@@ -6,19 +6,22 @@ import "slices"
 // publishers are to hear of it.
 func (l *lane) finish(j *spoolJob, now int64, told []ended) []ended {
 	l.job = nil
-	if j.otherErr != nil || j.addErr != nil {
+	if j.addErr != nil {
 		l.failedUntil = now + spoolRetry
 	}
 	if j.otherErr != nil {
+		l.readAfter = now + spoolRetry
 		l.removals = append(l.removals, j.remove...) // again, before anything is read
 	}
 	if j.addErr != nil {
 		l.full = true
+		l.addMax = max(1, len(j.add)/2)
 		l.notTaken(j)
 		return told
 	}
 	if len(j.add) > 0 {
 		l.full = false
+		l.addMax = min(2*l.addMax, jobCountMax)
 	}
 	l.stored += uint64(len(j.add))
 	for i, last := range j.copies {

@@ -187,8 +187,12 @@ func (l *lane) wait(now int64) time.Duration {
 	for i := range l.parked {
 		earlier(l.parked[i].due)
 	}
-	if len(l.waiting) > 0 || len(l.removals) > 0 || !l.away && l.unread() > 0 {
-		earlier(max(now+int64(time.Millisecond), l.failedUntil))
+	soon := now + int64(time.Millisecond)
+	if len(l.waiting) > 0 {
+		earlier(max(soon, l.failedUntil))
+	}
+	if len(l.removals) > 0 || l.mayRead() { // a spool that is full is emptied by reading, so that does not wait for it
+		earlier(max(soon, l.readAfter))
 	}
 	if at == 0 {
 		return 0
