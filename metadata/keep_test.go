@@ -50,6 +50,32 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestDeleteRetainedIfExpired: an expired message goes; one that has not expired,
+// and one that was set again and is not yet durable, stay.
+func TestDeleteRetainedIfExpired(t *testing.T) {
+	s := open(t, kv.OpenMemory(), Config{})
+	done, after := wait(t)
+	s.PutRetained("", "expired", &Retained{ExpiresAt: 10}, nil)
+	s.PutRetained("", "again", &Retained{ExpiresAt: 10}, nil)
+	s.PutRetained("", "kept", &Retained{ExpiresAt: 30}, done)
+	after()
+	s.DeleteRetainedIfExpired("", "expired", 20, nil)
+	s.DeleteRetainedIfExpired("", "kept", 20, nil)
+	s.DeleteRetainedIfExpired("", "none", 20, nil)
+	s.PutRetained("", "again", &Retained{ExpiresAt: 30}, nil)
+	s.DeleteRetainedIfExpired("", "again", 20, nil)
+	done, after = wait(t)
+	s.Put(TableConfig, []byte("last"), nil, done) // commits behind all of them
+	after()
+	var left []string
+	if err := s.EachRetained(func(_, topic string, _ *Retained) bool { left = append(left, topic); return true }); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(left); got != "[again kept]" {
+		t.Errorf("left: %s", got)
+	}
+}
+
 // TestAudit: a record that changes behind the store's back is found, the sums are
 // put right, and the value comes back from the peer.
 func TestAudit(t *testing.T) {

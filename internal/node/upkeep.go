@@ -56,7 +56,7 @@ func (n *Node) sweepRetained() {
 		n.logger.Error("retained messages could not be swept", "error", err)
 	}
 	for _, e := range expired {
-		n.metadata.DeleteRetained(e.mountpoint, e.topic, nil)
+		n.metadata.DeleteRetainedIfExpired(e.mountpoint, e.topic, now, nil)
 	}
 }
 
