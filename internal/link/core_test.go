@@ -408,3 +408,34 @@ func TestFullSpoolDrains(t *testing.T) {
 		w.now += int64(wait)
 	}
 }
+
+// TestOverdueWindowIsSpooledInOrder is R9 and the order of R11: once the oldest
+// message of a connected peer is overdue, the whole window is in the spool
+// before anything newer, so that a crash here keeps the order.
+func TestOverdueWindowIsSpooledInOrder(t *testing.T) {
+	w := newWorld(t, 1, mode{durable: true})
+	w.connect()
+	w.arriveA()
+	for ; w.sent < 8; w.sent++ {
+		w.now = int64(10 * w.sent)
+		w.lane.send(entry{kind: wire.TypePublish, body: numbered(uint32(w.sent), 50), ticket: number{w, w.sent}, pushedAt: w.now})
+		w.spoolStep(false)
+		switch due := w.now >= w.lane.config.confirmWait; {
+		case !due && len(w.told) != 0:
+			t.Fatalf("at %d the spool has answered for %v", w.now, w.told)
+		case due && len(w.told) == 0:
+			t.Fatalf("at %d the spool has answered for nothing", w.now)
+		}
+	}
+	w.now += w.lane.config.confirmWait
+	w.spoolStep(false)
+	list, _ := w.spool.Read(2, 0, 100, 1<<20)
+	for at, m := range list {
+		if id := binary.BigEndian.Uint32(m.Body); int(id) != at {
+			t.Errorf("message %d stands at place %d", id, at)
+		}
+	}
+	if len(list) != w.sent || len(w.told) != w.sent {
+		t.Errorf("%d of %d are in the spool, %d are told", len(list), w.sent, len(w.told))
+	}
+}
