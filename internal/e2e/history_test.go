@@ -29,6 +29,7 @@ type history struct {
 	exactlyOnce map[string]bool   // subscribers at QoS 2
 	arrived     map[string][]mark // by subscriber
 	present     map[string]map[mark]bool
+	lacking     int // deliveries of what is acknowledged that have not come
 }
 
 func newHistory() *history {
@@ -58,28 +59,33 @@ func (h *history) send(m mark) {
 func (h *history) ack(m mark) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.acked[m] {
+		return
+	}
 	h.acked[m] = true
+	for s := range h.present {
+		if !h.present[s][m] {
+			h.lacking++
+		}
+	}
 }
 
 func (h *history) arrive(subscriber string, m mark) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.arrived[subscriber] = append(h.arrived[subscriber], m)
+	if h.acked[m] && !h.present[subscriber][m] {
+		h.lacking--
+	}
 	h.present[subscriber][m] = true
 }
 
-// complete reports whether everything acknowledged has arrived everywhere.
+// complete reports whether everything acknowledged has arrived everywhere. It
+// is asked often, so that it only looks at a count.
 func (h *history) complete() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for s := range h.present {
-		for m := range h.acked {
-			if !h.present[s][m] {
-				return false
-			}
-		}
-	}
-	return true
+	return h.lacking == 0
 }
 
 // missing counts by subscriber what has not arrived.
