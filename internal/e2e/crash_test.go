@@ -14,7 +14,7 @@ import (
 
 // killsDefault is the dose of the suite; E2E_KILLS sets another, for the
 // long run (make long).
-const killsDefault = 16
+const killsDefault = 32
 
 // window is how many messages a publisher has under way.
 const window = 8
