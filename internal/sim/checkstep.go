@@ -43,7 +43,7 @@ func (w *World) checkStep(s *slot, cause *event) {
 	}
 	w.checkValues(s, v)
 	w.checkCollected(s, v, before)
-	if c.joins != nil && v.Phase == PhaseReady && !v.JoinsAbove {
+	if c.joins != nil && v.Phase == PhaseReady {
 		w.checkJoined(s, v)
 	}
 	if cause != nil && cause.kind == eventDeliver {

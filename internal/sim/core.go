@@ -102,12 +102,9 @@ type View struct {
 	Sealed    map[dvv.Actor][]dvv.Run // gaps of retired actors that were closed
 	Horizon   dvv.Clock
 	NeedsFull bool
-	// JoinsAbove says that an empty core serves at once and that the shell above
-	// it has clients wait (I29 is then the shell's).
-	JoinsAbove bool
-	FullJoins  int
-	Conflicts  int
-	Residual   int // objects with a context that is not stripped yet
+	FullJoins int
+	Conflicts int
+	Residual  int // objects with a context that is not stripped yet
 }
 
 // Core is one replica under simulation. It is stepped; it writes its batches to

@@ -176,6 +176,11 @@ func (w *World) restore(s *slot, im image) {
 	w.stopFor(s, "its directory is replaced by an older one")
 	s.disk.restore(im.content)
 	s.checks.rolledBack(im.actor, im.top, before.Clock.Top(im.actor))
+	for _, o := range w.slots {
+		if o.checks.joins != nil { // as a donor it can give what it has left (I29)
+			o.checks.joins = append(o.checks.joins, im.clock)
+		}
+	}
 	w.risk(s, im.clock)
 }
 
@@ -198,9 +203,14 @@ func (w *World) risk(s *slot, left dvv.Clock) {
 	}
 }
 
+// heldElsewhere says whether another store has an operation. One whose clock has
+// the dot because its gap was closed never had it, unless its value is there.
 func (w *World) heldElsewhere(s *slot, rec *opRecord) bool {
 	return slices.ContainsFunc(w.slots, func(o *slot) bool {
-		return o != s && !o.copied && o.checks.last.Clock.Has(rec.dot)
+		if o == s || o.copied || !o.checks.last.Clock.Has(rec.dot) {
+			return false
+		}
+		return !sealed(o.checks.last, rec.dot) || o.core != nil && slices.Contains(liveOps(o.core.View().Objects[rec.Key]), rec.ID)
 	})
 }
 

@@ -218,7 +218,9 @@ func (w *World) checkWinner(list []*slot, key string) {
 	sure := true // every write is known with its stamp
 	v := list[0].core.View()
 	for _, rec := range w.oracle.byKey[key] {
-		if rec.knownTo(v.Clock) {
+		if sealed(v, rec.dot) {
+			sure = false // it may not have come at all: see withoutReissued
+		} else if rec.knownTo(v.Clock) {
 			floor = max(floor, rec.floor)
 			sure = sure && rec.acked
 		}

@@ -56,7 +56,7 @@ func openReplica(db kv.DB, c CoreConfig, now time.Duration, out *Output) (Core, 
 		return nil, err
 	}
 	r, err := replica.Open(db, replica.Config{
-		Node: c.Node, Policy: simPolicy{}, Rand: c.Rand,
+		Node: c.Node, Policy: simPolicy{}, Rand: c.Rand, Join: c.Joins,
 		ExchangeEvery: time.Second, CollectEvery: 2 * time.Second, ProveWait: 2 * time.Second, SilenceMax: 1500 * time.Millisecond,
 		TransferIdleMax: 5 * time.Second, AbsentAgeMax: 40 * time.Second, GarbageMax: 12, ChunkBytes: 120,
 	}, t.wall(now))
@@ -192,7 +192,7 @@ func (t *replicaCore) Stop(_ time.Duration, out *Output) error {
 func (t *replicaCore) View() View {
 	v := View{Actor: t.r.Actor(), Clock: t.r.Clock(), Objects: t.mirror.objects, Digest: t.r.Digest(), Members: t.members,
 		Retired: t.mirror.retired, Sealed: t.mirror.sealed, Horizon: t.mirror.horizon, FullJoins: t.mirror.joins,
-		Conflicts: t.mirror.conflicts, JoinsAbove: true}
+		Conflicts: t.mirror.conflicts}
 	switch p := t.r.Phase(); {
 	case p == replica.Refused:
 		v.Phase = PhaseRefused

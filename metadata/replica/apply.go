@@ -62,7 +62,24 @@ func (r *Replica) merge(now time.Time, p *peer, bases dvv.VV, w *wireRecord) {
 		}
 	}
 	if w.only && len(w.deletes) > 0 {
-		r.setClock(before.Add(w.deletes...))
+		r.mergeDeletes(w)
+	}
+}
+
+// mergeDeletes counts deletes of a full join as seen. Their key went before, or
+// neither side held it: then nothing here says yet what they deleted, and a pull
+// from here before the join has ended would pass them on without their effect.
+func (r *Replica) mergeDeletes(w *wireRecord) {
+	key := objectKey(w.key)
+	old, err := r.get(key)
+	if err != nil {
+		r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
+		return
+	}
+	r.setClock(r.clock.Add(w.deletes...))
+	next := dvv.NewObject(old.Context().Join(r.basesOf(w.key)), old.Siblings()...).Strip(r.bases)
+	if !next.Equal(old) {
+		r.store(key, old, next)
 	}
 }
 

@@ -87,9 +87,14 @@ func (r *Replica) seekJoin(now time.Time) {
 			donor = p
 			break
 		}
-		if donor == nil {
+		if donor == nil || donor.joining {
 			donor = p
 		}
+	}
+	// Of members that all owe a join some have to begin: who lost its disk has not
+	// what it owes, but one that came back to an empty cluster has.
+	if donor != nil && donor.joining && !r.allMembers(func(p *peer) bool { return p.established() }) {
+		return
 	}
 	if donor != nil && donor.incoming == nil {
 		r.startJoin(now, donor, "owed")
@@ -229,6 +234,11 @@ func (r *Replica) finishJoin(now time.Time, p *peer) {
 	r.event(Event{Kind: EventJoinEnded, Peer: p.id})
 	if r.phase == Joining {
 		r.serve(now)
+		for _, q := range r.peers {
+			if q.established() && q != p {
+				r.hello(now, q) // others may join from here now
+			}
+		}
 	}
 	r.sendClock(p, true) // what was written since, and what only we have
 }

@@ -39,6 +39,7 @@ type peer struct {
 	offset     time.Duration
 	offsets    bool // offset is known
 	proved     bool // it agreed that our actor may go on
+	joining    bool // it said that it owes a full join itself
 
 	outgoing *outgoing
 	asked    uint64 // id of the last transfer that it asked for,

@@ -26,6 +26,7 @@ type Config struct {
 	Policy Policy
 	Rand   func() uint64 // for actors and nonces; the simulator's own generator
 
+	Join            bool          // a database that is empty joins a cluster that exists: it serves nothing before (I29)
 	Suspect         bool          // the database may have lost synced data (kv.DB.Suspect)
 	ExchangeEvery   time.Duration // between two exchanges with a peer chosen by turns: 1.5 s
 	CollectEvery    time.Duration // between two rounds of collection: 10 s
@@ -240,6 +241,7 @@ func (r *Replica) begin(fresh bool, now time.Time) {
 	switch {
 	case fresh:
 		r.actor = dvv.Actor(r.config.Rand() | 1)
+		r.identity.joins = r.config.Join
 	case copied: // the original may still write: its actor is not ours to retire
 		r.actor, r.own = dvv.Actor(r.config.Rand()|1), 0
 		r.event(Event{Kind: EventMinted, Text: "the directory belongs to another node id"})

@@ -213,6 +213,9 @@ func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	f := appendHeader(make([]byte, 0, 256), header{kind: frameWelcome, from: r.nonce, to: h.from, fields: frameFields[frameWelcome]})
 	r.send(p, appendGreeting(f, &answer, true))
 	p.up = true
+	if p.nonce == h.from {
+		p.joining = g.joining
+	}
 	if (p.nonce != h.from || !p.proved || p.actor != g.actor) && (p.challenge == 0 || !now.Before(p.helloAt)) {
 		r.hello(now, p) // unless one is out: a new one would make its answer void
 	}
@@ -257,6 +260,7 @@ func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
 		}
 		p.known, p.actor, r.dirty.peers = h.from, g.actor, true
 	}
+	p.joining = g.joining
 	r.checkRow(p, g.clock)
 	r.learnRetired(g.retired)
 	p.retiredSum = retiredSum(g.retired)

@@ -39,6 +39,21 @@ func TestStaleThirdInJoin(t *testing.T) {
 	}
 }
 
+// TestJoinedDeleteHasEffect: who is in the middle of a full join passes on a
+// delete of a key that neither side of the join holds with its effect (I14).
+func TestJoinedDeleteHasEffect(t *testing.T) {
+	c := calm(t, 2, nil)
+	r, p := c.nodes[0].core, c.nodes[0].core.peer(2)
+	put, del := dvv.Dot{Actor: 77, Counter: 1}, dvv.Dot{Actor: 77, Counter: 2}
+	clock := dvv.Clock{}.Add(put, del)
+	r.join = &joining{joinState: joinState{donor: 2, clock: clock}, bases: clock.Bases(), keysDone: true}
+	r.merge(c.now, p, clock.Bases(), &wireRecord{key: []byte("s1"), deletes: []dvv.Dot{del}, only: true})
+	o, err := r.get(objectKey([]byte("s1")))
+	if err != nil || !r.clock.Has(del) || !o.Fill(r.bases).Context().Covers(put) {
+		t.Fatalf("clock %v, and the key says %v, %v", r.clock, o, err)
+	}
+}
+
 // TestGoneStaysIndexed: a value goes by a write that is not here yet; whoever
 // lacks the value is still sent the key, until all have its dot.
 func TestGoneStaysIndexed(t *testing.T) {
