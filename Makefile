@@ -35,6 +35,11 @@ unit: ## all tests
 race: ## the same under the race detector, in a smaller dose
 	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '/internal/e2e|/bench')
 
+long: ## hours of kill -9 under load, and of simulated clusters; seeds are printed
+	E2E_KILLS=1000 $(GO) test ./internal/e2e -run 'Kill9' -count=1 -timeout 3h -v
+	$(GO) run ./internal/sim/cmd/simlong -core replica -profile network -seeds 20000
+	$(GO) run ./internal/sim/cmd/simlong -core replica -profile crashes -seeds 20000
+
 fuzz: ## a minute of fuzzing for each target
 	bash .ci/fuzz 60s
 
