@@ -40,7 +40,7 @@ func (r *Replica) amnesia(now time.Time, p *peer, counter uint64) {
 		r.phase = Joining
 	}
 	p.incoming = nil
-	r.join = nil
+	r.join, r.goals = nil, nil
 	r.startJoin(now, p, "amnesia")
 }
 
@@ -81,7 +81,13 @@ func (r *Replica) learnRetired(list []Retired) {
 		}
 		r.sortRetired()
 		if t.Actor == r.actor {
+			// It was taken out and comes back (§1.2 of the reference): much may have
+			// been collected, and nobody that joins may begin from here.
 			r.mint("the other members have retired this actor")
+			r.identity.joins = true
+			if r.phase == Serving {
+				r.phase = Joining
+			}
 		}
 		for _, gap := range t.Gaps {
 			r.reissue(t.Actor, gap)

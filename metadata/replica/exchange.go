@@ -33,6 +33,7 @@ func (r *Replica) tickExchange(now time.Time) {
 			break
 		}
 	}
+	r.reachGoals(now)
 	r.seekJoin(now)
 }
 

@@ -75,7 +75,7 @@ func (r *Replica) requestJoin(now time.Time, p *peer) {
 
 // seekJoin finds a donor for a join that is owed or was interrupted.
 func (r *Replica) seekJoin(now time.Time) {
-	if r.join == nil && !r.identity.joins {
+	if r.goals != nil || r.join == nil && !r.identity.joins {
 		return
 	}
 	var donor *peer
@@ -230,17 +230,48 @@ func (r *Replica) finishJoin(now time.Time, p *peer) {
 	if r.join != nil {
 		return // amnesia began another one
 	}
-	r.identity.joins, r.dirty.identity = false, true
 	r.event(Event{Kind: EventJoinEnded, Peer: p.id})
-	if r.phase == Joining {
-		r.serve(now)
-		for _, q := range r.peers {
-			if q.established() && q != p {
-				r.hello(now, q) // others may join from here now
-			}
+	r.goals = make([]goal, 0, len(r.peers))
+	for _, q := range r.peers {
+		if r.phase == Joining && q.established() {
+			r.goals = append(r.goals, goal{node: q.id, clock: q.clock})
 		}
 	}
+	r.reachGoals(now)
 	r.sendClock(p, true) // what was written since, and what only we have
+}
+
+// goal is what another member had when a full join ended: the donor may have been
+// behind it. Immutable.
+type goal struct {
+	node  uint64
+	clock dvv.Clock
+}
+
+// reachGoals ends what began with a full join once what the members within reach
+// had is here: then clients may be served (I29).
+func (r *Replica) reachGoals(now time.Time) {
+	if r.goals == nil {
+		return
+	}
+	r.goals = slices.DeleteFunc(r.goals, func(g goal) bool {
+		p := r.peer(g.node)
+		return p == nil || !p.established() || r.clock.Descends(g.clock)
+	})
+	if len(r.goals) > 0 {
+		return
+	}
+	r.goals = nil
+	r.identity.joins, r.dirty.identity = false, true
+	if r.phase != Joining {
+		return
+	}
+	r.serve(now)
+	for _, q := range r.peers {
+		if q.established() {
+			r.hello(now, q) // others may join from here now
+		}
+	}
 }
 
 // mergeChunk merges the next piece of a full join's chunk with our own keys in

@@ -124,6 +124,7 @@ type Replica struct {
 	written   []inflight
 
 	join         *joining
+	goals        []goal // not nil: a full join ended, and this is yet to be reached
 	rebuild      *rebuilding
 	nextExchange time.Time
 	turn         int
