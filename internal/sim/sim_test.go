@@ -37,10 +37,13 @@ func dose(t *testing.T, m Maker, core, profile string, seeds uint64) {
 }
 
 // TestReplica is the product's core under the fixed dose. The profiles with
-// lost disks and changing members run in the long runs (cmd/simlong).
+// changing members run in the long runs (cmd/simlong): a few seeds of a hundred
+// fail there, where two stores write a value anew that lay in a closed gap, or
+// one does whose value was overwritten.
 func TestReplica(t *testing.T) {
 	dose(t, ReplicaMaker(), "replica", "network", 600)
 	dose(t, ReplicaMaker(), "replica", "crashes", 240)
+	dose(t, ReplicaMaker(), "replica", "losses", 160)
 }
 
 // TestTwin shows that the naive replica without a bug passes where the planted

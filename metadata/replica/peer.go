@@ -99,7 +99,7 @@ func (p *peer) reset() {
 func (r *Replica) noteRow(p *peer, bases dvv.VV) {
 	switch {
 	case r.bases.Descends(bases):
-		p.row, p.rowNonce = p.row.Join(bases), p.nonce
+		p.row = p.row.Join(bases) // of the opening that checkRow noted
 	case p.candidate.Len() == 0:
 		p.candidate = bases // an earlier one is kept: under steady writes the latest is never reached
 	}
@@ -109,7 +109,7 @@ func (r *Replica) noteRow(p *peer, bases dvv.VV) {
 // ripen turns the candidate into the row once we have all of it.
 func (r *Replica) ripen(p *peer) {
 	if p.candidate.Len() > 0 && r.bases.Descends(p.candidate) {
-		p.row, p.rowNonce, p.candidate = p.row.Join(p.candidate), p.nonce, dvv.VV{}
+		p.row, p.candidate = p.row.Join(p.candidate), dvv.VV{} // the session may have ended meanwhile
 	}
 }
 

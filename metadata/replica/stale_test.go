@@ -54,6 +54,23 @@ func TestJoinedDeleteHasEffect(t *testing.T) {
 	}
 }
 
+// TestRipeRowKeepsOpening: what a member had may become known after its session
+// has ended. The opening that had it stays noted, or nobody would see that the
+// next one has less.
+func TestRipeRowKeepsOpening(t *testing.T) {
+	c := calm(t, 2, nil)
+	r, p := c.nodes[0].core, c.nodes[0].core.peer(2)
+	opening := p.nonce
+	d := dvv.Dot{Actor: 77, Counter: 1}
+	r.noteRow(p, r.bases.With(d))
+	p.reset()
+	r.setClock(r.clock.Add(d))
+	r.ripen(p)
+	if !p.row.Covers(d) || p.rowNonce != opening {
+		t.Fatalf("row %v of opening %x, not %x", p.row, p.rowNonce, opening)
+	}
+}
+
 // TestGoneStaysIndexed: a value goes by a write that is not here yet; whoever
 // lacks the value is still sent the key, until all have its dot.
 func TestGoneStaysIndexed(t *testing.T) {
