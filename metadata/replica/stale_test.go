@@ -173,3 +173,35 @@ func TestWipedActorRetires(t *testing.T) {
 	c.wantAll("s1", "x")
 	c.check(false)
 }
+
+// TestJoinServesNothingBefore: an empty store that is to join takes no writes,
+// also across a restart, before it has what the others had (I29).
+func TestJoinServesNothingBefore(t *testing.T) {
+	c := calm(t, 3, nil)
+	n := c.nodes[2]
+	c.put(c.nodes[0], "s1", "x")
+	c.settle(300)
+	want := c.nodes[0].core.Clock()
+	n.core.Release()
+	n.db = kv.NewMemory()
+	c.tune = func(cfg *Config) { cfg.Join = true }
+	c.start(n)
+	if n.core.Phase() != Joining {
+		t.Fatalf("the empty store is %v", n.core.Phase())
+	}
+	c.isolate(n, true)
+	c.members(n, 1, 3)
+	c.run(3 * time.Second)
+	c.crash(n, true)
+	c.run(3 * time.Second)
+	if n.core.Phase() == Serving {
+		t.Fatal("it serves although it could join from nobody")
+	}
+	c.isolate(n, false)
+	for round := 0; n.core.Phase() != Serving && round < 500; round++ {
+		c.run(40 * time.Millisecond)
+	}
+	if n.core.Phase() != Serving || !n.core.Clock().Descends(want) {
+		t.Fatalf("it is %v with %v, and had to have %v", n.core.Phase(), n.core.Clock(), want)
+	}
+}
