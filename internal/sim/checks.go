@@ -58,7 +58,7 @@ type worldChecks struct {
 // writer is a process that wrote under an actor. Of the original of a clean stop
 // and its copy, which begin alike, one may go on with the actor, and nothing
 // tells the members which of them is the original: the actor may pass to the copy
-// from the process that had ended when the copy was made, and from no later one.
+// from a process that had ended when the copy was made, and from no later one.
 // It may not pass back: what the original writes then is told by R30.
 type writer struct{ slot, life int }
 
@@ -118,7 +118,7 @@ func (w *World) acknowledged(s *slot, a Ack) {
 	if r := s.checks.rolled; r != nil && a.Dot.Actor == r.actor {
 		w.fail("I26", s, "operation %d was acknowledged under %v after the store was rolled back", rec.ID, a.Dot)
 	}
-	if last, ok := w.checks.writes[a.Dot.Actor]; ok && last.slot != s.index && last != s.origin {
+	if last, ok := w.checks.writes[a.Dot.Actor]; ok && last.slot != s.index && (last.slot != s.origin.slot || last.life > s.origin.life) {
 		w.fail("R30", s, "actor %v writes on slots %d and %d", a.Dot.Actor, last.slot, s.index)
 	}
 	if a.Dot.Counter == 0 {
