@@ -38,12 +38,20 @@ func powerLoss(t *testing.T, seed uint64) {
 				t.Fatalf("life %d: %s = %q, %v, %v; acknowledged %q", life, k, got, ok, err, v)
 			}
 		}
-		if faults, err := s.Verify(); life > 0 && (err != nil || len(faults) > 0) {
-			t.Fatalf("life %d: %v, %v", life, faults, err)
-		}
 		ran := make(chan error, 1)
 		go func() { ran <- s.Run(context.Background()) }()
 		<-s.Running()
+		// A database that says that it may have lost something is rebuilt before
+		// the first write is taken, and the power may go in the middle of that:
+		// only then is the store to be held to its invariants.
+		served := make(chan error, 1)
+		s.Put(TableConfig, fmt.Appendf(nil, "life %d", life), []byte("begun"), func(err error) { served <- err })
+		if err := <-served; err != nil {
+			t.Fatalf("life %d: the first write: %v", life, err)
+		}
+		if faults, err := s.Verify(); life > 0 && (err != nil || len(faults) > 0) {
+			t.Fatalf("life %d: %v, %v (suspect: %v)", life, faults, err, db.Suspect())
+		}
 		disk.Arm(faulty.Faults{CrashAfterBytes: 500 + r.Int64N(20_000), Garble: true})
 		writeUntilDead(s, r, acked)
 		if err := <-ran; err == nil {
