@@ -37,17 +37,14 @@ func TestDeafDropped(t *testing.T) {
 	payload := strings.Repeat("x", payloads)
 	dropped := func() int { return b.counter(t, "mqtt_messages_dropped_total", `reason="outbox_full"`) }
 	sent := 0
-	for dropped() == 0 {
+	// The kernel may take more of what waits after the first drop, so the count
+	// decides how long this goes on, not the number of messages.
+	for dropped() < 20 {
 		p.publish("t/m", payload, 0, nil)
 		other.want("PUBLISH t/m " + payload + " qos0")
 		if sent++; sent > 4000 {
-			t.Fatal("4000 messages, and none was dropped")
+			t.Fatalf("4000 messages, and %d were dropped", dropped())
 		}
-	}
-	for range 20 {
-		p.publish("t/m", payload, 0, nil)
-		other.want("PUBLISH t/m " + payload + " qos0")
-		sent++
 	}
 	lost := dropped()
 	for range sent - lost {
@@ -56,9 +53,6 @@ func TestDeafDropped(t *testing.T) {
 	c.nothing()
 	p.publish("t/after", "x", 0, nil)
 	c.want("PUBLISH t/after x qos0")
-	if lost < 20 {
-		t.Errorf("counted %d drops", lost)
-	}
 }
 
 // TestDeafDisconnected: the other setting.
