@@ -31,6 +31,7 @@ type inbound struct {
 	head       int
 	first      uint32 // token index of tickets[head]
 	qos1       int    // QoS 1 publishes not yet acknowledged to the client
+	repeats    int    // PUBRECs in line for publishes sent again while the first is with the broker
 	receiveMax int
 	qos2       map[packet.ID]qos2State
 	aliases    []string // aliases[i] is the topic of alias i+1, "" unset
@@ -59,6 +60,7 @@ func (in *inbound) attach(l *Limits, p *Params) {
 func (in *inbound) detach() {
 	in.first += uint32(len(in.tickets) - in.head)
 	in.tickets, in.head = nil, 0
+	in.repeats = 0
 	in.aliases = nil
 	in.qos1 = 0
 }
@@ -164,6 +166,7 @@ func (s *Session) publishExactlyOnce(p *packet.Publish, e *Effects) {
 		// Sent again while the first is with the broker: one PUBREC answers both.
 		if !s.in.owes(packet.TypePubrec, p.ID) && s.admitRepeat(e) {
 			s.push(packet.TypePubrec, p.ID)
+			s.in.repeats++
 		}
 	case qos2Acked, qos2Releasing:
 		if s.admitRepeat(e) {
@@ -242,14 +245,15 @@ func (s *Session) mustClose(reason packet.ReasonCode) bool {
 // settleWaiting closes the tickets of a QoS 2 publish that was sent again
 // while the first copy was with the broker.
 func (s *Session) settleWaiting(id packet.ID, reason packet.ReasonCode, detail string, e *Effects) {
-	if s.in.qos2 == nil {
-		return
+	if s.in.repeats == 0 {
+		return // the common case: no walk along the line for each publish
 	}
 	line := s.in.line()
 	for i := range line {
 		t := &line[i]
 		if t.kind == packet.TypePubrec && t.id == id && !t.done {
 			t.done, t.reason, t.detail = true, reason, detail
+			s.in.repeats--
 		}
 	}
 	s.drain(e)
