@@ -9,6 +9,7 @@ import (
 	"tombolo/internal/admin"
 	"tombolo/internal/log"
 	"tombolo/internal/metric"
+	"tombolo/internal/option"
 	"tombolo/mqtt/broker"
 )
 
@@ -62,14 +63,8 @@ func (n *Node) adminConfig() admin.Config {
 // socketPath is where the admin socket is.
 func (n *Node) socketPath() string { return SocketPath(n.set) }
 
-// Settings that SocketPath reads.
-type socketSettings interface {
-	String(key string) string
-	IsSet(key string) bool
-}
-
 // SocketPath is where the admin socket of a node with these settings is.
-func SocketPath(set socketSettings) string {
+func SocketPath(set *option.Settings) string {
 	if set.IsSet("admin.socket") {
 		return set.String("admin.socket")
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"tombolo/internal/admin"
-	"tombolo/internal/clock"
 	"tombolo/internal/kv"
 	"tombolo/internal/log"
 	"tombolo/internal/metric"
@@ -248,5 +247,3 @@ func (n *Node) Alive() bool { return n.broker.Alive() }
 
 // Logger is the log of the node itself; valid once OnReady was called.
 func (n *Node) Logger() *slog.Logger { return n.logger }
-
-func systemClock() clock.Clock { return clock.System() }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"tombolo/internal/clock"
 	"tombolo/internal/kv"
 	"tombolo/internal/metric"
 	"tombolo/metadata"
@@ -73,13 +74,13 @@ func (n *Node) countStores() {
 // openAbove opens the stores on the databases.
 func (n *Node) openAbove() error {
 	var err error
-	n.metadata, err = metadata.Open(n.metaDB, metadata.Config{Node: n.id, Metrics: n.metrics, Clock: systemClock()})
+	n.metadata, err = metadata.Open(n.metaDB, metadata.Config{Node: n.id, Metrics: n.metrics, Clock: clock.System()})
 	if err != nil {
 		return fmt.Errorf("metadata store: %w", err)
 	}
 	logger := n.log.For("queue")
 	n.queue, err = queue.OpenStore(n.queueDB, queue.StoreConfig{
-		Durability: durability(n.set.String("durability")), Metrics: n.metrics, Clock: systemClock(),
+		Durability: durability(n.set.String("durability")), Metrics: n.metrics, Clock: clock.System(),
 		BatchEnd: func() { n.broker.BatchEnd() },
 		Fault:    func(err error) { logger.Error("message store is damaged", "error", err) },
 	})

@@ -27,7 +27,7 @@ func (b *Broker) publishFrom(c *client, rules Rules, e *session.Effects, r *roun
 	b.count.publishIn[p.QoS].Inc()
 	pub := publication{from: c, token: e.Token, mount: c.mount, packet: p}
 	switch {
-	case p.Topic[0] == '$' && reserved(p.Topic):
+	case reserved(p.Topic):
 		// Not for clients to use among themselves ([MQTT-4.7.2-1]).
 		b.count.dropped[dropReserved].Inc()
 		b.refusePublish(&pub, packet.NotAuthorized, "topics that begin with $ belong to the server", false, r)
