@@ -97,7 +97,8 @@ type EnhancedAuthenticator interface {
 	Begin(id *Identity, method string) Exchange
 }
 
-// Config is what a broker is built of. All fields but Enhanced are required.
+// Config is what a broker is built of. All fields but Enhanced and Cluster are
+// required.
 type Config struct {
 	Node          string // the node's name, for $SYS and logs
 	NodeID        uint64
@@ -108,6 +109,7 @@ type Config struct {
 	Authenticator Authenticator
 	Authorizer    Authorizer
 	Enhanced      EnhancedAuthenticator
+	Cluster       Cluster // nil: a node by itself
 	Metrics       *metric.Registry
 	Log           *slog.Logger
 	Now           func() time.Time

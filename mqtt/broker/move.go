@@ -1,0 +1,27 @@
+package broker
+
+import (
+	"errors"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+)
+
+// errNotBuilt answers what this version cannot do yet.
+var errNotBuilt = errors.New("broker: moving sessions between nodes is not built yet")
+
+// TakeFence takes a fence of a peer (R21).
+func (b *Broker) TakeFence(wire.NodeID, *wire.Fence) {}
+
+// TakeMigration takes a part of a session's queue from its old home (R22).
+func (b *Broker) TakeMigration(_ wire.NodeID, _ wire.Incarnation, _ uint64, _ *wire.Migration, done func(wire.Result, uint8)) {
+	done(wire.Refused, 0)
+}
+
+// Release closes a client here because its id was granted to another node.
+func (b *Broker) Release(_ Key, _ metadata.Epoch, _ wire.NodeID, done func(old metadata.Epoch, existed bool, err error)) {
+	done(metadata.Epoch{}, false, errNotBuilt)
+}
+
+// EachConnected calls fn for every client that is connected here.
+func (b *Broker) EachConnected(func(c wire.Connected) bool) {}
