@@ -50,6 +50,7 @@ var arrows = map[string]string{
 	"internal/tidy":    "",
 
 	"internal/client":   "mqtt/packet mqtt/topic",
+	"internal/lab/...":  "internal/client internal/invariant internal/clock mqtt/packet mqtt/topic",
 	"internal/node/...": "*",
 	"internal/e2e":      "*", // its tests start the built binary and load it with bench
 	"internal/sim/...":  "*",
