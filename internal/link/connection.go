@@ -50,7 +50,7 @@ type connection struct {
 }
 
 func newConnection(p *peer, plane wire.Plane, raw net.Conn, info Peer) *connection {
-	return &connection{m: p.m, p: p, plane: plane, raw: raw, info: info, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+	return &connection{m: p.m, p: p, plane: plane, raw: &cuttable{Conn: raw, cut: &p.cut}, info: info, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		gone: make(chan struct{}), ended: make(chan struct{})}
 }
 
@@ -433,5 +433,5 @@ var reasons = []struct {
 	{wire.ErrLength, "frame_length"}, {wire.ErrTTL, "frame_ttl"}, {wire.ErrFlags, "frame_flags"},
 	{errAddress, "address"}, {errMoment, "handshake_again"}, {errUnknown, "incarnation"}, {errPlane, "plane"},
 	{errGap, "gap"}, {errCredit, "credit"}, {errChunk, "chunk"}, {errTooLong, "too_long"},
-	{errAckUnsent, "ack_unsent"}, {errAckUnsorted, "ack_unsorted"},
+	{errCut, "cut"}, {errAckUnsent, "ack_unsent"}, {errAckUnsorted, "ack_unsorted"},
 }

@@ -74,6 +74,9 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err erro
 	p.mu.Unlock()
 	timed, cancel := context.WithTimeout(ctx, c.DialTimeout)
 	defer cancel()
+	if p.cut.Load() {
+		return false, awaitTimeout(timed)
+	}
 	raw, err := (&net.Dialer{}).DialContext(timed, "tcp", address)
 	if err != nil {
 		return false, err
@@ -179,6 +182,9 @@ func (m *Mesh) welcome(ctx context.Context, raw net.Conn) (*connection, error) {
 	h := handshake{config: c, conn: raw, admit: func(info Peer) error {
 		if p = m.peer(info.ID); p == nil || c.Member != nil && !c.Member(info) {
 			return refuse(wire.RefuseMember, "node %x (%q) is not known to %q as a member; it may try again", uint64(info.ID), info.Name, c.Name)
+		}
+		if p.cut.Load() {
+			return awaitCut(ctx, c.DialTimeout)
 		}
 		return p.admit(info)
 	}}

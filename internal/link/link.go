@@ -8,21 +8,16 @@ import (
 type NodeID = wire.NodeID
 
 // Result is how a message ended for the one who sent it.
-type Result uint8
+type Result = wire.Ending
 
 // The results.
 const (
-	Stored  Result = iota + 1 // at the peer, durable or handed on
-	NoMatch                   // nobody there wants it
-	InSpool                   // durable in our own spool; it will be sent (R9)
-	Lost                      // the stream began anew, or the mesh stopped
-	Refused                   // told on every stream but the publish stream, where it is tried again
+	Stored  = wire.EndStored
+	NoMatch = wire.EndNoMatch
+	InSpool = wire.EndInSpool
+	Lost    = wire.EndLost
+	Refused = wire.EndRefused
 )
-
-// String is the result's name as it stands in metrics and logs.
-func (r Result) String() string {
-	return [...]string{"none", "stored", "no_match", "in_spool", "lost", "refused"}[r]
-}
 
 func resultOf(r wire.Result) Result {
 	switch r {

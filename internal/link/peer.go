@@ -2,6 +2,7 @@ package link
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"tombolo/internal/wire"
 )
@@ -47,7 +48,8 @@ type peer struct {
 	spool chan struct{} // the spool has something to do
 	event chan struct{} // the handler has something to hear
 	kick  [wire.Planes]chan struct{}
-	stop  func() // ends all goroutines of the peer
+	stop  func()      // ends all goroutines of the peer
+	cut   atomic.Bool // a rehearsal keeps everything from and to it away
 	mu    struct {
 		sync.Mutex
 		address   string

@@ -51,17 +51,16 @@ type Ticket interface {
 	Ended(peer wire.NodeID, r Result, reason uint8)
 }
 
-// Result is how a message ended for the one who sent it. The values are those
-// of link.Result.
-type Result uint8
+// Result is how a message ended for the one who sent it.
+type Result = wire.Ending
 
 // The results.
 const (
-	Stored  Result = iota + 1 // at the peer, durable or handed on
-	NoMatch                   // nobody there wants it
-	InSpool                   // durable in our own spool; it will be sent (R9)
-	Lost                      // the stream began anew, or the links stopped
-	Refused                   // not taken
+	Stored  = wire.EndStored
+	NoMatch = wire.EndNoMatch
+	InSpool = wire.EndInSpool
+	Lost    = wire.EndLost
+	Refused = wire.EndRefused
 )
 
 // Registration asks for a client id (R16).

@@ -1,0 +1,92 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// errCut ends what a rehearsed cut keeps from happening.
+var errCut = errors.New("cut for a rehearsal")
+
+// SetCut is the rehearsal switch: from now on every byte from and to the nodes
+// named vanishes without a sound, as in a network that has split, and neither
+// end is told. Nodes that were named before and are not now are healed: what
+// stood is closed and dialled anew.
+func (m *Mesh) SetCut(nodes []NodeID) {
+	for _, p := range m.peers() {
+		cut := slices.Contains(nodes, p.id)
+		if p.cut.Load() == cut {
+			continue
+		}
+		if cut {
+			p.cut.Store(true)
+			continue
+		}
+		p.closeAll("healed") // first, since what vanished would be a gap
+		p.cut.Store(false)
+		m.Kick(p.id)
+	}
+}
+
+// Reset closes the connections of a peer, so that they begin anew: what was
+// soft about it has been dropped here, and has to come again.
+func (m *Mesh) Reset(id NodeID) {
+	if p := m.peer(id); p != nil {
+		p.closeAll("verdict")
+	}
+}
+
+// closeAll closes what stands.
+func (p *peer) closeAll(why string) {
+	p.mu.Lock()
+	conns := p.mu.conns
+	p.mu.Unlock()
+	for _, c := range conns {
+		if c != nil {
+			c.close(why)
+		}
+	}
+}
+
+// cuttable is a connection whose bytes vanish while cut holds. Its fields are
+// immutable.
+type cuttable struct {
+	net.Conn
+	cut *atomic.Bool
+}
+
+// Write implements net.Conn.
+func (c *cuttable) Write(b []byte) (int, error) {
+	if c.cut.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// Read implements net.Conn. What comes during a cut is dropped until the
+// deadline ends the connection, as silence would.
+func (c *cuttable) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.cut.Load() {
+			return n, err
+		}
+	}
+}
+
+// awaitTimeout is an attempt that nobody answers.
+func awaitTimeout(ctx context.Context) error {
+	<-ctx.Done()
+	return errCut
+}
+
+// awaitCut is a handshake that hears nothing more.
+func awaitCut(ctx context.Context, limit time.Duration) error {
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return awaitTimeout(timed)
+}
