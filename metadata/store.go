@@ -28,9 +28,11 @@ type Config struct {
 	SweepEvery     time.Duration    // between two sweeps of what nobody reads any more; 0: 10 min
 	AuditEvery     time.Duration    // between two audits of the digest; 0: 10 min
 
-	Transport Transport          // nil: a cluster of one
-	OnEvent   func(ReplicaEvent) // nil: nobody listens; must not block
-	Replica   replica.Config     // the times and bounds of replication; Node, Policy and Rand are filled in
+	Transport  Transport          // nil: a cluster of one
+	OnEvent    func(ReplicaEvent) // nil: nobody listens; must not block
+	OnExchange func(Exchange)     // nil: nobody listens; must not block
+	Join       bool               // a store that is empty is to join a cluster that exists: it takes no writes before its full join (I29)
+	Replica    replica.Config     // the times and bounds of replication; Node, Policy and Rand are filled in
 }
 
 // Store is the metadata of one node. Its fields are immutable once built and
@@ -89,6 +91,7 @@ func Open(db kv.DB, c Config) (*Store, error) {
 	}
 	rc := c.Replica
 	rc.Node, rc.Policy, rc.Rand, rc.Suspect = c.Node, policy{}, c.Rand, len(db.Suspect()) > 0
+	rc.Join = rc.Join || c.Join
 	core, err := replica.Open(db, rc, c.Clock.Now())
 	if err != nil {
 		return nil, fmt.Errorf("metadata: %w", err)
