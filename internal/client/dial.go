@@ -24,6 +24,9 @@ type Config struct {
 	Connect   packet.Connect // Version 0 means 5
 	// Timeout bounds the handshake up to CONNACK; 0 means ten seconds.
 	Timeout time.Duration
+	// Dial makes the TCP connection, for clients on another host of a
+	// laboratory; nil is the ordinary way. WebSocket does not use it.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 const timeoutDefault = 10 * time.Second
@@ -73,12 +76,34 @@ func dialConn(ctx context.Context, cfg Config) (net.Conn, error) {
 	if cfg.WebSocket {
 		return dialWebSocket(ctx, cfg)
 	}
-	if cfg.TLS != nil {
-		d := tls.Dialer{Config: cfg.TLS}
-		return d.DialContext(ctx, "tcp", cfg.Address)
+	dial := cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", cfg.Address)
+	conn, err := dial(ctx, "tcp", cfg.Address)
+	if err != nil || cfg.TLS == nil {
+		return conn, err
+	}
+	return secure(ctx, conn, cfg)
+}
+
+// secure does the TLS handshake on conn, for the name in the address unless
+// the configuration has another.
+func secure(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, error) {
+	settings := cfg.TLS
+	if settings.ServerName == "" {
+		settings = settings.Clone()
+		host, _, err := net.SplitHostPort(cfg.Address)
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		settings.ServerName = host
+	}
+	c := tls.Client(conn, settings)
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return c, nil
 }
 
 func dialWebSocket(ctx context.Context, cfg Config) (net.Conn, error) {

@@ -1,0 +1,84 @@
+package lab
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Action is what a Step of a schedule does.
+type Action uint8
+
+// The actions.
+const (
+	Split  Action = iota // cut into the two groups: A and the rest
+	OneWay               // cut from A[0] to B
+	Apart                // cut both ways between A[0] and B: others reach both
+	Slow                 // delay and loss from A[0] to B
+	Heal                 // everything passes again
+	Freeze               // SIGSTOP for a while
+	Thaw                 // SIGCONT
+	Kill                 // kill -9, and start again
+	Restart              // SIGTERM, and start again
+	Wander               // subscribers go to another broker
+	actions
+)
+
+var actionNames = [actions]string{"split", "one way", "apart", "slow", "heal", "freeze", "thaw", "kill", "restart", "wander"}
+
+// String is the action's name.
+func (a Action) String() string { return actionNames[a] }
+
+// Step is one thing that happens to a cluster. A value.
+type Step struct {
+	After  time.Duration // since the step before
+	Action Action
+	A      []int // nodes
+	B      int   // the other node, where there is one
+}
+
+// String tells the step.
+func (s Step) String() string {
+	switch s.Action {
+	case OneWay, Apart, Slow:
+		return fmt.Sprintf("%s %d and %d", s.Action, s.A[0], s.B)
+	case Heal, Wander:
+		return s.Action.String()
+	}
+	return fmt.Sprintf("%s %v", s.Action, s.A)
+}
+
+// Random makes a schedule of n steps for a cluster of nodes. At most one node is
+// frozen or restarting at a time, and the last step leaves everything whole. One
+// seed always makes one schedule.
+func Random(seed uint64, nodes, n int) []Step {
+	r := rand.New(rand.NewPCG(seed, 0x7461_6e67))
+	var steps []Step
+	frozen := -1
+	add := func(a Action, list []int, b int) {
+		steps = append(steps, Step{After: time.Duration(200+r.IntN(4000)) * time.Millisecond, Action: a, A: list, B: b})
+	}
+	for len(steps) < n {
+		a := r.IntN(nodes)
+		b := (a + 1 + r.IntN(nodes-1)) % nodes
+		switch k := Action(r.IntN(int(actions))); {
+		case k == Thaw, k == Freeze && frozen >= 0, (k == Kill || k == Restart) && frozen == a:
+			if frozen >= 0 {
+				add(Thaw, []int{frozen}, 0)
+				frozen = -1
+			}
+		case k == Freeze:
+			frozen = a
+			add(Freeze, []int{a}, 0)
+		case k == Split && nodes > 3 && r.IntN(2) == 0:
+			add(Split, []int{a, b}, 0)
+		default:
+			add(k, []int{a}, b)
+		}
+	}
+	if frozen >= 0 {
+		add(Thaw, []int{frozen}, 0)
+	}
+	add(Heal, nil, 0)
+	return steps
+}
