@@ -11,16 +11,16 @@ type Action uint8
 
 // The actions.
 const (
-	Split  Action = iota // cut into the two groups: A and the rest
-	OneWay               // cut from A[0] to B
-	Apart                // cut both ways between A[0] and B: others reach both
-	Slow                 // delay and loss from A[0] to B
-	Heal                 // everything passes again
-	Freeze               // SIGSTOP for a while
-	Thaw                 // SIGCONT
-	Kill                 // kill -9, and start again
-	Restart              // SIGTERM, and start again
-	Wander               // subscribers go to another broker
+	Split   Action = iota // cut into the two groups: A and the rest
+	OneWay                // cut from A[0] to B
+	Apart                 // cut both ways between A[0] and B: others reach both
+	Slow                  // delay and loss from A[0] to B
+	Heal                  // everything passes again
+	Freeze                // SIGSTOP for a while
+	Thaw                  // SIGCONT
+	Kill                  // kill -9, and start again
+	Restart               // SIGTERM, and start again
+	Wander                // subscribers go to another broker
 	actions
 )
 

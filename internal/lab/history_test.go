@@ -1,0 +1,104 @@
+package lab
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHistorySeesFaults plants each fault once.
+func TestHistorySeesFaults(t *testing.T) {
+	type arrival struct {
+		number int
+		dup    bool
+	}
+	plain := func(numbers ...int) (out []arrival) {
+		for _, n := range numbers {
+			out = append(out, arrival{n, false})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		arrived []arrival
+		forgive bool
+		faults  string
+	}{
+		"all well":             {arrived: plain(1, 2, 3)},
+		"unacknowledged comes": {arrived: plain(1, 2, 3, 5)},
+		"again with DUP":       {arrived: append(plain(1, 2, 3), arrival{2, true})},
+		"lost":                 {arrived: plain(1, 3), faults: "lost"},
+		"again without DUP":    {arrived: plain(1, 2, 2, 3), faults: "twice"},
+		"out of order":         {arrived: plain(1, 3, 2), faults: "order"},
+		"forgiven order":       {arrived: plain(1, 3, 2), forgive: true},
+		"invented":             {arrived: plain(1, 2, 3, 4), faults: "invented"},
+	} {
+		h := NewHistory()
+		h.ForgiveOrder = c.forgive
+		h.Subscribed("s")
+		for _, n := range []int{1, 2, 3, 5} {
+			h.Sent(Mark{"p", n})
+		}
+		for n := 1; n <= 3; n++ {
+			h.Acked(Mark{"p", n})
+		}
+		for _, a := range c.arrived {
+			h.Arrived("s", Mark{"p", a.number}, a.dup)
+		}
+		got := h.Check()
+		if c.faults == "" && len(got) > 0 || c.faults != "" && (len(got) != 1 || !strings.HasPrefix(got[0], c.faults)) {
+			t.Errorf("%s: faults %q, want %q", name, got, c.faults)
+		}
+		if (h.Missing() > 0) != (name == "lost") {
+			t.Errorf("%s: %d missing", name, h.Missing())
+		}
+	}
+	h := NewHistory()
+	h.Answered("connect ok", h.HangAfter+time.Second)
+	if got := h.Check(); len(got) != 1 || !strings.HasPrefix(got[0], "hang") {
+		t.Errorf("a slow answer: faults %q", got)
+	}
+}
+
+// TestBeforeSuback: what was sent before a subscriber had its SUBACK is not owed.
+func TestBeforeSuback(t *testing.T) {
+	h := NewHistory()
+	h.Sent(Mark{"p", 1})
+	h.Acked(Mark{"p", 1})
+	h.Subscribed("s")
+	if n := h.Missing(); n != 0 {
+		t.Errorf("%d missing", n)
+	}
+}
+
+// TestRandomSchedule: one seed makes one schedule, nothing happens to a frozen
+// node but its thaw, and the end is whole.
+func TestRandomSchedule(t *testing.T) {
+	for seed := range uint64(200) {
+		steps := Random(seed, 3+int(seed%3), 12)
+		if !slices.EqualFunc(steps, Random(seed, 3+int(seed%3), 12), func(a, b Step) bool {
+			return a.String() == b.String() && a.After == b.After
+		}) {
+			t.Fatalf("seed %d makes two schedules", seed)
+		}
+		frozen := -1
+		for _, s := range steps {
+			switch s.Action {
+			case Freeze:
+				frozen = s.A[0]
+			case Thaw:
+				if frozen != s.A[0] {
+					t.Fatalf("seed %d: %v thaws what is not frozen", seed, steps)
+				}
+				frozen = -1
+			case Kill, Restart:
+				if frozen == s.A[0] {
+					t.Fatalf("seed %d: %v ends a frozen node", seed, steps)
+				}
+			}
+		}
+		if last := steps[len(steps)-1]; last.Action != Heal || frozen >= 0 {
+			t.Fatalf("seed %d: %v does not end whole", seed, steps)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"tombolo/mqtt/packet"
+)
+
+// TrialConfig says what a trial is made of. A value.
+type TrialConfig struct {
+	Binary      string
+	Dir         string            // for the brokers' directories
+	Nodes       int               // 3 to 5
+	Options     map[string]string // of every broker, above those of the laboratory
+	Publishers  int               // for each node, at QoS 1 and 2 in turn
+	Subscribers int               // for each node
+	Pace        time.Duration     // between two messages of one publisher
+	Log         func(format string, args ...any)
+}
+
+// Trial is a cluster with robots at work in a laboratory. Its methods belong to
+// one goroutine.
+type Trial struct {
+	Net         *Network
+	Brokers     []*Broker
+	History     *History
+	Publishers  []*Robot
+	Subscribers []*Robot
+
+	cfg  TrialConfig
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+	// publishing ends before the subscribers do.
+	stopPublishing context.CancelFunc
+}
+
+// ClusterOptions are what the brokers of a laboratory are told, but for what
+// belongs to one host.
+func ClusterOptions() map[string]string {
+	return map[string]string{
+		"allow_anonymous":        "on",
+		"log.console":            "console",
+		"systree_enabled":        "off",
+		"leveldb.maximum_memory": "64MB",
+		"cluster.name":           "lab",
+		"cluster.secret_key":     "this is the laboratory's secret",
+	}
+}
+
+// NewTrial makes the network and starts the brokers, one host each, and one more
+// host for clients that reaches all of them.
+func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
+	if c.Log == nil {
+		c.Log = func(string, ...any) {}
+	}
+	w, err := New(c.Nodes + 1)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trial{Net: w, History: NewHistory(), cfg: c, stop: func() {}, stopPublishing: func() {}}
+	for i := range c.Nodes {
+		b := &Broker{Host: w.Host(i), Binary: c.Binary, Dir: filepath.Join(c.Dir, fmt.Sprintf("node%d", i+1)), Options: ClusterOptions()}
+		at := w.Host(i).Addr().String()
+		b.Options["nodename"] = fmt.Sprintf("node%d", i+1)
+		b.Options["data_dir"] = filepath.Join(b.Dir, "data")
+		b.Options["listener.tcp.default"] = b.Address()
+		b.Options["cluster.bind"] = at
+		b.Options["cluster.seeds"] = w.Host(0).Addr().String()
+		for k, v := range c.Options {
+			b.Options[k] = v
+		}
+		t.Brokers = append(t.Brokers, b)
+		if err := b.Start(ctx); err != nil {
+			return nil, errors.Join(err, w.Close())
+		}
+	}
+	return t, nil
+}
+
+// Outside is the host of the clients.
+func (t *Trial) Outside() *Host { return t.Net.Host(t.Net.Hosts() - 1) }
+
+// Run starts the robots.
+func (t *Trial) Run(ctx context.Context) {
+	all, stop := context.WithCancel(ctx)
+	publishing, stopPublishing := context.WithCancel(all)
+	t.stop, t.stopPublishing = stop, stopPublishing
+	for n := range t.cfg.Nodes {
+		for i := range t.cfg.Subscribers {
+			r := t.robot(fmt.Sprintf("s%d-%d", n+1, i), n, i)
+			r.Topic, r.QoS = "lab/#", byte(1+i%2)
+			if i%3 == 1 {
+				r.Topic = "lab/+/data"
+			}
+			t.Subscribers = append(t.Subscribers, r)
+			t.wg.Go(func() { r.Subscribe(all) })
+		}
+	}
+	for n := range t.cfg.Nodes {
+		for i := range t.cfg.Publishers {
+			r := t.robot(fmt.Sprintf("p%d-%d", n+1, i), n, i)
+			r.Topic, r.QoS, r.Pause = "lab/"+r.Name+"/data", byte(1+i%2), t.cfg.Pace
+			t.Publishers = append(t.Publishers, r)
+			t.wg.Go(func() { r.Publish(publishing) })
+		}
+	}
+}
+
+// robot makes one that begins at node n; every other speaks MQTT 3.1.1.
+func (t *Trial) robot(name string, n, i int) *Robot {
+	r := &Robot{Name: name, Version: packet.V5, Dial: t.Outside().Dial, History: t.History, Within: 20 * time.Second}
+	if (n+i)%2 == 1 {
+		r.Version = packet.V311
+	}
+	var list []string
+	for k := range t.Brokers {
+		list = append(list, t.Brokers[(n+k)%len(t.Brokers)].Address())
+	}
+	r.UseBrokers(list...)
+	return r
+}
+
+// Play does the steps of a schedule.
+func (t *Trial) Play(ctx context.Context, steps []Step) error {
+	for _, s := range steps {
+		pause(ctx, s.After)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		t.History.Event("%s", s)
+		t.cfg.Log("%s", s)
+		if err := t.step(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
+}
+
+func (t *Trial) step(ctx context.Context, s Step) error {
+	switch s.Action {
+	case Split:
+		t.Net.Cut(s.A, t.others(s.A))
+	case OneWay:
+		t.Net.SetRule(s.A[0], s.B, Rule{Cut: true})
+	case Apart:
+		t.Net.Cut([]int{s.A[0]}, []int{s.B})
+	case Slow:
+		t.Net.SetRule(s.A[0], s.B, Rule{Loss: 0.02, Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond})
+	case Heal:
+		t.Net.Heal()
+	case Freeze:
+		return t.Brokers[s.A[0]].Freeze()
+	case Thaw:
+		return t.Brokers[s.A[0]].Thaw()
+	case Kill, Restart:
+		return t.restart(ctx, t.Brokers[s.A[0]], s.Action == Kill)
+	case Wander:
+		for _, r := range t.Subscribers {
+			r.Move()
+		}
+	}
+	return nil
+}
+
+// restart ends a broker and starts it again. A start that has to wait for the
+// others is no fault of the step.
+func (t *Trial) restart(ctx context.Context, b *Broker, kill bool) error {
+	if kill {
+		t.History.ForgiveTwice = true
+		b.Kill()
+	} else if err := b.Stop(ctx); err != nil {
+		return err
+	}
+	return b.Start(ctx)
+}
+
+func (t *Trial) others(list []int) []int {
+	var out []int
+	for i := range t.cfg.Nodes {
+		if !slices.Contains(list, i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Settle heals everything, ends the publishers, waits until what is owed has
+// arrived or ctx ends, and returns what contradicts the promises.
+func (t *Trial) Settle(ctx context.Context) []string {
+	t.Net.Heal()
+	t.History.Event("settle")
+	t.stopPublishing()
+	for quiet := 0; quiet < 5 && ctx.Err() == nil; {
+		pause(ctx, 200*time.Millisecond)
+		if quiet++; t.History.Missing() > 0 {
+			quiet = 0
+		}
+	}
+	return t.History.Check()
+}
+
+// Close ends the robots and the laboratory.
+func (t *Trial) Close() error {
+	t.stop()
+	t.wg.Wait()
+	return t.Net.Close()
+}
