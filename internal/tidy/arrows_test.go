@@ -45,6 +45,7 @@ var arrows = map[string]string{
 	"internal/log":     ground,
 	"internal/admin":   ground,
 	"internal/link":    ground,
+	"internal/member":  ground + "metadata",
 	"internal/spool":   ground + "internal/link",
 	"internal/systemd": "",
 	"internal/doctor":  "",

@@ -126,42 +126,78 @@ type Member struct {
 // MembersStep says what a member record is sent for (R24).
 type MembersStep uint8
 
-// The steps of a change.
+// The steps of a change. A version is decided by ballots: a ballot is a round
+// and the node whose round it is; docs/formats/members.md tells how.
 const (
-	MembersPropose   MembersStep = iota // is this to be the next version?
-	MembersConfirm                      // the sender holds it
-	MembersRefuse                       // the sender holds another one of this version or a later one: List tells it
+	MembersPropose   MembersStep = iota // of a ballot that a majority has promised: is this to be the next version?
+	MembersConfirm                      // the sender has taken it in this ballot
+	MembersRefuse                       // the sender has promised the ballot of Round, or will not do what it was asked: Text
 	MembersEffective                    // a majority of the version before confirmed it
+	MembersAsk                          // a node that is no member asks to become one; List is itself
+	MembersPrepare                      // of a ballot: promise to take part in no lower one
+	MembersPromise                      // promised; what was taken before in a lower ballot, if anything
+	MembersHeld                         // the sender holds this version as effective; 0: none
 	membersSteps
 )
 
+// textBytesMax bounds what a node says in words.
+const textBytesMax = 1024
+
 // Members is a step of a change of the member set.
 type Members struct {
-	Step    MembersStep
-	Version uint64
-	Nonce   uint64 // of the change: two proposals of one version differ in it
-	List    []Member
+	Step       MembersStep
+	Version    uint64
+	Nonce      uint64 // of the change: two proposals of one version differ in it
+	List       []Member
+	Origin     NodeID // the node that founded the cluster, whose name is no other cluster's
+	Forced     bool   // made effective by an operator, without a majority
+	Round      uint64 // of the ballot; in a refusal of the one that was promised
+	Accepted   uint64 // in a promise: the ballot in which List was taken
+	AcceptedBy NodeID
+	Text       string
 }
 
 // AppendMembers appends the body of a member record.
 func AppendMembers(dst []byte, m *Members) []byte {
-	dst = AppendUint(AppendArray(dst, 4), uint64(m.Step))
+	dst = AppendUint(AppendArray(dst, 10), uint64(m.Step))
 	dst = AppendUint(AppendUint(dst, m.Version), m.Nonce)
-	return appendList(dst, m.List, func(dst []byte, e *Member) []byte {
+	dst = AppendMemberList(dst, m.List)
+	dst = AppendBool(AppendUint(dst, uint64(m.Origin)), m.Forced)
+	dst = AppendUint(AppendUint(dst, m.Round), m.Accepted)
+	return AppendString(AppendUint(dst, uint64(m.AcceptedBy)), m.Text)
+}
+
+// ParseMembers reads the body of a member record.
+func ParseMembers(b []byte, m *Members) error {
+	r := NewReader(b)
+	more := r.begin(10)
+	m.Step = MembersStep(r.UintMax(uint64(membersSteps) - 1))
+	m.Version = r.Uint()
+	m.Nonce = r.Uint()
+	m.List = r.MemberList(m.List)
+	m.Origin = NodeID(r.Uint())
+	m.Forced = r.Bool()
+	m.Round = r.Uint()
+	m.Accepted = r.Uint()
+	m.AcceptedBy = NodeID(r.Uint())
+	m.Text = r.StringMax(textBytesMax)
+	r.finish(more)
+	return r.End()
+}
+
+// AppendMemberList appends members as they stand in frames and in the record
+// that is kept.
+func AppendMemberList(dst []byte, list []Member) []byte {
+	return appendList(dst, list, func(dst []byte, e *Member) []byte {
 		dst = AppendUint(AppendArray(dst, 6), uint64(e.ID))
 		dst = AppendString(AppendString(AppendString(dst, e.Name), e.Link), e.Gossip)
 		return AppendInt(AppendUint(dst, uint64(e.State)), e.Since)
 	})
 }
 
-// ParseMembers reads the body of a member record.
-func ParseMembers(b []byte, m *Members) error {
-	r := NewReader(b)
-	more := r.begin(4)
-	m.Step = MembersStep(r.UintMax(uint64(membersSteps) - 1))
-	m.Version = r.Uint()
-	m.Nonce = r.Uint()
-	m.List = list(&r, m.List, membersMax, func(r *Reader, e *Member) {
+// MemberList reads what AppendMemberList wrote into dst, from its beginning.
+func (r *Reader) MemberList(dst []Member) []Member {
+	return list(r, dst, membersMax, func(r *Reader, e *Member) {
 		more := r.begin(6)
 		e.ID = NodeID(r.Uint())
 		e.Name = r.StringMax(nameBytesMax)
@@ -171,6 +207,4 @@ func ParseMembers(b []byte, m *Members) error {
 		e.Since = r.Int()
 		r.finish(more)
 	})
-	r.finish(more)
-	return r.End()
 }

@@ -63,7 +63,8 @@ func codecs() []codec {
 			AppendMigration, ParseMigration),
 		of(TypeWillFired, WillFired{Client: client, Epoch: epoch, ID: MessageID{1, 2}}, AppendWillFired, ParseWillFired),
 		of(TypeMembers, Members{Step: MembersPropose, Version: 2, Nonce: 1 << 62, List: []Member{
-			{ID: 1, Name: "a", Link: "10.0.0.1:44053", Gossip: "10.0.0.1:44054", State: MemberStopped, Since: -1}}}, AppendMembers, ParseMembers),
+			{ID: 1, Name: "a", Link: "10.0.0.1:44053", Gossip: "10.0.0.1:44054", State: MemberStopped, Since: -1}},
+			Origin: 1, Forced: true, Round: 300, Accepted: 2, AcceptedBy: 1 << 40, Text: "no"}, AppendMembers, ParseMembers),
 		of(TypeSettled, Settled{Below: MessageID{1, 1 << 20}}, AppendSettled, ParseSettled),
 	}
 }

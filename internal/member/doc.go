@@ -1,0 +1,3 @@
+// Package member holds the durable set of members of a cluster, and finds their
+// nodes.
+package member
