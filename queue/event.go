@@ -29,6 +29,7 @@ type Event struct {
 	Msg     *Message
 	Targets []Target
 	Inbound Inbound
+	Applied *Applied // the frame that brought it, recorded in the same commit (R2); nil for none
 }
 
 // Done says that something is durable, or never will be. It is called from the

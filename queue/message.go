@@ -57,16 +57,39 @@ type Received struct {
 	ID       MessageID
 }
 
+// Part is what is durable about an older generation of a queue, as in State.
+type Part struct {
+	Generation  uint64
+	Head, Tail  uint64
+	Count       int
+	SentThrough uint64
+	Bound       []Binding
+}
+
+// Total counts the messages of all generations.
+func (st *State) Total() int {
+	n := st.Count
+	for i := range st.Older {
+		n += st.Older[i].Count
+	}
+	return n
+}
+
 // State is what is durable about a queue, as Store.Open restores it. The zero
 // value is a fresh queue.
 type State struct {
 	Generation  uint64
 	Head, Tail  uint64 // live messages have sequences in [Head, Tail)
-	Count       int    // messages that are not acknowledged
+	Count       int    // messages of this generation that are not acknowledged
 	SentThrough uint64 // messages up to here may have been handed to the client
 	Bound       []Binding
 	Released    []uint16   // in the order in which PUBREC came
 	Received    []Received // inbound QoS 2, ascending by packet id
+
+	// Older are the generations before this one, ascending (R20), and MovingFrom
+	// the node that still holds a part of the queue, 0 for none.
+	Older      []Part
+	MovingFrom uint64
 
 	instance uint64 // rises with each Store.Open
 }

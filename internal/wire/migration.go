@@ -1,7 +1,7 @@
 package wire
 
-// migratedMax bounds the records of one migration batch.
-const migratedMax = 8192
+// MigratedMax bounds the records, and the spans, of one migration batch.
+const MigratedMax = 8192
 
 // Flags of a migrated record.
 const (
@@ -9,13 +9,14 @@ const (
 	MigratedRetain    = 1 << 2 // as it goes to the client
 	MigratedDup       = 1 << 3 // the client may have been handed it before
 	MigratedReleased  = 1 << 4 // the client has it, PUBREL is outstanding: no body
-	migratedFlagsEnd  = 1 << 5
+	MigratedReceived  = 1 << 5 // a packet id of the client's own, bound to ID (R4): no body
+	migratedFlagsEnd  = 1 << 6
 	migratedRecordLen = 9
 )
 
 // Migrated is one record of a queue. Body is a view of the frame.
 type Migrated struct {
-	Sequence  uint64 // in its generation (R20)
+	Sequence  uint64 // in its generation (R20); in generation 0 the packet id, or 65,536 more
 	ID        MessageID
 	Flags     uint8
 	QoS       uint8 // of the message
@@ -25,14 +26,17 @@ type Migrated struct {
 	Body      []byte
 }
 
+// Span is Count sequences from First on.
+type Span struct{ First, Count uint64 }
+
 // Migration is a part of one generation of a session's queue on its way to a
-// new home (R20, R22). The sender deletes what ended as stored.
+// new home (R20, R22); generation 0 holds its QoS 2 packet ids. The sender
+// deletes what ended as stored.
 type Migration struct {
 	Client       Client
 	Epoch        Epoch // of the new home; a lower one than it knows is refused
 	Generation   uint64
-	Head         uint64   // below it everything is acknowledged
-	Acknowledged []uint64 // from Head on
+	Acknowledged []Span // up to the last record, or of all the generation if Last
 	Records      []Migrated
 	Last         bool // of this generation
 	Final        bool // of the session: the sender holds nothing more
@@ -40,11 +44,10 @@ type Migration struct {
 
 // AppendMigration appends the body of a migration batch.
 func AppendMigration(dst []byte, m *Migration) []byte {
-	dst = appendEpoch(appendClient(AppendArray(dst, 9), &m.Client), m.Epoch)
-	dst = AppendUint(AppendUint(dst, m.Generation), m.Head)
-	dst = AppendArray(dst, len(m.Acknowledged))
+	dst = appendEpoch(appendClient(AppendArray(dst, 8), &m.Client), m.Epoch)
+	dst = AppendArray(AppendUint(dst, m.Generation), len(m.Acknowledged))
 	for _, a := range m.Acknowledged {
-		dst = AppendUint(dst, a)
+		dst = AppendUint(AppendUint(AppendArray(dst, 2), a.First), a.Count)
 	}
 	dst = appendList(dst, m.Records, appendMigrated)
 	return AppendBool(AppendBool(dst, m.Last), m.Final)
@@ -65,17 +68,25 @@ func appendMigrated(dst []byte, e *Migrated) []byte {
 // ParseMigration reads the body of a migration batch.
 func ParseMigration(b []byte, m *Migration) error {
 	r := NewReader(b)
-	more := r.begin(9)
+	more := r.begin(8)
 	m.Client = r.client()
 	m.Epoch = r.epoch()
 	m.Generation = r.Uint()
-	m.Head = r.Uint()
-	m.Acknowledged = list(&r, m.Acknowledged, entriesMax, func(r *Reader, u *uint64) { *u = r.Uint() })
-	m.Records = list(&r, m.Records, migratedMax, readMigrated)
+	m.Acknowledged = list(&r, m.Acknowledged, MigratedMax, readSpan)
+	m.Records = list(&r, m.Records, MigratedMax, readMigrated)
 	m.Last = r.Bool()
 	m.Final = r.Bool()
 	r.finish(more)
 	return r.End()
+}
+
+func readSpan(r *Reader, s *Span) {
+	more := r.begin(2)
+	*s = Span{First: r.Uint(), Count: r.Uint()}
+	r.finish(more)
+	if s.First+s.Count < s.First {
+		r.Fail(ErrRange)
+	}
 }
 
 func readMigrated(r *Reader, e *Migrated) {

@@ -57,9 +57,9 @@ func codecs() []codec {
 		of(TypeRelease, Release{Request: 1, Client: client, Epoch: epoch, NewHome: 2}, AppendRelease, ParseRelease),
 		of(TypeReleased, Released{Request: 1, OldEpoch: epoch, Existed: true}, AppendReleased, ParseReleased),
 		of(TypeClients, Clients{View: 9, First: true, List: []Connected{{Client: client, Epoch: epoch, Bound: true}}}, AppendClients, ParseClients),
-		of(TypeMigration, Migration{Client: client, Epoch: epoch, Generation: 4, Head: 10, Acknowledged: []uint64{11, 300}, Final: true,
+		of(TypeMigration, Migration{Client: client, Epoch: epoch, Generation: 4, Acknowledged: []Span{{1, 9}, {300, 2}}, Final: true,
 			Records: []Migrated{{Sequence: 12, ID: MessageID{1, 2}, Flags: 2 | MigratedDup, QoS: 2, ExpiresAt: 5, PacketID: 77,
-				SubIDs: []uint32{1, 70000}, Body: []byte("body")}, {Sequence: 13, Flags: MigratedReleased, PacketID: 1}}},
+				SubIDs: []uint32{1, 70000}, Body: []byte("body")}, {Sequence: 13, Flags: MigratedReleased, PacketID: 1}, {Sequence: 9, ID: MessageID{1, 3}, Flags: MigratedReceived, PacketID: 9}}},
 			AppendMigration, ParseMigration),
 		of(TypeWillFired, WillFired{Client: client, Epoch: epoch, ID: MessageID{1, 2}}, AppendWillFired, ParseWillFired),
 		of(TypeMembers, Members{Step: MembersPropose, Version: 2, Nonce: 1 << 62, List: []Member{
