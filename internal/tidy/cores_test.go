@@ -24,6 +24,7 @@ var cores = []core{
 	{dir: "mqtt/packet"},
 	{dir: "mqtt/topic"},
 	{dir: "mqtt/session"},
+	{dir: "internal/registrar", shell: []string{"registrar.go"}}, // its goroutine and its ticker
 }
 
 // forbiddenPackages bring chance, the outside or a log into a core.
