@@ -2,8 +2,9 @@ package queue
 
 // Append stores an event. The sequences of its targets are assigned before it
 // returns, in the order of calls; a target whose queue is gone is left out and
-// keeps sequence 0. It does no I/O, and blocks only while MaxBytesPending is
-// reached. done may be nil.
+// keeps sequence 0, and so do all of a frame that was applied before a crash
+// (R2). It does no I/O, and blocks only while MaxBytesPending is reached. done may
+// be nil.
 //
 // Whoever calls it must hold no lock that a Done takes: the bound falls when
 // commits end, and those wait for Dones. A Done itself uses AppendNow.
@@ -21,6 +22,12 @@ func (s *Store) append(ev *Event, done Done, wait bool) {
 	}
 	g := s.groupLocked(len(ev.Msg.Body))
 	before := g.batch.Bytes()
+	if ev.Applied != nil && !s.applyLocked(ev.Applied) {
+		// This very frame was stored before a crash.
+		ev.leaveOut()
+		s.handedLocked(g, before, done)
+		return
+	}
 	s.appendLocked(g, ev)
 	if ev.Inbound.Queue != 0 {
 		s.receivedLocked(g, ev.Inbound, ev.Msg.ID)
@@ -97,11 +104,12 @@ func (s *Store) groupLocked(bytes int) *group {
 	return g
 }
 
-// sealLocked closes the open group: what it says about segments is true from
-// here on.
+// sealLocked closes the open group: what it says about segments and streams is
+// true from here on.
 func (s *Store) sealLocked() {
 	g := s.mu.open
 	s.segmentsLocked(g)
+	s.marksLocked(g)
 	s.mu.sealed = append(s.mu.sealed, g)
 	if n := len(s.mu.free); n > 0 {
 		s.mu.open = s.mu.free[n-1]

@@ -129,6 +129,7 @@ func (s *Store) drain() {
 			s.cursorLocked(s.groupLocked(0), l)
 		}
 	}
+	s.marksLocked(s.mu.open) // ends that nobody waits for
 	s.mu.Unlock()
 	for {
 		g, _ := s.takeGroup()

@@ -32,6 +32,13 @@ type Event struct {
 	Applied *Applied // the frame that brought it, recorded in the same commit (R2); nil for none
 }
 
+// leaveOut clears what Append fills in.
+func (ev *Event) leaveOut() {
+	for i := range ev.Targets {
+		ev.Targets[i].Seq = 0
+	}
+}
+
 // Done says that something is durable, or never will be. It is called from the
 // completion goroutine, in commit order; it must be quick and must not call a
 // method of the Store that blocks (Append, Sync, Open); AppendNow is for it.

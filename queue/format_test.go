@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tombolo/internal/kv"
+	"tombolo/internal/wire"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -42,6 +43,9 @@ func goldenValues() []string {
 	add("cursor with all there is", k.cursor(7, 1), c.append(nil))
 	add("inbound packet id 513", k.inbound(7, 513), appendReceived(nil, MessageID{1, 300}))
 	add("dropped queue", k.dropped(7), []byte{formatVersion})
+	mark := appliedMark{incarnation: 1_800_000_000_123, through: 5000, ended: spans{{5002, 5004}},
+		outcomes: []outcomeRun{{4990, 3, wire.NoMatch, 16}, {5003, 1, wire.Refused, 0x97}}}
+	add("applied mark of peer 11, stream 6", k.applied(11, 6), mark.append(nil))
 	return lines
 }
 
@@ -96,6 +100,9 @@ func TestGoldenDatabaseIsRead(t *testing.T) {
 		Released: []uint16{8, 7}, Received: []Received{{513, MessageID{1, 300}}}}
 	if id != 7 || err != nil || !reflect.DeepEqual(st, want) {
 		t.Errorf("queue %d %+v, want %+v, %v", id, st, want, err)
+	}
+	if through, outcomes := s.AppliedThrough(11, 1_800_000_000_123, 6); through != 5000 || len(outcomes) != 3 {
+		t.Errorf("applied through %d, %v", through, outcomes)
 	}
 	es := s.do(id, Op{Kind: OpRead, Seq: 43, N: 1, Tag: ReadTag}).es
 	if len(es) != 1 || string(es[0].Msg.Body) != "shared" || es[0].Msg.ExpiresAt != 1_800_000_000_123 || !es[0].Retain || !es[0].Dup {

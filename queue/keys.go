@@ -14,6 +14,7 @@ const (
 	tableBody    byte = 'b' // segment, index → body
 	tableSegment byte = 's' // segment → live count
 	tableDropped byte = 'd' // queue → nothing; its records are being deleted
+	tableApplied byte = 'a' // peer, stream → how far it was applied (R2)
 )
 
 // firstGeneration is the generation of every queue until sessions move between
@@ -62,6 +63,12 @@ func (k *key) body(segment uint64, index uint32) []byte {
 }
 
 func (k *key) segment(segment uint64) []byte { return k.one(tableSegment, segment) }
+
+func (k *key) applied(peer uint64, stream uint32) []byte {
+	k.one(tableApplied, peer)
+	binary.BigEndian.PutUint32(k[9:], stream)
+	return k[:13]
+}
 
 func (k *key) dropped(id QueueID) []byte { return k.one(tableDropped, uint64(id)) }
 

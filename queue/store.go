@@ -70,6 +70,9 @@ type Store struct {
 		nextSegment, segmentLease uint64
 		leaseAsked                uint64 // message ids: what a waiting group leases
 
+		applied      map[appliedKey]*appliedMark
+		touchedMarks []*appliedMark
+
 		dropped []QueueID // records to be swept
 		drops   uint64    // queues dropped so far
 		moves   uint64    // odd while bodies are being moved
@@ -134,6 +137,7 @@ func OpenStore(db kv.DB, c StoreConfig) (*Store, error) {
 	s.mu.names = map[string]*lane{}
 	s.mu.opening = map[string]chan struct{}{}
 	s.mu.segments = map[uint64]*segment{}
+	s.mu.applied = map[appliedKey]*appliedMark{}
 	for range readerCount {
 		s.readers = append(s.readers, newReadQueue())
 	}
@@ -147,6 +151,9 @@ func OpenStore(db kv.DB, c StoreConfig) (*Store, error) {
 		}
 	}
 	if err := s.lease(); err != nil {
+		return nil, fmt.Errorf("open the message store: %w", err)
+	}
+	if err := s.loadApplied(); err != nil {
 		return nil, fmt.Errorf("open the message store: %w", err)
 	}
 	s.counts.register(c.Metrics, s)
