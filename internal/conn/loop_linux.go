@@ -3,37 +3,21 @@ package conn
 import (
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 )
-
-// loopEventsMax bounds the events of one call.
-const loopEventsMax = 128
 
 // loopMask is what sockets are registered for, once: edges in both directions.
 const loopMask = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | epollET
 
-// epollET is a negative number in package syscall.
-const epollET = 1 << 31
-
-// loop drives many sockets from one goroutine. Its epoll descriptor is parked in
-// Go's own network poller, so that waiting holds no processor and no system
-// thread. table, events, again and count are owned by the goroutine; queue is
-// guarded by mu.
+// loop drives many sockets from one goroutine. epoll, table and again are owned by
+// the goroutine; queue is guarded by mu.
 type loop struct {
-	epoll  *os.File
-	rc     syscall.RawConn
-	epfd   int
-	poll   func(fd uintptr) bool
-	events [loopEventsMax]syscall.EpollEvent
-	count  int
-	failed syscall.Errno
-	table  map[int32]*stream
-	again  []*stream // have more to read than one round
+	epoll *epoll
+	table map[int32]*stream
+	again []*stream // have more to read than one round
 
 	parked atomic.Bool
 	done   chan struct{}
@@ -45,21 +29,11 @@ type loop struct {
 }
 
 func startLoop() (*loop, error) {
-	epfd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	e, err := newEpoll()
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
-	}
-	// Only a non-blocking descriptor is given to Go's poller.
-	_ = syscall.SetNonblock(epfd, true)
-	p := &loop{epfd: epfd, epoll: os.NewFile(uintptr(epfd), "epoll"), table: map[int32]*stream{}, done: make(chan struct{})}
-	p.poll = p.pollFd
-	if p.rc, err = p.epoll.SyscallConn(); err == nil {
-		err = p.epoll.SetReadDeadline(time.Time{}) // fails if Go's poller has not taken it
-	}
-	if err != nil {
-		_ = p.epoll.Close()
 		return nil, err
 	}
+	p := &loop{epoll: e, table: map[int32]*stream{}, done: make(chan struct{})}
 	go p.run()
 	return p, nil
 }
@@ -69,18 +43,9 @@ func (p *loop) stop() {
 	p.mu.Lock()
 	p.mu.stopped = true
 	p.mu.Unlock()
-	p.wake()
+	p.epoll.wake()
 	<-p.done
-	_ = p.epoll.Close()
-}
-
-func (p *loop) pollFd(fd uintptr) bool {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&p.events[0])), loopEventsMax, 0, 0, 0)
-	if errno == syscall.EINTR {
-		n, errno = 0, 0
-	}
-	p.count, p.failed = int(n), errno
-	return n > 0 || errno != 0
+	p.epoll.close()
 }
 
 func (p *loop) run() {
@@ -94,7 +59,7 @@ func (p *loop) run() {
 		}
 		if len(p.again) > 0 {
 			// Others are looked at between the rounds of one that floods.
-			p.pollFd(uintptr(p.epfd))
+			p.epoll.look()
 			p.serveReady()
 			continue
 		}
@@ -106,12 +71,9 @@ func (p *loop) run() {
 			return
 		}
 		if idle {
-			p.count = 0
-			if err := p.rc.Read(p.poll); interrupted(err) {
-				_ = p.epoll.SetReadDeadline(time.Time{})
-			} else if err != nil || p.failed != 0 {
+			if err := p.epoll.wait(); err != nil {
 				// The descriptor is ours alone and open until run has ended.
-				panic(fmt.Sprintf("BUG: waiting for %d sockets: %v, %v", len(p.table), err, p.failed))
+				panic(fmt.Sprintf("BUG: waiting for %d sockets: %v", len(p.table), err))
 			}
 			p.parked.Store(false)
 			p.serveReady()
@@ -127,13 +89,9 @@ func (p *loop) post(c *stream) {
 	p.mu.queue = append(p.mu.queue, c)
 	p.mu.Unlock()
 	if p.parked.Swap(false) {
-		p.wake()
+		p.epoll.wake()
 	}
 }
-
-// wake ends the wait. A late call ends a later wait for nothing. This readies the
-// goroutine at once, where a byte in a pipe would have to come through two polls.
-func (p *loop) wake() { _ = p.epoll.SetReadDeadline(longAgo) }
 
 func (p *loop) serveQueue() {
 	for {
@@ -166,8 +124,7 @@ func (p *loop) serve(c *stream) {
 }
 
 func (p *loop) serveReady() {
-	for i := range p.events[:max(p.count, 0)] {
-		e := &p.events[i]
+	for _, e := range p.epoll.ready() {
 		c := p.table[e.Fd]
 		if c == nil {
 			continue // closed while its event was on the way
@@ -259,9 +216,8 @@ func (t *loopTransport) start(c *stream) {
 		return
 	}
 	t.p.table[int32(t.fd)] = c
-	event := syscall.EpollEvent{Events: loopMask, Fd: int32(t.fd)}
-	if err := syscall.EpollCtl(t.p.epfd, syscall.EPOLL_CTL_ADD, t.fd, &event); err != nil {
-		c.Shutdown(os.NewSyscallError("epoll_ctl", err), 0)
+	if err := t.p.epoll.add(t.fd, loopMask); err != nil {
+		c.Shutdown(err, 0)
 		return
 	}
 	c.early()
@@ -339,7 +295,7 @@ func (t *loopTransport) end(c *stream) {
 	if t.p.table[int32(t.fd)] == c {
 		delete(t.p.table, int32(t.fd))
 		// A flusher may hold the descriptor open a moment longer.
-		_ = syscall.EpollCtl(t.p.epfd, syscall.EPOLL_CTL_DEL, t.fd, nil)
+		t.p.epoll.remove(t.fd)
 	}
 	_ = t.close()
 	c.release()
