@@ -71,6 +71,9 @@ func (c Clock) Actors() []Actor {
 	return list
 }
 
+// IsEmpty says whether nothing was seen.
+func (c Clock) IsEmpty() bool { return len(c.entries) == 0 }
+
 // Contiguous says whether nothing of a below its top is missing.
 func (c Clock) Contiguous(a Actor) bool { return len(c.entry(a).runs) == 0 }
 
@@ -141,6 +144,45 @@ func (c Clock) AddSpan(s Span) Clock {
 		return c
 	}
 	return c.Join(Clock{[]entry{norm(entry{actor: s.Actor, runs: []Run{{first, s.Last}}})}})
+}
+
+// Meet is the dots that both have seen.
+func (c Clock) Meet(o Clock) Clock {
+	var out Clock
+	for _, e := range c.entries {
+		if m := meetEntry(e, o.entry(e.actor)); m.base > 0 || len(m.runs) > 0 {
+			out.entries = append(out.entries, m)
+		}
+	}
+	return out
+}
+
+// meetEntry is the counters that lie in a and in b, the base being the run from 1.
+func meetEntry(a, b entry) entry {
+	if len(a.runs) == 0 && len(b.runs) == 0 {
+		return entry{actor: a.actor, base: min(a.base, b.base)}
+	}
+	x, y := a.all(), b.all()
+	out := entry{actor: a.actor}
+	for len(x) > 0 && len(y) > 0 {
+		if r := (Run{max(x[0].First, y[0].First), min(x[0].Last, y[0].Last)}); r.First <= r.Last {
+			out.runs = append(out.runs, r)
+		}
+		if x[0].Last < y[0].Last {
+			x = x[1:]
+		} else {
+			y = y[1:]
+		}
+	}
+	return norm(out)
+}
+
+// all is every run of e, the base among them.
+func (e entry) all() []Run {
+	if e.base == 0 {
+		return e.runs
+	}
+	return append([]Run{{1, e.base}}, e.runs...)
 }
 
 // Seal is c with the gaps of a closed: for an actor that will never be heard of

@@ -74,7 +74,7 @@
 // State owned: none. All values are immutable, and functions return new ones;
 // everything is safe from any goroutine. Guaranteed, each by a law in the tests:
 //
-//  1. Join of vectors and clocks, and Sync of filled objects, are commutative,
+//  1. Join of vectors and clocks, Meet of clocks, and Sync of filled objects, are commutative,
 //     associative and idempotent.
 //  2. What a clock or vector has seen, it has seen in every later one that was
 //     made from it by Add, With, Join or Seal.

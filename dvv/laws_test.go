@@ -24,6 +24,10 @@ var (
 		join: Clock.Join, equal: Clock.Equal, append: Clock.Append, decode: DecodeClock,
 		below: func(a, b Clock) bool { return b.Descends(a) },
 	}
+	meets = lattice[Clock]{ // the same order, upside down
+		join: Clock.Meet, equal: Clock.Equal, append: Clock.Append, decode: DecodeClock,
+		below: Clock.Descends,
+	}
 	objects = lattice[Object]{
 		join: Sync, equal: Object.Equal, append: Object.Append, decode: DecodeObject,
 		below: func(a, b Object) bool { return b.Context().Descends(a.Context()) },
@@ -147,6 +151,7 @@ func smallObjects() []Object {
 func TestLawsExhaustive(t *testing.T) {
 	t.Run("vv", func(t *testing.T) { vvs.exhaust(t, smallVVs(4)) })
 	t.Run("clock", func(t *testing.T) { clocks.exhaust(t, smallClocks()) })
+	t.Run("meet", func(t *testing.T) { meets.exhaust(t, smallClocks()) })
 	t.Run("object", func(t *testing.T) { objects.exhaust(t, smallObjects()) })
 }
 
@@ -184,9 +189,29 @@ func TestLawsRandom(t *testing.T) {
 		}
 		a, b, c := randomClock(r), randomClock(r), randomClock(r)
 		check(clocks.single(a), clocks.pair(a, b), clocks.triple(a, b, c), a.Join(b).check())
+		check(meets.single(a), meets.pair(a, b), meets.triple(a, b, c), a.Meet(b).check(), distribute(a, b, c))
 		x, y, z := randomObject(r), randomObject(r), randomObject(r)
 		check(objects.single(x), objects.pair(x, y), objects.triple(x, y, z))
 		u, v, w := a.Tops(), b.Bases(), c.Tops()
 		check(vvs.single(u), vvs.pair(u, v), vvs.triple(u, v, w))
 	}
+}
+
+// distribute holds Meet and Join to each other, and both to what a clock has.
+func distribute(a, b, c Clock) error {
+	if x, y := a.Meet(b.Join(c)), a.Meet(b).Join(a.Meet(c)); !x.Equal(y) {
+		return fmt.Errorf("meet does not distribute: %v, %v and %v give %v and %v", a, b, c, x, y)
+	}
+	for actor := range Actor(7) {
+		for n := range uint64(50) {
+			d := Dot{actor, n}
+			if a.Meet(b).Has(d) != (a.Has(d) && b.Has(d)) {
+				return fmt.Errorf("the meet of %v and %v is %v, about %v", a, b, a.Meet(b), d)
+			}
+		}
+	}
+	if v := a.Tops(); !v.Clock().Tops().Equal(v) || !v.Clock().Bases().Equal(v) {
+		return fmt.Errorf("the clock of %v is %v", v, v.Clock())
+	}
+	return nil
 }

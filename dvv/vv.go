@@ -109,6 +109,15 @@ func (v VV) merge(o VV, pick func(a, b uint64) uint64) VV {
 	return VV{out}
 }
 
+// Clock is the clock that has seen exactly what v covers.
+func (v VV) Clock() Clock {
+	var c Clock
+	for _, d := range v.entries {
+		c.entries = append(c.entries, entry{actor: d.Actor, base: d.Counter})
+	}
+	return c
+}
+
 // Descends says whether v covers all that o covers.
 func (v VV) Descends(o VV) bool {
 	i := 0

@@ -54,7 +54,7 @@ func (w *World) checkClockForm(s *slot, v View) {
 func (w *World) checkObjects(s *slot, v View) {
 	alg, bases := w.p.Algebra, v.Clock.Bases()
 	for _, key := range slices.Sorted(maps.Keys(v.Objects)) {
-		o := v.Objects[key]
+		o := v.whole(key)
 		filled := alg.Fill(o, bases)
 		again := alg.Fill(alg.Strip(filled, bases), bases)
 		if !again.Context().Descends(filled.Context()) || !again.Equal(filled) || !alg.Strip(alg.Strip(o, bases), bases).Equal(alg.Strip(o, bases)) {
@@ -72,7 +72,7 @@ func (w *World) checkObjects(s *slot, v View) {
 // writes that were pushed last, in two orders and with doubles.
 func (w *World) checkSync(s *slot, key string, x, y, z View) {
 	alg := w.p.Algebra
-	a, b, c := alg.Fill(x.Objects[key], x.Clock.Bases()), alg.Fill(y.Objects[key], y.Clock.Bases()), alg.Fill(z.Objects[key], z.Clock.Bases())
+	a, b, c := alg.Fill(x.whole(key), x.Clock.Bases()), alg.Fill(y.whole(key), y.Clock.Bases()), alg.Fill(z.whole(key), z.Clock.Bases())
 	ab := alg.Sync(a, b)
 	for _, sib := range ab.Siblings() {
 		if !a.Live(sib.Dot) && !b.Live(sib.Dot) {

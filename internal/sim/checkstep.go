@@ -214,36 +214,14 @@ func (w *World) checkTruth(s *slot, v View, t *Trace) {
 	for _, key := range w.sortedKeys() {
 		want, got := w.oracle.live(key, v.Clock), liveOps(v.Objects[key])
 		want = slices.DeleteFunc(want, func(id uint64) bool {
-			return !slices.Contains(got, id) && (w.oracle.superseded(key, id) || sealed(v, w.oracle.ops[id].dot))
+			return !slices.Contains(got, id) && w.oracle.superseded(key, id)
 		})
-		got = w.withoutReissued(key, got, want, v)
 		if slices.Equal(want, got) {
 			continue
 		}
 		w.fail(w.nameTruth(key, want, got, v.Clock, t), s, "%s holds the values of operations %v; the clock %v makes it %v%s", key, got, v.Clock, want, w.oracle.story(key, got, want))
 		return
 	}
-}
-
-// withoutReissued leaves out values that nothing known supersedes although the
-// clock does not make them live: they were written again under another dot,
-// because their own was closed as a gap, or what supersedes them is a write in a
-// gap that was closed. The clock has its dot then although the write never came:
-// its node was taken out with it, or lost it. If its value is here it did come.
-func (w *World) withoutReissued(key string, got, want []uint64, v View) []uint64 {
-	return slices.DeleteFunc(slices.Clone(got), func(id uint64) bool {
-		if slices.Contains(want, id) || id == 0 {
-			return false
-		}
-		return !slices.ContainsFunc(w.oracle.byKey[key], func(q *opRecord) bool {
-			return q.knownTo(v.Clock) && q.past.has(id) && (!sealed(v, q.dot) || slices.Contains(got, q.ID))
-		})
-	})
-}
-
-// sealed says whether a clock has a dot only because its gap was closed.
-func sealed(v View, d dvv.Dot) bool {
-	return slices.ContainsFunc(v.Sealed[d.Actor], func(r dvv.Run) bool { return r.First <= d.Counter && d.Counter <= r.Last })
 }
 
 // nameTruth chooses the invariant that a wrong key breaks.

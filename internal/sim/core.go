@@ -99,13 +99,16 @@ type View struct {
 	HLC       uint64 // zero where the core does not show it: then only stamps are checked
 	Members   Members
 	Retired   map[dvv.Actor]bool
-	Sealed    map[dvv.Actor][]dvv.Run // gaps of retired actors that were closed
+	Lasting   map[string]dvv.VV // the part of an object's context that lies apart from it, for good
 	Horizon   dvv.Clock
 	NeedsFull bool
 	FullJoins int
 	Conflicts int
 	Residual  int // objects with a context that is not stripped yet
 }
+
+// whole is the object of key with all of its context.
+func (v View) whole(key string) dvv.Object { return v.Objects[key].Fill(v.Lasting[key]) }
 
 // Core is one replica under simulation. It is stepped; it writes its batches to
 // the disk that it was opened on and leaves everything else in the Output. An

@@ -203,14 +203,12 @@ func (w *World) risk(s *slot, left dvv.Clock) {
 	}
 }
 
-// heldElsewhere says whether another store has an operation. One whose clock has
-// the dot because its gap was closed never had it, unless its value is there.
+// heldElsewhere says whether another store has an operation. A copy does not count,
+// which must never serve beside its original (R30), nor does a store that was taken
+// out for good: with it the last holder may be lost (I15).
 func (w *World) heldElsewhere(s *slot, rec *opRecord) bool {
 	return slices.ContainsFunc(w.slots, func(o *slot) bool {
-		if o == s || o.copied || !o.checks.last.Clock.Has(rec.dot) {
-			return false
-		}
-		return !sealed(o.checks.last, rec.dot) || o.core != nil && slices.Contains(liveOps(o.core.View().Objects[rec.Key]), rec.ID)
+		return o != s && !o.copied && !o.retired && o.checks.last.Clock.Has(rec.dot)
 	})
 }
 

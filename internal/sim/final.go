@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -113,6 +114,9 @@ func (w *World) unfinished() (checker string, who *slot, why string) {
 				return "I24", s, "a context is not stripped: " + o.String() + " under " + v.Clock.String()
 			}
 		}
+		if why := w.lasting(v); why != "" {
+			return "I24", s, why
+		}
 		pending := ""
 		s.core.EachIndex(func(d dvv.Dot, key string, del bool) {
 			if del {
@@ -124,6 +128,24 @@ func (w *World) unfinished() (checker string, who *slot, why string) {
 		}
 	}
 	return "", nil, ""
+}
+
+// lasting is the rest of I24: what lies apart from the objects for good is there
+// for a dot that is missing, of an actor that no member writes under.
+func (w *World) lasting(v View) string {
+	for key, context := range v.Lasting {
+		for _, d := range context.Entries() {
+			if d.Counter <= v.Clock.Base(d.Actor) {
+				return fmt.Sprintf("%s keeps %v, of which nothing is missing under %v", key, d, v.Clock)
+			}
+			for _, s := range w.standing() {
+				if s.core.View().Actor == d.Actor {
+					return fmt.Sprintf("%s keeps %v as lost; slot %d writes under that actor", key, d, s.index)
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // final is the checks of a cluster at rest.
@@ -139,9 +161,9 @@ func (w *World) final() {
 		want := w.oracle.live(key, v.Clock)
 		for _, s := range list {
 			o := s.core.View().Objects[key]
-			got := w.withoutReissued(key, liveOps(o), want, v)
+			got := liveOps(o)
 			want := slices.DeleteFunc(slices.Clone(want), func(id uint64) bool {
-				return !slices.Contains(got, id) && w.excused(key, id, v)
+				return !slices.Contains(got, id) && w.excused(key, id)
 			})
 			if !slices.Equal(got, want) {
 				w.fail(w.nameTruth(key, want, got, v.Clock, nil), s, "at rest %s holds the values of operations %v, not %v", key, got, want)
@@ -165,14 +187,11 @@ func (w *World) final() {
 	}
 }
 
-// excused says that a value may be gone although no surviving write had it
-// before it: its own dot was closed as a gap, or the write that replaced it was
-// lost with its disk after its effect had spread.
-func (w *World) excused(key string, id uint64, v View) bool {
-	rec := w.oracle.ops[id]
-	lost := func(q *opRecord) bool { return q.atRisk || q.stranded }
-	return lost(rec) && sealed(v, rec.dot) ||
-		slices.ContainsFunc(w.oracle.byKey[key], func(q *opRecord) bool { return q.there && lost(q) && q.past.has(id) })
+// excused says that a value may be gone although no surviving write had it before
+// it: one that was lost with its disk did, and its effect had spread. I15 asks for
+// a put that is not in the past of any other operation.
+func (w *World) excused(key string, id uint64) bool {
+	return slices.ContainsFunc(w.oracle.byKey[key], func(q *opRecord) bool { return q.there && (q.atRisk || q.stranded) && q.past.has(id) })
 }
 
 // capture keeps the plain join of all stores at the heal: no more is written.
@@ -185,7 +204,7 @@ func (w *World) capture() {
 				return // a store that is not up yet has its say as well: no capture
 			}
 			v := s.core.View()
-			join = w.p.Algebra.Sync(join, w.p.Algebra.Fill(v.Objects[key], v.Clock.Bases()))
+			join = w.p.Algebra.Sync(join, w.p.Algebra.Fill(v.whole(key), v.Clock.Bases()))
 		}
 		w.checks.join[key] = join
 	}
@@ -196,7 +215,7 @@ func (w *World) capture() {
 }
 
 // checkLattice is I17: what every store holds at rest is the join of all stores
-// at the heal, but for values that were written again under another dot.
+// at the heal.
 func (w *World) checkLattice(list []*slot, key string) {
 	if !w.checks.captured {
 		return
@@ -205,7 +224,7 @@ func (w *World) checkLattice(list []*slot, key string) {
 	for _, s := range list {
 		v := s.core.View()
 		got := liveOps(v.Objects[key])
-		if len(v.Sealed) == 0 && !slices.Equal(got, join) {
+		if !slices.Equal(got, join) {
 			w.fail("I17", s, "%s holds the values of operations %v; the join of all stores at the heal is %v", key, got, join)
 		}
 	}
@@ -218,9 +237,7 @@ func (w *World) checkWinner(list []*slot, key string) {
 	sure := true // every write is known with its stamp
 	v := list[0].core.View()
 	for _, rec := range w.oracle.byKey[key] {
-		if sealed(v, rec.dot) {
-			sure = false // it may not have come at all: see withoutReissued
-		} else if rec.knownTo(v.Clock) {
+		if rec.knownTo(v.Clock) {
 			floor = max(floor, rec.floor)
 			sure = sure && rec.acked
 		}

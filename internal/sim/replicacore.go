@@ -191,7 +191,7 @@ func (t *replicaCore) Stop(_ time.Duration, out *Output) error {
 
 func (t *replicaCore) View() View {
 	v := View{Actor: t.r.Actor(), Clock: t.r.Clock(), Objects: t.mirror.objects, Digest: t.r.Digest(), Members: t.members,
-		Retired: t.mirror.retired, Sealed: t.mirror.sealed, Horizon: t.mirror.horizon, FullJoins: t.mirror.joins,
+		Retired: t.mirror.retired, Lasting: t.mirror.lasting, Horizon: t.mirror.horizon, FullJoins: t.mirror.joins,
 		Conflicts: t.mirror.conflicts}
 	switch p := t.r.Phase(); {
 	case p == replica.Refused:
@@ -257,7 +257,7 @@ type mirror struct {
 	objects   map[string]dvv.Object
 	index     map[dvv.Dot]mirrorEntry
 	retired   map[dvv.Actor]bool
-	sealed    map[dvv.Actor][]dvv.Run
+	lasting   map[string]dvv.VV
 	horizon   dvv.Clock
 	inspected *replica.Inspection
 	joins     int
@@ -271,7 +271,7 @@ type mirrorEntry struct {
 
 func (m *mirror) load(db kv.DB) error {
 	m.objects, m.index = map[string]dvv.Object{}, map[dvv.Dot]mirrorEntry{}
-	m.retired, m.sealed = map[dvv.Actor]bool{}, map[dvv.Actor][]dvv.Run{}
+	m.retired, m.lasting = map[dvv.Actor]bool{}, map[string]dvv.VV{}
 	it := db.Iterator(kv.Range{})
 	defer it.Close()
 	m.fresh = true
@@ -295,6 +295,12 @@ func (m *mirror) put(key, value []byte) error {
 			return fmt.Errorf("object %q: %w", key[1:], err)
 		}
 		m.objects[string(key[1:])] = o
+	case key[0] == 'l':
+		v, err := decodeReplicaLasting(value)
+		if err != nil {
+			return fmt.Errorf("lasting context of %q: %w", key[1:], err)
+		}
+		m.lasting[string(key[1:])] = v
 	case key[0] == 'i' && len(key) == 17 && len(value) > 0:
 		m.index[indexDot(key)] = mirrorEntry{key: string(value[1:]), del: value[0] == 'd'}
 	}
@@ -312,6 +318,8 @@ func (m *mirror) apply(db kv.DB, b *kv.Batch) (err error) {
 		switch {
 		case deleted && key[0] == replica.AreaObject:
 			delete(m.objects, string(key[1:]))
+		case deleted && key[0] == 'l':
+			delete(m.lasting, string(key[1:]))
 		case deleted && key[0] == 'i' && len(key) == 17:
 			delete(m.index, indexDot(key))
 		case !deleted && err == nil:
@@ -339,9 +347,6 @@ func (m *mirror) inspect(db kv.DB) error {
 	m.inspected = in
 	for _, t := range in.Retired {
 		m.retired[t.Actor] = true
-		if len(t.Gaps) > 0 {
-			m.sealed[t.Actor] = t.Gaps
-		}
 	}
 	for _, p := range in.Members {
 		for _, d := range p.Need.Entries() {
@@ -400,6 +405,22 @@ func decodeReplicaObject(b []byte) (dvv.Object, error) {
 		siblings = append(siblings, s)
 	}
 	return dvv.NewObject(context, siblings...), nil
+}
+
+func decodeReplicaLasting(b []byte) (v dvv.VV, err error) {
+	dec := msgpack.NewDecoder(bytes.NewReader(b))
+	n, err := dec.DecodeArrayLen()
+	if err != nil || n < 2 {
+		return v, fmt.Errorf("an array of %d, %v", n, err)
+	}
+	if _, err = dec.DecodeUint64(); err != nil {
+		return v, err
+	}
+	raw, err := dec.DecodeBytes()
+	if err == nil {
+		v, _, err = dvv.DecodeVV(raw)
+	}
+	return v, err
 }
 
 func decodeReplicaSibling(dec *msgpack.Decoder) (s dvv.Sibling, err error) {

@@ -94,15 +94,12 @@ func (t *twinCore) View() View {
 	for i, id := range v.Members.IDs {
 		ids[i] = NodeID(id)
 	}
-	retired, sealed := map[dvv.Actor]bool{}, map[dvv.Actor][]dvv.Run{}
-	for a, seal := range v.Retired {
+	retired := map[dvv.Actor]bool{}
+	for a := range v.Retired {
 		retired[a] = true
-		if len(seal.Gaps) > 0 {
-			sealed[a] = seal.Gaps
-		}
 	}
 	return View{Phase: Phase(v.Phase), Actor: v.Actor, Clock: v.Clock, Objects: v.Objects, Digest: v.Digest, HLC: v.HLC,
-		Members: Members{Version: v.Members.Version, IDs: ids}, Retired: retired, Sealed: sealed, Horizon: v.Horizon,
+		Members: Members{Version: v.Members.Version, IDs: ids}, Retired: retired, Horizon: v.Horizon,
 		NeedsFull: v.NeedsFull, FullJoins: v.Counts.FullJoins, Conflicts: v.Counts.Conflicts, Residual: v.Residual}
 }
 

@@ -62,24 +62,13 @@ func (r *Replica) sortRetired() {
 	r.dirty.retired = true
 }
 
-// learnRetired takes in a peer's list. Values of ours under a dot that the others
-// have sealed as never written are written again under our own actor, before
-// anything else of that peer is merged: it would count them as deleted.
+// learnRetired takes in a peer's list.
 func (r *Replica) learnRetired(list []Retired) {
 	for _, t := range list {
-		i := slices.IndexFunc(r.retired, func(o Retired) bool { return o.Actor == t.Actor })
-		if i < 0 {
-			r.retired = append(slices.Clone(r.retired), t)
-		} else {
-			was := r.retired[i]
-			t.Node, t.Sealed, t.Gaps = was.Node, t.Sealed || was.Sealed, joinRuns(was.Gaps, t.Gaps)
-			if t.Sealed == was.Sealed && slices.Equal(t.Gaps, was.Gaps) {
-				continue
-			}
-			r.retired = slices.Clone(r.retired)
-			r.retired[i] = t
+		if r.isRetired(t.Actor) {
+			continue
 		}
-		r.sortRetired()
+		r.retire(t.Actor, t.Node)
 		if t.Actor == r.actor {
 			// It was taken out and comes back (§1.2 of the reference): much may have
 			// been collected, and nobody that joins may begin from here.
@@ -89,93 +78,7 @@ func (r *Replica) learnRetired(list []Retired) {
 				r.phase = Joining
 			}
 		}
-		for _, gap := range t.Gaps {
-			r.reissue(t.Actor, gap)
-		}
 	}
-}
-
-// reissue writes what we have in a sealed gap anew: live values, and deletes that
-// somebody may not have.
-func (r *Replica) reissue(a dvv.Actor, gap dvv.Run) {
-	it := r.view.Iterator(spanRange(areaIndex, dvv.Span{Actor: a, First: gap.First, Last: gap.Last}))
-	defer it.Close()
-	for it.Next() {
-		d, ok := parseDotKey(it.Key())
-		if !ok || len(it.Value()) < 2 {
-			continue
-		}
-		key := objectKey(it.Value()[1:])
-		old, err := r.get(key)
-		isDelete := it.Value()[0] == indexDelete
-		if err != nil || !isDelete && !old.Live(d) {
-			continue
-		}
-		r.own++
-		fresh := dvv.Dot{Actor: r.actor, Counter: r.own}
-		r.setClock(r.clock.Add(fresh))
-		if isDelete {
-			r.store(key, old, old) // what is pushed with it
-			r.noteDelete(key[1:], fresh)
-			r.touch(key, fresh, true)
-			continue
-		}
-		siblings := slices.Clone(old.Siblings())
-		for i := range siblings {
-			if siblings[i].Dot == d {
-				siblings[i].Dot = fresh
-			}
-		}
-		context := old.Context().With(d).With(fresh)
-		r.store(key, old, dvv.NewObject(context, siblings...).Strip(r.bases))
-		r.touch(key, fresh, false)
-	}
-}
-
-// sealRetired closes the gaps of retired actors that no member can fill: all
-// know that the actor is retired, and all have the same of it. It closes up to
-// the highest counter that a context here names, too: a write that got lost may
-// be known by nothing but what came after it. A list that was sealed is widened
-// when another gap shows.
-func (r *Replica) sealRetired() {
-	sum := retiredSum(r.retired)
-	for i, t := range r.retired {
-		top := max(r.clock.Top(t.Actor), r.named.Get(t.Actor))
-		gaps := r.clock.Gaps(t.Actor)
-		if last := r.clock.Top(t.Actor); last < top {
-			gaps = append(gaps, dvv.Run{First: last + 1, Last: top})
-		}
-		if t.Sealed && len(gaps) == 0 || !r.allMembers(func(p *peer) bool {
-			return p.retiredSum == sum && sameEntry(p.clock, r.clock, t.Actor)
-		}) {
-			continue
-		}
-		r.retired = slices.Clone(r.retired)
-		r.retired[i].Sealed = true
-		r.retired[i].Gaps = joinRuns(t.Gaps, gaps)
-		r.dirty.retired = true
-		r.setClock(r.clock.AddSpan(dvv.Span{Actor: t.Actor, First: 1, Last: top}))
-		r.event(Event{Kind: EventSealed, Dot: dvv.Dot{Actor: t.Actor, Counter: top}})
-	}
-}
-
-// joinRuns is what lies in either list.
-func joinRuns(a, b []dvv.Run) []dvv.Run {
-	var c dvv.Clock
-	for _, list := range [][]dvv.Run{a, b} {
-		for _, g := range list {
-			c = c.AddSpan(dvv.Span{Actor: 1, First: g.First, Last: g.Last})
-		}
-	}
-	var runs []dvv.Run
-	for _, s := range c.Missing(dvv.Clock{}) {
-		runs = append(runs, dvv.Run{First: s.First, Last: s.Last})
-	}
-	return runs
-}
-
-func sameEntry(c, d dvv.Clock, a dvv.Actor) bool {
-	return c.Base(a) == d.Base(a) && c.Top(a) == d.Top(a) && slices.Equal(c.Gaps(a), d.Gaps(a))
 }
 
 // SetMembers replaces the member set. A later version wins; an earlier one is
@@ -264,7 +167,7 @@ func (r *Replica) noteWall(now time.Time, p *peer, wall int64) {
 // durable.
 func (r *Replica) HasSeen(d dvv.Dot) (yes, no []uint64) {
 	for _, p := range r.peers {
-		if p.row.Covers(d) || p.candidate.Covers(d) || d.Actor == r.actor && d.Counter <= p.haveOwn {
+		if p.row.Has(d) || p.candidate.Has(d) || d.Actor == r.actor && d.Counter <= p.haveOwn {
 			yes = append(yes, p.id)
 		} else {
 			no = append(no, p.id)

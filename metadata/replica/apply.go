@@ -26,7 +26,7 @@ func (r *Replica) pushed(now time.Time, p *peer, rd *pack.Reader) {
 	for i := range list {
 		r.merge(now, p, bases, &list[i])
 	}
-	r.noteRow(p, bases)
+	r.noteRow(p, bases.Clock())
 	// Said with the batch that holds the records, so that it is durable then.
 	frame := pack.AppendUint(p.header(r, frameHave), uint64(p.actor))
 	r.send(p, pack.AppendUint(frame, r.clock.Base(p.actor)))
@@ -77,7 +77,7 @@ func (r *Replica) mergeDeletes(w *wireRecord) {
 		return
 	}
 	r.setClock(r.clock.Add(w.deletes...))
-	next := dvv.NewObject(old.Context().Join(r.basesOf(w.key)), old.Siblings()...).Strip(r.bases)
+	next := r.strip(w.key, old.Fill(r.basesOf(w.key)))
 	if !next.Equal(old) {
 		r.store(key, old, next)
 	}
@@ -91,7 +91,7 @@ func (r *Replica) mergeObject(p *peer, bases dvv.VV, w *wireRecord, dots []dvv.D
 		r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
 		return false
 	}
-	mine, theirs := old.Fill(r.basesOf(w.key)), w.object.Fill(bases)
+	mine, theirs := r.whole(w.key, old).Fill(r.basesOf(w.key)), w.object.Fill(bases)
 	for _, s := range theirs.Siblings() {
 		if !theirs.Context().Covers(s.Dot) {
 			r.event(Event{Kind: EventBadFrame, Peer: p.id, Dot: s.Dot, Text: "its object's context does not cover it (I9)"})
@@ -102,30 +102,30 @@ func (r *Replica) mergeObject(p *peer, bases dvv.VV, w *wireRecord, dots []dvv.D
 	if conflicts := dvv.Conflicts(mine, theirs); len(conflicts) > 0 {
 		r.quarantine(w.key, conflicts, mine, theirs)
 	}
-	next := dvv.Sync(mine, theirs)
+	next, before := dvv.Sync(mine, theirs), r.clock
 	if len(dots) > 0 {
 		r.setClock(r.clock.Add(dots...))
 	}
-	if next = next.Strip(r.bases); !old.Equal(next) {
+	merged := next
+	if next = r.strip(w.key, next); !old.Equal(next) {
 		r.store(key, old, next)
-		r.noteGone(w.key, old, next)
+	}
+	if r.whole(w.key, next).Context().Len() > 0 {
+		r.noteGone(w.key, old, merged)
+		r.noteGone(w.key, w.object.Drop(func(s dvv.Sibling) bool { return before.Has(s.Dot) }), merged)
 	}
 	return true
 }
 
-// noteGone keeps the dots of values that a merge took away in the index, as it
-// keeps those of deletes, where next names dots that the clock does not: what
-// took the value away is then perhaps not here yet, and nothing else would have
-// a pull send the key to somebody who lacks the value and holds what it had
-// overwritten.
-func (r *Replica) noteGone(name []byte, old, next dvv.Object) {
-	if next.Context().Len() == 0 {
-		return
-	}
-	for _, s := range old.Siblings() {
-		if !next.Live(s.Dot) {
+// noteGone keeps the dots of values that a merge took away, or did not take in, in
+// the index, as it keeps those of deletes, where the object names dots that the
+// clock does not: what took the value away is then perhaps not here yet, and
+// nothing else would have a pull send the key to somebody who lacks the value and
+// holds what it had overwritten.
+func (r *Replica) noteGone(name []byte, from, merged dvv.Object) {
+	for _, s := range from.Siblings() {
+		if !merged.Live(s.Dot) {
 			r.noteDelete(name, s.Dot)
-			r.late = append(r.late, lateEntry{dot: s.Dot, seq: r.seq + 1})
 		}
 	}
 }

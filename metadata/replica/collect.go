@@ -21,33 +21,34 @@ func (r *Replica) tickCollect(now time.Time) {
 		return
 	}
 	r.nextCollect = now.Add(r.config.CollectEvery)
-	r.sealRetired()
-	r.sweepAgain = true // for the next sealing
+	r.closeGaps()
+	r.sweepAgain = true // for what has settled
 	if r.garbage == 0 {
 		return
 	}
 	// Of what is not yet on disk the entries could not be seen, and would be passed.
-	r.collecting = r.stable(now).Meet(r.durable).Entries()
+	r.collectable = r.stable(now).Meet(r.durable)
+	r.collecting = r.collectable.Tops().Entries()
 }
 
 // stable is what every member is known to have seen, except those that have
 // been away for too long: what is collected without their knowledge is noted as
 // their need, and they join anew (R32).
-func (r *Replica) stable(now time.Time) dvv.VV {
-	rows := []dvv.VV{r.bases}
+func (r *Replica) stable(now time.Time) dvv.Clock {
+	c := r.clock
 	for _, p := range r.peers {
 		r.ripen(p)
 		if !r.givenUp(now, p) {
-			rows = append(rows, p.row)
+			c = c.Meet(p.row)
 		}
 	}
-	return dvv.Stable(rows...)
+	return c
 }
 
-// Stable is what every member is known to have seen.
+// Stable is what every member is known to have seen, up to the first gap.
 func (r *Replica) Stable(now time.Time) dvv.VV {
 	r.flushOwn()
-	return r.stable(now)
+	return r.stable(now).Bases()
 }
 
 // givenUp says whether collection no longer waits for p.
@@ -80,11 +81,11 @@ func (r *Replica) collect(now time.Time) {
 func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool, err error) {
 	// Entries that were taken away lie before those that are left, and the engine
 	// would walk over them all: begin where the last round found the first one.
-	// Below the clock's base no new ones come.
+	// Entries that come later and lie below are noted by noteGarbage.
 	low := max(r.collectFrom[top.Actor], 1)
 	it := r.view.Iterator(spanRange(areaGarbage, dvv.Span{Actor: top.Actor, First: low, Last: top.Counter}))
 	defer it.Close()
-	var dropped dvv.VV
+	var dropped dvv.Clock
 	kept := false
 	defer func() {
 		r.collectFrom[top.Actor] = low
@@ -101,16 +102,20 @@ func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool
 		if _, twice := r.gone[d]; twice {
 			continue
 		}
+		if !r.collectable.Has(d) {
+			kept = true
+			continue
+		}
 		if *todo == 0 {
 			return false, nil
 		}
 		name := append([]byte{}, it.Value()...)
-		went, err := r.collectDot(now, d, name)
+		went, err := r.collectDot(d, name)
 		if err != nil {
 			return false, err
 		}
-		if went.Len() > 0 {
-			dropped = dropped.Join(went)
+		if len(went) > 0 {
+			dropped = dropped.Add(went...)
 			*todo--
 		} else {
 			kept = true
@@ -121,11 +126,11 @@ func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool
 
 // collectDot forgets one delete; what went is the dots that nobody will learn of
 // from this store any more.
-func (r *Replica) collectDot(now time.Time, d dvv.Dot, name []byte) (went dvv.VV, err error) {
+func (r *Replica) collectDot(d dvv.Dot, name []byte) (went []dvv.Dot, err error) {
 	key := objectKey(name)
 	old, err := r.get(key)
 	if err != nil {
-		return dvv.VV{}, err
+		return nil, err
 	}
 	if !old.Live(d) { // a set's delete: only its memory is left
 		b := r.batch()
@@ -134,43 +139,42 @@ func (r *Replica) collectDot(now time.Time, d dvv.Dot, name []byte) (went dvv.VV
 		r.garbage--
 		r.gone[d] = r.seq + 1
 		r.dirty.state = true
-		return dvv.NewVV(d), nil
+		return []dvv.Dot{d}, nil
 	}
 	drop := func(s dvv.Sibling) bool { return s.Dot == d }
 	if !visible(r.config.Policy, name, old) {
 		// A tombstone wins. All siblings go at once, when every member has seen
 		// every one of them; before, a write could still meet one and not the
 		// other.
-		stable := r.stable(now)
 		for _, s := range old.Siblings() {
-			if !stable.Covers(s.Dot) {
-				return dvv.VV{}, nil
+			if !r.collectable.Has(s.Dot) {
+				return nil, nil
 			}
 		}
 		drop = func(dvv.Sibling) bool { return true }
 	}
-	dots := []dvv.Dot{}
 	next := old.Drop(func(s dvv.Sibling) bool {
 		if drop(s) {
-			dots = append(dots, s.Dot)
+			went = append(went, s.Dot)
 			return true
 		}
 		return false
 	})
-	for _, d := range dots {
+	for _, d := range went {
 		r.gone[d] = r.seq + 1
 	}
-	r.store(key, old, next.Strip(r.bases))
-	return dvv.NewVV(dots...), nil
+	r.store(key, old, r.strip(name, next))
+	return went, nil
 }
 
 // noteCollected moves the collection horizon, and what the members that were not
 // waited for, and those yet to come, have to know of (R32).
-func (r *Replica) noteCollected(now time.Time, dropped dvv.VV) {
-	if dropped.Len() == 0 {
+func (r *Replica) noteCollected(now time.Time, dropped dvv.Clock) {
+	tops := dropped.Tops()
+	if tops.Len() == 0 {
 		return
 	}
-	r.state.collected = r.state.collected.Join(dropped)
+	r.state.collected = r.state.collected.Join(tops)
 	r.dirty.state, r.dirty.peers = true, true
 	for _, p := range r.peers {
 		if p.row.Descends(dropped) {
@@ -179,19 +183,20 @@ func (r *Replica) noteCollected(now time.Time, dropped dvv.VV) {
 		if p.need.Len() == 0 {
 			r.event(Event{Kind: EventCapped, Peer: p.id, Text: fmt.Sprintf("it has been away since %v", time.UnixMilli(p.heard).UTC())})
 		}
-		p.need = p.need.Join(dropped)
+		p.need = p.need.Join(tops)
 	}
 }
 
 // tickSweep strips contexts that gaps in the clock had kept, a piece at a time,
-// and sums up what those that are left name.
+// and puts aside what will not strip.
 func (r *Replica) tickSweep(now time.Time) {
 	if now.Before(r.nextSweep) || !r.sweepAgain && r.sweepFrom == nil {
 		return
 	}
 	r.nextSweep = now.Add(sweepEvery)
 	if r.sweepFrom == nil {
-		r.sweepAgain, r.naming = false, dvv.VV{}
+		r.sweepAgain = false
+		r.stripLasting()
 	}
 	if err := r.sweep(); err != nil {
 		r.event(Event{Kind: EventDamaged, Text: "sweep: " + err.Error()})
@@ -205,6 +210,7 @@ func (r *Replica) sweep() error {
 	}
 	it := r.view.Iterator(keys)
 	defer it.Close()
+	settled := map[dvv.Actor]bool{}
 	for n := 0; it.Next(); n++ {
 		if n == 8*collectMax {
 			r.sweepFrom = slices.Clone(it.Key())
@@ -215,12 +221,11 @@ func (r *Replica) sweep() error {
 		if err != nil {
 			return err
 		}
-		next := old.Strip(r.bases)
+		next := r.outlast(key[1:], r.strip(key[1:], old), settled)
 		if !next.Equal(old) {
 			r.store(key, old, next)
 		}
-		r.naming = r.naming.Join(next.Context())
 	}
-	r.sweepFrom, r.named = nil, r.naming
+	r.sweepFrom = nil
 	return it.Err()
 }

@@ -19,7 +19,8 @@ const (
 	EventStranger                     // a peer does not count us as a member
 	EventDrift                        // our wall clock is off, or right again (R34)
 	EventCapped                       // deletes were collected without an absent member's knowledge
-	EventSealed                       // a retired actor's gaps were closed
+	EventLasting                      // what is missing of a retired actor is lost: contexts that name it were put aside
+	EventClosed                       // it was too much to carry: the gaps were closed for good
 	EventBadFrame                     // a peer sent what we cannot read
 	EventDamaged                      // a record of our own cannot be read
 	EventGaveUp                       // an exchange ended early
@@ -28,7 +29,7 @@ const (
 
 var eventNames = [eventKinds]string{
 	"minted", "amnesia", "rollback", "quarantined", "digest", "join_began", "join_ended", "serving",
-	"refused", "stranger", "drift", "capped", "sealed", "bad_frame", "damaged", "gave_up",
+	"refused", "stranger", "drift", "capped", "lasting", "closed", "bad_frame", "damaged", "gave_up",
 }
 
 // String is the kind's name in logs and metrics.

@@ -81,7 +81,7 @@ func (r *Replica) same(now time.Time, p *peer, rd *pack.Reader) {
 // noteSame takes in that p has seen what we have.
 func (r *Replica) noteSame(p *peer) {
 	p.clock = r.clock
-	r.noteRow(p, r.bases)
+	r.noteRow(p, r.clock)
 }
 
 // sendClock tells p what we have; ask says that its own is wanted in return.
@@ -146,10 +146,11 @@ type outgoing struct {
 	full     bool
 	request  dvv.Clock
 	snapshot kv.Snapshot
+	lasting  bool   // there are lasting contexts in it
 	bases    dvv.VV // of the clock in the snapshot
 	spans    []dvv.Span
 	it       kv.Iterator
-	deletes  bool // a full join has gone through all objects
+	stage    stage // of a full join
 	sent     uint64
 	acked    uint64
 	done     bool
@@ -213,6 +214,7 @@ func (r *Replica) openTransfer(now time.Time, id uint64, full bool, request dvv.
 		return nil, state{}, err
 	}
 	o := &outgoing{id: id, full: full, request: request, snapshot: snapshot, bases: s.clock.Bases(), opened: now, progress: now}
+	o.lasting = hasLasting(snapshot)
 	if full {
 		// The key behind cursor is the first that was not sent.
 		keys := kv.PrefixRange([]byte{AreaObject})
@@ -317,6 +319,11 @@ func (o *outgoing) deltaRecord() (w wireRecord, ok bool, err error) {
 	if err != nil && !isNotFound(err) {
 		return w, false, err
 	}
+	if o.lasting {
+		if raw, err = wholeIn(o.snapshot, w.key, raw); err != nil {
+			return w, false, err
+		}
+	}
 	w.raw = raw
 	if entry[0] == indexDelete {
 		w.deletes = []dvv.Dot{d}
@@ -332,40 +339,6 @@ func (o *outgoing) deltaRecord() (w wireRecord, ok bool, err error) {
 		}
 	}
 	return w, false, fmt.Errorf("index entry of %v names %q, where it is not live (I6)", d, w.key)
-}
-
-// fillFull fills c with the next keys in order, then with the unstable deletes.
-func (r *Replica) fillFull(o *outgoing, c *chunk) error {
-	size := 0
-	for ; !o.deletes && size < r.config.ChunkBytes && len(c.list) < chunkKeysMax; size += c.list[len(c.list)-1].size() {
-		if !o.it.Next() {
-			if err := o.it.Err(); err != nil {
-				return err
-			}
-			o.it.Close()
-			o.it = o.snapshot.Iterator(kv.PrefixRange([]byte{areaGarbage}))
-			o.deletes, c.upTo = true, nil // this chunk speaks to the end of all keys
-			return nil
-		}
-		w := wireRecord{key: append([]byte{}, o.it.Key()[1:]...), raw: append([]byte{}, o.it.Value()...)}
-		c.list, c.upTo = append(c.list, w), w.key
-	}
-	for o.deletes && size < r.config.ChunkBytes && len(c.list) < chunkKeysMax {
-		if !o.it.Next() {
-			c.last = true
-			return o.it.Err()
-		}
-		d, ok := parseDotKey(o.it.Key())
-		kind, err := o.snapshot.Get(appendDotKey(nil, areaIndex, d))
-		if err != nil || !ok || len(kind) == 0 {
-			return fmt.Errorf("garbage entry %x: %w", o.it.Key(), err)
-		}
-		if kind[0] == indexDelete {
-			w := wireRecord{key: append([]byte{}, o.it.Value()...), deletes: []dvv.Dot{d}, only: true}
-			c.list, size = append(c.list, w), size+w.size()
-		}
-	}
-	return nil
 }
 
 // tickTransfers gives up what stands still.

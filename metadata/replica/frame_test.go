@@ -78,7 +78,7 @@ func sampleRecords() []wireRecord {
 func sampleGreeting() *greeting {
 	return &greeting{
 		challenge: 5, before: 6, actor: 0xa1, wall: 1_700_000_000_000, clock: sampleClock,
-		retired: []Retired{{Actor: 3, Node: 2, Sealed: true, Gaps: []dvv.Run{{First: 4, Last: 9}}}, {Actor: 9, Node: 1}},
+		retired: []Retired{{Actor: 3, Node: 2}, {Actor: 9, Node: 1}},
 		joining: true, counter: 12, nonceOK: true, stolen: false,
 	}
 }
@@ -132,7 +132,7 @@ func TestGoldenFrames(t *testing.T) {
 
 func samplePeers() []*peer {
 	return []*peer{{
-		id: 2, absent: true, known: 5, actor: 0xa1, need: sampleClock.Tops(), row: sampleClock.Bases(),
+		id: 2, absent: true, known: 5, actor: 0xa1, need: sampleClock.Tops(), row: sampleClock,
 		rowNonce: 5, heard: 1_700_000_000_000,
 	}}
 }
@@ -144,6 +144,7 @@ func TestGoldenRecords(t *testing.T) {
 	records := map[string][]byte{
 		"object": appendObject(nil, sampleObject()), "state": s.append(nil), "identity": i.append(nil),
 		"peers": appendPeers(nil, 4, samplePeers()), "retired": appendRetired(nil, sampleGreeting().retired), "join": j.append(nil),
+		"lasting": appendLasting(nil, sampleClock.Tops()),
 	}
 	for name, b := range records {
 		golden(t, "record-"+name, b)
@@ -163,6 +164,9 @@ func TestGoldenRecords(t *testing.T) {
 	}
 	if got, err := decodeRetired(records["retired"]); err != nil || !reflect.DeepEqual(got, sampleGreeting().retired) {
 		t.Errorf("retired: got %+v, %v", got, err)
+	}
+	if got, err := decodeLasting(records["lasting"]); err != nil || !got.Equal(sampleClock.Tops()) {
+		t.Errorf("lasting context: got %v, %v", got, err)
 	}
 	if got, err := decodeJoin(records["join"]); err != nil || !reflect.DeepEqual(got, j) {
 		t.Errorf("join: got %+v, %v", got, err)

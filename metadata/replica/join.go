@@ -145,7 +145,7 @@ func (r *Replica) beganJoin(p *peer, b *begin) {
 	}
 	for _, q := range r.peers {
 		// The donor may not count q as a member yet, and not have waited for it.
-		if q != p && !q.row.Descends(b.collected) {
+		if q != p && !q.row.Descends(b.clock.Clip(b.collected)) {
 			q.need = q.need.Join(b.collected)
 		}
 	}
@@ -217,7 +217,7 @@ func (r *Replica) adopt(now time.Time, p *peer, clock dvv.Clock) {
 		return
 	}
 	r.setClock(r.clock.Join(clock))
-	r.noteRow(p, clock.Bases())
+	r.noteRow(p, clock)
 }
 
 func (r *Replica) finishJoin(now time.Time, p *peer) {
@@ -290,9 +290,7 @@ func (r *Replica) mergeChunk(now time.Time) {
 			// After a break the donor's second snapshot has deletes of keys that
 			// were merged from the first: those come with the next exchange.
 			w.deletes = slices.DeleteFunc(w.deletes, func(d dvv.Dot) bool { return !j.clock.Has(d) })
-			if w.only {
-				r.merge(now, p, c.bases, w)
-			}
+			r.merge(now, p, c.bases, w)
 		}
 		j.chunk = nil
 		r.finishChunk(now, p, c)

@@ -14,6 +14,7 @@ const (
 	areaIndex      byte = 'i' // actor, counter → 'l' or 'd', then table and key
 	areaGarbage    byte = 'g' // actor, counter → table and key
 	areaResidual   byte = 'r' // table and key → nothing: the object has a context left
+	areaLasting    byte = 'l' // table and key → the context that names lost dots
 	areaMeta       byte = 'm' // a letter → one of the store's own records
 	areaQuarantine byte = 'q' // actor, counter, hash of the value → key and value
 )

@@ -20,7 +20,7 @@ type peer struct {
 	known    uint64    // the nonce of its last opening that we heard of (R30)
 	actor    dvv.Actor // who writes there
 	need     dvv.VV    // dots up to here were collected without its knowledge (R32)
-	row      dvv.VV    // what it is known to have, and we have as well: K of the reference
+	row      dvv.Clock // what it is known to have, and we have as well: K of the reference
 	rowNonce uint64    // the opening that row is of
 	heard    int64     // unix ms
 
@@ -33,7 +33,7 @@ type peer struct {
 	past       []uint64  // nonces that were superseded, the latest few
 	helloAt    time.Time // when to say hello again
 	challenge  uint64    // of the last hello; 0: answered
-	candidate  dvv.VV    // what it says it has, until we have it as well
+	candidate  dvv.Clock // what it says it has, until we have it as well
 	clock      dvv.Clock // the last whole clock that it sent
 	retiredSum uint64    // hash of the retired actors that it knows
 	offset     time.Duration
@@ -93,23 +93,24 @@ func (p *peer) reset() {
 	p.parts = assembly{}
 }
 
-// noteRow takes in that p has what bases cover, and of its own writes no more. The row counts for collection
-// only once we have all of it too: then every write that did not know of a
-// stable dot has reached us.
-func (r *Replica) noteRow(p *peer, bases dvv.VV) {
+// noteRow takes in that p has what c has, and of its own writes no more. The row
+// counts for collection only once we have all of it too: then every write that did
+// not know of a stable dot has reached us.
+func (r *Replica) noteRow(p *peer, c dvv.Clock) {
 	switch {
-	case r.bases.Descends(bases):
-		p.row = p.row.Join(bases) // of the opening that checkRow noted
-	case p.candidate.Len() == 0:
-		p.candidate = bases // an earlier one is kept: under steady writes the latest is never reached
+	case p.row.Descends(c):
+	case r.clock.Descends(c):
+		p.row = p.row.Join(c) // of the opening that checkRow noted
+	case p.candidate.IsEmpty():
+		p.candidate = c // an earlier one is kept: under steady writes the latest is never reached
 	}
 	r.ripen(p)
 }
 
 // ripen turns the candidate into the row once we have all of it.
 func (r *Replica) ripen(p *peer) {
-	if p.candidate.Len() > 0 && r.bases.Descends(p.candidate) {
-		p.row, p.candidate = p.row.Join(p.candidate), dvv.VV{} // the session may have ended meanwhile
+	if !p.candidate.IsEmpty() && r.clock.Descends(p.candidate) {
+		p.row, p.candidate = p.row.Join(p.candidate), dvv.Clock{} // the session may have ended meanwhile
 	}
 }
 

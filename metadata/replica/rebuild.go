@@ -34,16 +34,17 @@ func (r *Replica) startRebuild(why string) {
 	r.before, r.nonce = r.nonce, r.config.Rand()|1
 	r.identity.nonce, r.identity.rebuilds, r.identity.joins = r.nonce, true, len(r.peers) > 0
 	r.clock, r.bases, r.digest, r.live, r.garbage = dvv.Clock{}, dvv.VV{}, 0, 0, 0
+	r.lasting = lasting{contexts: map[string]dvv.VV{}}
 	r.collecting, r.join, r.sweepFrom = nil, nil, nil
 	r.collectFrom = map[dvv.Actor]uint64{}
 	r.summaries = newSummaries(r.config.SummariesMax)
 	r.dirty.identity, r.dirty.state, r.dirty.peers, r.dirty.join = true, true, true, true
 	for _, p := range r.peers {
 		p.reset()
-		p.row, p.rowNonce, p.candidate, p.clock = dvv.VV{}, 0, dvv.VV{}, dvv.Clock{}
+		p.row, p.rowNonce, p.candidate, p.clock = dvv.Clock{}, 0, dvv.Clock{}, dvv.Clock{}
 	}
 	r.phase = Joining
-	r.rebuild = &rebuilding{areas: []byte{areaIndex, areaGarbage, areaResidual}, from: []byte{AreaObject}}
+	r.rebuild = &rebuilding{areas: []byte{areaIndex, areaGarbage, areaResidual, areaLasting}, from: []byte{AreaObject}}
 }
 
 // rebuildStep goes on once everything before is durable: what it reads is then
@@ -101,7 +102,11 @@ func (r *Replica) rebuildObjects(now time.Time) error {
 	}
 	r.rebuild = nil
 	r.identity.rebuilds, r.dirty.identity = false, true
-	r.sealRetired() // of a store that is alone: nobody can fill the gaps
+	if len(r.peers) == 0 { // nobody can fill the gaps, and there may be one for each write
+		for _, a := range r.clock.Actors() {
+			r.setClock(r.clock.Seal(a))
+		}
+	}
 	r.serve(now)
 	return nil
 }

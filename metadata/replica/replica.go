@@ -103,9 +103,9 @@ type Replica struct {
 	view   View
 	state
 	identity
-	bases    dvv.VV // of clock
-	durable  dvv.VV // bases of the last batch that was committed
-	own      uint64 // the last counter of actor
+	bases    dvv.VV    // of clock
+	durable  dvv.Clock // of the last batch that was committed
+	own      uint64    // the last counter of actor
 	hlc      *HLC
 	phase    Phase
 	proveEnd time.Time
@@ -118,6 +118,7 @@ type Replica struct {
 	objects   map[string]pending // written and not yet committed
 	names     []string           // of objects, since the last Ready
 	summaries summaries
+	lasting   lasting
 	dirty     dirty
 	out       Ready
 	seq       uint64
@@ -130,14 +131,13 @@ type Replica struct {
 	turn         int
 	nextCollect  time.Time
 	collecting   []dvv.Dot            // up to where this round goes, per actor
+	collectable  dvv.Clock            // what it may collect
 	collectFrom  map[dvv.Actor]uint64 // below it nothing waits, but for late
 	late         []lateEntry          // on their way to the disk
 	gone         map[dvv.Dot]uint64
 	nextSweep    time.Time
 	sweepFrom    []byte
 	sweepAgain   bool
-	naming       dvv.VV // what the contexts name that this sweep has passed,
-	named        dvv.VV // and what all named in the one before
 	nextPart     uint64
 	transfers    uint64
 }
@@ -153,7 +153,7 @@ type pending struct {
 type inflight struct {
 	seq   uint64
 	keys  []string
-	bases dvv.VV // of the clock in it
+	clock dvv.Clock // in it
 }
 
 // lateEntry is an entry for collection that came below where collection begins.
@@ -193,7 +193,7 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 	r.summaries.complete = fresh && r.empty()
 	r.hlc.Observe(r.hlcLease)
 	r.bases = r.clock.Bases()
-	r.durable = r.bases
+	r.durable = r.clock
 	r.own = r.clock.Top(r.actor)
 	invariant.Check(r.clock.Contiguous(r.actor), "own entry %v of %v has gaps (I2)", r.actor, r.clock)
 	r.begin(fresh, now)
@@ -223,6 +223,9 @@ func (r *Replica) load() (fresh bool, err error) {
 		r.join = &joining{joinState: s, bases: s.clock.Bases()}
 		return e
 	})
+	if err == nil {
+		err = r.loadLasting()
+	}
 	if err != nil {
 		return false, fmt.Errorf("replica: %w: the store's own records are damaged: move the directory away and let the node join anew", err)
 	}
@@ -353,7 +356,7 @@ func (r *Replica) Ready() (Ready, bool) {
 	if out.Batch == nil {
 		out.Batch = &kv.Batch{}
 	}
-	r.written = append(r.written, inflight{seq: r.seq, keys: r.names, bases: r.bases})
+	r.written = append(r.written, inflight{seq: r.seq, keys: r.names, clock: r.clock})
 	r.names = nil
 	r.out, r.dirty = Ready{}, dirty{index: r.dirty.index, touched: r.dirty.touched[:0]}
 	clear(r.dirty.index)
@@ -413,7 +416,7 @@ func (r *Replica) Committed(seq uint64) {
 				delete(r.objects, k)
 			}
 		}
-		r.durable = r.written[0].bases
+		r.durable = r.written[0].clock
 		r.written = r.written[1:]
 	}
 	for len(r.late) > 0 && r.late[0].seq <= seq {

@@ -246,7 +246,7 @@ func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	p.challenge = 0
 	if p.nonce != h.from {
 		p.reset()
-		p.nonce, p.up, p.candidate = h.from, true, dvv.VV{}
+		p.nonce, p.up, p.candidate = h.from, true, dvv.Clock{}
 	}
 	if p.known != h.from || p.actor != g.actor {
 		if p.known != h.from {
@@ -286,11 +286,10 @@ func (r *Replica) stolen(p *peer, actor dvv.Actor) bool {
 // checkRow finds out whether p came back with less than it had: then it may
 // lack what was collected because it had it, and joins anew.
 func (r *Replica) checkRow(p *peer, c dvv.Clock) {
-	bases := c.Bases()
-	if p.rowNonce != 0 && p.rowNonce != p.nonce && !bases.Descends(p.row) {
-		r.event(Event{Kind: EventRollback, Peer: p.id, Text: fmt.Sprintf("had %v, has %v", p.row, bases)})
-		p.need = p.need.Join(r.clock.Tops()).Join(p.row)
-		p.row, p.candidate, r.dirty.peers = dvv.VV{}, dvv.VV{}, true
+	if p.rowNonce != 0 && p.rowNonce != p.nonce && !c.Descends(p.row) {
+		r.event(Event{Kind: EventRollback, Peer: p.id, Text: fmt.Sprintf("had %v, has %v", p.row, c)})
+		p.need = p.need.Join(r.clock.Tops()).Join(p.row.Tops())
+		p.row, p.candidate, r.dirty.peers = dvv.Clock{}, dvv.Clock{}, true
 	}
 	p.rowNonce = p.nonce
 }
@@ -298,7 +297,7 @@ func (r *Replica) checkRow(p *peer, c dvv.Clock) {
 // noteClock takes in the whole clock of p.
 func (r *Replica) noteClock(now time.Time, p *peer, c dvv.Clock) {
 	p.clock = c
-	r.noteRow(p, c.Bases())
+	r.noteRow(p, c)
 	if c.Top(r.actor) > r.own && !r.isRetired(r.actor) {
 		r.amnesia(now, p, c.Top(r.actor))
 	}

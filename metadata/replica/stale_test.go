@@ -62,11 +62,11 @@ func TestRipeRowKeepsOpening(t *testing.T) {
 	r, p := c.nodes[0].core, c.nodes[0].core.peer(2)
 	opening := p.nonce
 	d := dvv.Dot{Actor: 77, Counter: 1}
-	r.noteRow(p, r.bases.With(d))
+	r.noteRow(p, r.clock.Add(d))
 	p.reset()
 	r.setClock(r.clock.Add(d))
 	r.ripen(p)
-	if !p.row.Covers(d) || p.rowNonce != opening {
+	if !p.row.Has(d) || p.rowNonce != opening {
 		t.Fatalf("row %v of opening %x, not %x", p.row, p.rowNonce, opening)
 	}
 }
@@ -92,11 +92,9 @@ func TestGoneStaysIndexed(t *testing.T) {
 	if r.collectFrom[77] != 1 {
 		t.Fatalf("collection begins at %d and would never find it", r.collectFrom[77])
 	}
-	r.retire(77, 9)
-	r.retire(88, 9) // its write was lost: the context that names it has to go as well
-	c.settle(900)
-	if !r.clock.Has(unseen) || r.garbage != 0 {
-		t.Fatalf("clock %v, %d entries wait", r.clock, r.garbage)
+	c.settle(900) // that write is lost: its name has to last, and not with the key
+	if r.clock.Has(unseen) || r.garbage != 0 || !r.lasting.contexts["s1"].Covers(unseen) {
+		t.Fatalf("clock %v, %d entries wait, %v lasts", r.clock, r.garbage, r.lasting.contexts)
 	}
 	c.check(false)
 }

@@ -73,27 +73,20 @@ func decodeIdentity(b []byte) (i identity, err error) {
 	return i, closeRecord(&r, n-7, "identity")
 }
 
-// Retired is an actor that will write no more. Its clock entry is kept for ever;
-// once sealed its gaps are known never to close (§1.2 of the reference).
+// Retired is an actor that will write no more. Its clock entry is kept for ever
+// (§1.2 of the reference). Immutable.
 type Retired struct {
-	Actor  dvv.Actor
-	Node   uint64
-	Sealed bool
-	Gaps   []dvv.Run // what was missing when it was sealed
+	Actor dvv.Actor
+	Node  uint64
 }
 
 func appendRetired(dst []byte, list []Retired) []byte {
 	dst = pack.AppendArray(dst, 1+len(list))
 	dst = pack.AppendUint(dst, recordVersion)
 	for _, t := range list {
-		dst = pack.AppendArray(dst, 3+2*len(t.Gaps))
+		dst = pack.AppendArray(dst, 2)
 		dst = pack.AppendUint(dst, uint64(t.Actor))
 		dst = pack.AppendUint(dst, t.Node)
-		dst = pack.AppendBool(dst, t.Sealed)
-		for _, g := range t.Gaps {
-			dst = pack.AppendUint(dst, g.First)
-			dst = pack.AppendUint(dst, g.Last)
-		}
 	}
 	return dst
 }
@@ -105,15 +98,11 @@ func readRetired(r *pack.Reader) []Retired {
 	}
 	var list []Retired
 	for i := 1; i < n && r.Err() == nil; i++ {
-		k := r.ArrayMin(3)
-		t := Retired{Actor: dvv.Actor(r.Uint()), Node: r.Uint(), Sealed: r.Bool()}
-		if k%2 == 0 {
-			r.Fail(pack.ErrKind)
+		k := r.ArrayMin(2)
+		list = append(list, Retired{Actor: dvv.Actor(r.Uint()), Node: r.Uint()})
+		for ; k > 2 && r.Err() == nil; k-- {
+			r.Skip()
 		}
-		for j := 3; j < k && r.Err() == nil; j += 2 {
-			t.Gaps = append(t.Gaps, dvv.Run{First: r.Uint(), Last: r.UintMax(1 << 62)})
-		}
-		list = append(list, t)
 	}
 	return list
 }
@@ -159,7 +148,7 @@ func decodePeers(b []byte) (version uint64, peers []*peer, err error) {
 		k := r.ArrayMin(10)
 		p := &peer{id: r.Uint(), absent: r.Bool(), known: r.Uint(), actor: dvv.Actor(r.Uint())}
 		p.need = readVV(&r)
-		p.row = readVV(&r)
+		p.row = readClock(&r)
 		p.rowNonce = r.Uint()
 		p.heard = r.Int()
 		p.provedActor, p.provedNonce = dvv.Actor(r.Uint()), r.Uint()

@@ -79,8 +79,18 @@ func (r *Replica) reindex(b *kv.Batch, name []byte, old, next dvv.Object) {
 		b.Put(appendDotKey(buf[:0], areaIndex, s.Dot), withArea(indexLive, name))
 		if isTomb(s.Value) {
 			b.Put(appendDotKey(buf[:0], areaGarbage, s.Dot), name)
-			r.garbage++
+			r.noteGarbage(s.Dot)
 		}
+	}
+}
+
+// noteGarbage counts an entry for collection. Collection goes up to the top of the
+// clock, and may have passed this dot before the entry is on the disk: then it
+// begins there again.
+func (r *Replica) noteGarbage(d dvv.Dot) {
+	r.garbage++
+	if d.Counter <= r.clock.Top(d.Actor) {
+		r.late = append(r.late, lateEntry{dot: d, seq: r.seq + 1})
 	}
 }
 
@@ -89,7 +99,7 @@ func (r *Replica) noteDelete(name []byte, d dvv.Dot) {
 	b := r.batch()
 	b.Put(appendDotKey(nil, areaIndex, d), withArea(indexDelete, name))
 	b.Put(appendDotKey(nil, areaGarbage, d), name)
-	r.garbage++
+	r.noteGarbage(d)
 	r.dirty.state = true
 }
 

@@ -21,6 +21,7 @@ type Inspection struct {
 	Live        int64  // keys with a value that a reader sees
 	Garbage     int64  // deletes and tombstones that are not collected
 	Residual    int64  // objects with a context that waits for a gap
+	Lasting     int64  // keys with a context that names lost dots
 	Index       int64  // entries of the dot index
 	Quarantined int64
 	Version     uint64 // of the member set
@@ -32,9 +33,9 @@ type Inspection struct {
 type MemberState struct {
 	Member
 	Actor  dvv.Actor
-	Row    dvv.VV // what it is known to have
-	Need   dvv.VV // what was collected without its knowledge
-	HeardM int64  // unix ms
+	Row    dvv.Clock // what it is known to have
+	Need   dvv.VV    // what was collected without its knowledge
+	HeardM int64     // unix ms
 }
 
 // Inspect reads the store in snapshot.
@@ -53,6 +54,7 @@ func Inspect(snapshot kv.Snapshot) (*Inspection, error) {
 			Member: Member{ID: p.id, Absent: p.absent}, Actor: p.actor, Row: p.row, Need: p.need, HeardM: p.heard,
 		})
 	}
+	in.Lasting = int64(len(r.lasting.contexts))
 	for area, n := range map[byte]*int64{areaResidual: &in.Residual, areaIndex: &in.Index, areaQuarantine: &in.Quarantined} {
 		count, err := countArea(r.view, area)
 		if err != nil {
@@ -152,7 +154,7 @@ func (v *verifier) objects() error {
 		}
 		v.sum ^= contribution(v.config.Policy, key[1:], o)
 		v.visible += seen(v.config.Policy, key[1:], o)
-		filled := o.Fill(v.bases)
+		filled := v.whole(key[1:], o).Fill(v.bases)
 		for _, s := range o.Siblings() {
 			if !v.clock.Has(s.Dot) {
 				v.fault("%v of %q is live and was never seen (I5)", s.Dot, key[1:])

@@ -178,6 +178,9 @@ func (r *Replica) push() {
 		t := &r.dirty.touched[i]
 		p := r.objects[string(t.key)]
 		w := wireRecord{key: t.key[1:], raw: p.raw, covered: t.covered, deletes: t.deletes}
+		if _, ok := r.lasting.contexts[string(w.key)]; ok {
+			w.raw = appendObject(nil, r.whole(w.key, p.object))
+		}
 		if size > 0 && size+w.size() > r.config.ChunkBytes {
 			flush()
 		}
