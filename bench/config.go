@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -25,19 +26,21 @@ const (
 	Match     Scenario = "match"     // messages against many wildcard filters
 	Retained  Scenario = "retained"  // set many, then one client subscribes to all
 	Offline   Scenario = "offline"   // sessions leave, are queued for, and return
+	Migrate   Scenario = "migrate"   // the same, and they return at another node
 )
 
 // Scenarios lists them in the order of their documentation.
 func Scenarios() []Scenario {
-	return []Scenario{Latency, P2P, FanIn, FanOut, Shared, Connect, Idle, Subscribe, Match, Retained, Offline}
+	return []Scenario{Latency, P2P, FanIn, FanOut, Shared, Connect, Idle, Subscribe, Match, Retained, Offline, Migrate}
 }
 
 // Config describes one run. Defaults gives one for a scenario.
 type Config struct {
 	Scenario    Scenario
-	Targets     []string // host:port; several for a cluster
-	Cross       bool     // with several targets: subscribe on another node than the publisher's
-	PIDs        []int    // the broker's processes, to measure; may be empty
+	Targets     []string // host:port, or mqtts://, ws://, wss:// and host:port; several for a cluster
+	TLS         *tls.Config
+	Cross       bool  // with several targets: subscribe on another node than the publisher's
+	PIDs        []int // the broker's processes, to measure; may be empty
 	Version     packet.Version
 	QoS         uint8
 	PayloadSize int // bytes
@@ -118,7 +121,7 @@ func Defaults(s Scenario) Config {
 	case Retained:
 		c.Publishers, c.Messages, c.QoS, c.Window = 4, 50_000, 1, 100
 		c.Drain = 10 * time.Second
-	case Offline:
+	case Offline, Migrate:
 		c.Publishers, c.Subscribers, c.Messages, c.QoS, c.Window = 4, 50, 500, 1, 100
 		c.Drain = 10 * time.Second
 	}
@@ -134,6 +137,13 @@ func (c *Config) Check() error {
 		}
 	}
 	fault(len(c.Targets) == 0, "no broker to connect to: give a target such as 127.0.0.1:1883")
+	for _, target := range c.Targets {
+		way, _, _, err := splitTarget(target)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		fault(c.Scenario == Connect && err == nil && way != wayPlain, "connect measures plain TCP only, not %s", target)
+	}
 	fault(c.Version != packet.V311 && c.Version != packet.V5, "the version is 3.1.1 or 5")
 	fault(c.QoS > 2, "QoS %d: it is 0, 1 or 2", c.QoS)
 	fault(c.Duration <= 0, "duration %v: it must be positive", c.Duration)
@@ -173,11 +183,12 @@ func (c *Config) checkShape() (faults []error) {
 	case Subscribe, Match:
 		fault(c.Filters < 1 || c.Filters > filtersMax, "%d filters: give 1 to %d", c.Filters, filtersMax)
 		fault(c.Wildcards < 0 || c.Wildcards > 100, "%d wildcards: they are counted of a hundred", c.Wildcards)
-	case Retained, Offline:
+	case Retained, Offline, Migrate:
 		fault(c.QoS == 0, "%s needs QoS 1 or 2: at 0 nobody knows when the broker has a message", c.Scenario)
 		fault(c.Rate != 0, "%s takes no rate: its window is what bounds it", c.Scenario)
 		fault(c.Messages < 1 || c.Messages > messagesMax, "%d messages: give 1 to %d", c.Messages, messagesMax)
 		fault(c.Scenario == Retained && c.Subscribers != 1, "retained has one subscriber")
+		fault(c.Scenario == Migrate && len(c.Targets) < 2, "migrate needs two nodes of a cluster at least: give --target twice")
 	default:
 		fault(true, "no scenario %q: there are %v", c.Scenario, Scenarios())
 	}

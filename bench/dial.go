@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"tombolo/mqtt/packet"
@@ -19,7 +18,7 @@ const (
 
 // client says how one connection is made. Immutable.
 type client struct {
-	target string
+	target string // host:port, or a way and ://host:port
 	id     string
 	filter string // to subscribe to, "" for none
 	keeps  bool   // the session stays when the connection ends
@@ -89,12 +88,16 @@ func connect(ctx context.Context, cfg *Config, cl client) (session, error) {
 	fail := func(err error) (session, error) {
 		return session{}, fmt.Errorf("connecting %s to %s: %w", cl.id, cl.target, err)
 	}
-	dialer := net.Dialer{Timeout: handshakeMax}
-	conn, err := dialer.DialContext(ctx, "tcp", cl.target)
+	conn, err := transport(ctx, cfg, cl.target)
 	if err != nil {
 		return fail(err)
 	}
-	defer conn.Close()
+	ours := true
+	defer func() {
+		if ours {
+			conn.Close()
+		}
+	}()
 	if err := conn.SetDeadline(time.Now().Add(handshakeMax)); err != nil {
 		return fail(err)
 	}
@@ -109,13 +112,12 @@ func connect(ctx context.Context, cfg *Config, cl client) (session, error) {
 		}
 	}
 	s.rest = h.in
-	if s.fd, err = detach(conn.(*net.TCPConn)); err != nil {
+	ours = false
+	if s.fd, err = descriptor(conn); err != nil {
 		return fail(err)
 	}
 	return s, nil
 }
-
-var _ syscall.Conn = (*net.TCPConn)(nil)
 
 // handshake is a connection before the event loop has it. Owned by connect.
 type handshake struct {

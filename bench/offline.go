@@ -60,12 +60,16 @@ func (r *run) visit(ctx context.Context, clients []client) error {
 	return err
 }
 
-// comeBack connects the sessions again, without subscribing.
+// comeBack connects the sessions again, without subscribing; in migrate each at
+// the next node.
 func (r *run) comeBack(ctx context.Context, clients []client, f *StoredFigures) error {
 	back := make([]client, len(clients))
 	for i, cl := range clients {
 		back[i] = cl
 		back[i].filter = ""
+		if r.cfg.Scenario == Migrate {
+			back[i].target = r.cfg.Targets[(i+1)%len(r.cfg.Targets)]
+		}
 	}
 	conns, err := r.open(ctx, back)
 	if err != nil {

@@ -41,7 +41,7 @@ func newPublisher(index uint32, cfg *Config, topic string, receivers, receiveMax
 	p := &publisher{index: index, topic: []byte(topic), receivers: uint32(receivers)}
 	ids := min(receiveMax, windowMax)
 	switch {
-	case cfg.Scenario == Retained || cfg.Scenario == Offline:
+	case cfg.Scenario == Retained || cfg.Scenario == Offline || cfg.Scenario == Migrate:
 		ids = min(ids, cfg.Window) // what is not acknowledged is the window
 	case cfg.Rate == 0:
 		p.remaining = make([]uint32, cfg.Window)

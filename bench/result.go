@@ -183,7 +183,7 @@ func settings(c *Config) Settings {
 	switch c.Scenario {
 	case Subscribe, Match:
 		s.Filters, s.Wildcards = c.Filters, c.Wildcards
-	case Retained, Offline:
+	case Retained, Offline, Migrate:
 		s.Messages = c.Messages
 	}
 	if c.Rate == 0 && c.Scenario != Idle {

@@ -101,7 +101,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return r.storm(ctx)
 	case Retained:
 		return r.retained(ctx)
-	case Offline:
+	case Offline, Migrate:
 		return r.offline(ctx)
 	}
 	return r.steady(ctx)

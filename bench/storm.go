@@ -37,7 +37,11 @@ type joiner struct {
 func (r *run) storm(ctx context.Context) (*Result, error) {
 	s := &storm{}
 	for _, t := range r.cfg.Targets {
-		address, err := net.ResolveTCPAddr("tcp", t)
+		_, plain, _, err := splitTarget(t)
+		if err != nil {
+			return nil, err
+		}
+		address, err := net.ResolveTCPAddr("tcp", plain)
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", t, err)
 		}

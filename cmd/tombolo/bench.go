@@ -47,6 +47,7 @@ Messages lost, duplicated or reordered are exit code 1.`,
 		{bench.Match, "Messages against many wildcard filters"},
 		{bench.Retained, "Set many retained messages, then read all of them"},
 		{bench.Offline, "Sessions leave, are queued for, and return"},
+		{bench.Migrate, "The same, and they return at another node"},
 	} {
 		cmd.AddCommand(newBenchScenario(s.name, s.short))
 	}
@@ -73,6 +74,8 @@ with wildcards. Then messages visit them all over: each has one receiver.`,
 Latency counts from its SUBSCRIBE. The messages are cleared in the end.`,
 	bench.Offline: ` The rate is of queueing; then all sessions return at once.
 Latency counts from there. The sessions are removed in the end.`,
+	bench.Migrate: ` Every session returns at the next target, so that its queue has
+to move there. The rate is of queueing; latency counts from the return.`,
 	bench.Idle: ` Start the broker afresh for each run: memory that it used and
 kept before hides what connections take. One address allows about 28,000
 connections, and a process as many as its limit of descriptors.`,
@@ -80,14 +83,16 @@ connections, and a process as many as its limit of descriptors.`,
 
 // benchFlags are the flags of one scenario. Owned by the command.
 type benchFlags struct {
-	cfg     bench.Config
-	version string
-	pairs   int
-	repeat  int
-	broker  string
-	out     benchOutput
-	own     profiling // of this program
-	theirs  string    // kind of profile of the broker that was started
+	cfg      bench.Config
+	version  string
+	pairs    int
+	repeat   int
+	broker   string
+	caFile   string
+	insecure bool
+	out      benchOutput
+	own      profiling // of this program
+	theirs   string    // kind of profile of the broker that was started
 }
 
 func newBenchScenario(name bench.Scenario, short string) *cobra.Command {
@@ -104,7 +109,9 @@ func newBenchScenario(name bench.Scenario, short string) *cobra.Command {
 	}
 	fl := cmd.Flags()
 	fl.SortFlags = false
-	fl.StringArrayVar(&c.Targets, "target", c.Targets, "broker as host:port, repeatable for a cluster")
+	fl.StringArrayVar(&c.Targets, "target", c.Targets, "broker as host:port, or mqtts://, ws://, wss:// and host:port; repeatable for a cluster")
+	fl.StringVar(&f.caFile, "cafile", "", "certificate authority of the brokers, for mqtts:// and wss://")
+	fl.BoolVar(&f.insecure, "insecure", false, "do not verify the brokers' certificates")
 	fl.IntSliceVar(&c.PIDs, "pid", nil, "process of the broker, to measure its CPU and memory; repeatable")
 	fl.StringVar(&f.broker, "broker", "", "start this broker for each run and measure it: "+brokerNames())
 	fl.IntVar(&f.repeat, "repeat", 1, "runs; the table shows each and their medians")
@@ -142,7 +149,7 @@ func (f *benchFlags) bindLoad(fl *pflag.FlagSet, name bench.Scenario) {
 	fl.Uint8VarP(&c.QoS, "qos", "q", c.QoS, "quality of service: 0, 1 or 2")
 	fl.IntVar(&c.PayloadSize, "payload", c.PayloadSize, "bytes of each message")
 	fl.IntVar(&c.Window, "window", c.Window, "messages in flight for each publisher, without --rate")
-	if name != bench.Retained && name != bench.Offline {
+	if name != bench.Retained && name != bench.Offline && name != bench.Migrate {
 		fl.Float64Var(&c.Rate, "rate", c.Rate, "messages published a second in all; 0: as fast as the windows allow")
 	}
 	fl.DurationVar(&c.Drain, "drain", c.Drain, "how long to wait for late messages, without any coming")
@@ -157,7 +164,7 @@ func (f *benchFlags) bindLoad(fl *pflag.FlagSet, name bench.Scenario) {
 	case bench.Retained:
 		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers that set the messages")
 		fl.IntVar(&c.Messages, "messages", c.Messages, "retained messages in all")
-	case bench.Offline:
+	case bench.Offline, bench.Migrate:
 		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers that fill the queues")
 		fl.IntVar(&c.Subscribers, "sessions", c.Subscribers, "persistent sessions")
 		fl.IntVar(&c.Messages, "messages", c.Messages, "messages for each session")
@@ -183,6 +190,9 @@ func (f *benchFlags) resolve(fl *pflag.FlagSet) error {
 			return fmt.Errorf("--pairs %d: give 1 or more", f.pairs)
 		}
 		f.cfg.Publishers, f.cfg.Subscribers = f.pairs, f.pairs
+	}
+	if f.cfg.TLS, err = clientTLS(f.caFile, f.insecure); err != nil {
+		return err
 	}
 	return f.cfg.Check()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -156,4 +157,15 @@ func brokerNames() string {
 		names = append(names, d.Name)
 	}
 	return strings.Join(names, ", ") + ", or a .json file that says how"
+}
+
+// clientTLS is how brokers' certificates are verified.
+func clientTLS(caFile string, insecure bool) (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: insecure}
+	if caFile == "" {
+		return cfg, nil
+	}
+	var err error
+	cfg.RootCAs, err = readAuthorities(caFile)
+	return cfg, err
 }

@@ -217,19 +217,28 @@ func (f *connectFlags) portOrDefault(secure bool) int {
 	return 1883
 }
 
+// readAuthorities reads the file of --cafile.
+func readAuthorities(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--cafile: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--cafile %s holds no PEM certificate", path)
+	}
+	return pool, nil
+}
+
 func (f *connectFlags) tlsConfig() (*tls.Config, error) {
 	if !f.tls && f.caFile == "" && f.certFile == "" && !f.insecure {
 		return nil, nil
 	}
 	cfg := &tls.Config{ServerName: f.host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecure}
 	if f.caFile != "" {
-		pem, err := os.ReadFile(f.caFile)
-		if err != nil {
-			return nil, fmt.Errorf("--cafile: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--cafile %s holds no PEM certificate", f.caFile)
+		var err error
+		if cfg.RootCAs, err = readAuthorities(f.caFile); err != nil {
+			return nil, err
 		}
 	}
 	if (f.certFile == "") != (f.keyFile == "") {
