@@ -22,13 +22,10 @@ func TestCutIsABlackHole(t *testing.T) {
 	if err := a.mesh.Send(2, wire.StreamControl, wire.TypeRoutes, numbered(7, 100), nil); err != nil {
 		t.Fatal(err)
 	}
-	within(t, "silence on both ends", func() bool {
-		return a.mesh.Stats().Closes["silence"] > 0 && b.mesh.Stats().Closes["silence"] > 0
+	within(t, "silence, which the faster end of the two hears", func() bool {
+		return a.mesh.Stats().Closes["silence"]+b.mesh.Stats().Closes["silence"] > 0 && !a.up(2) && !b.up(1)
 	})
 	within(t, "an attempt that came to nothing", func() bool { return b.mesh.Stats().Refusals["cut"] > 0 })
-	if a.up(2) || b.up(1) {
-		t.Fatal("the link stands through a cut")
-	}
 	b.mesh.SetCut(nil)
 	within(t, "the message after the heal", func() bool {
 		n := 0
