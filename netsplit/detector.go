@@ -200,6 +200,17 @@ func (d *Detector) link(id NodeID) *link {
 	return d.links[i]
 }
 
+// SetTiebreaker names the member that decides an even split, 0 for none. It
+// counts from the next step on.
+func (d *Detector) SetTiebreaker(id NodeID) { d.config.Tiebreaker = id }
+
+// Suspect reports whether a member has been silent for longer than
+// SuspectAfter (R9).
+func (d *Detector) Suspect(id NodeID) bool {
+	l := d.link(id)
+	return l != nil && l.suspect
+}
+
 // SetMembers takes a new member set.
 func (d *Detector) SetMembers(m *Members, now int64, e *Effects) {
 	d.adopt(m, now)

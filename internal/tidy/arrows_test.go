@@ -52,6 +52,8 @@ var arrows = map[string]string{
 	"internal/tidy":      "",
 	"internal/registrar": ground + "metadata netsplit",
 
+	"internal/cluster": ground + "metadata netsplit queue mqtt/broker internal/link internal/member internal/registrar internal/spool",
+
 	"internal/client":   "mqtt/packet mqtt/topic",
 	"internal/lab/...":  "internal/client internal/invariant internal/clock mqtt/packet mqtt/topic",
 	"internal/node/...": "*",

@@ -1,0 +1,129 @@
+package cluster
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+	"tombolo/netsplit"
+)
+
+// TestReplicates: what one node writes, every other reads within a second.
+func TestReplicates(t *testing.T) {
+	r := newRig(t, 3, netsplit.Policy{})
+	within(t, 15*time.Second, "a whole cluster", r.whole)
+	k := metadata.ClientKey{ClientID: "client"}
+	wrote := make(chan error, 2)
+	r.nodes[0].meta.PutRetained("", "state/door", &metadata.Retained{Payload: []byte("open")}, func(err error) { wrote <- err })
+	r.nodes[1].meta.PutSubscription(k, "state/#", &metadata.Subscription{QoS: 1}, func(err error) { wrote <- err })
+	for range 2 {
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, time.Second, "both everywhere", func() bool {
+		for _, x := range r.nodes {
+			if _, ok, _ := x.meta.GetRetained("", "state/door", 0); !ok {
+				return false
+			}
+			found := false
+			_ = x.meta.ClientSubscriptions(k, func(filter string, _ *metadata.Subscription) bool { found = filter == "state/#"; return true })
+			if !found {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestDeadMember: both survivors notice within three seconds (P3), their gates
+// close where the policy says so (R9), and open again after the heal (R28).
+func TestDeadMember(t *testing.T) {
+	r := newRig(t, 3, netsplit.Policy{netsplit.Publish: netsplit.Majority, netsplit.Subscribe: netsplit.On})
+	within(t, 15*time.Second, "a whole cluster", r.whole)
+	r.nodes[2].cluster.mesh.SetCut([]wire.NodeID{1, 2})
+	took := within(t, 3*time.Second, "a verdict on all three", func() bool {
+		for _, x := range r.nodes {
+			if !x.cluster.current.Load().verdict.Split {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("noticed after %v", took)
+	for i, x := range r.nodes {
+		g := x.gate.Now()
+		if g.Allows(netsplit.Register) || !g.Allows(netsplit.Subscribe) {
+			t.Errorf("node %d: register %v, subscribe %v", i+1, g.Allows(netsplit.Register), g.Allows(netsplit.Subscribe))
+		}
+	}
+	within(t, 10*time.Second, "the majority's gate for publishes alone", func() bool {
+		return r.nodes[0].gate.Now().Allows(netsplit.Publish) && r.nodes[1].gate.Now().Allows(netsplit.Publish) && !r.nodes[2].gate.Now().Allows(netsplit.Publish)
+	})
+	if r.nodes[0].cluster.Reachable(3) || !r.nodes[0].cluster.Reachable(2) {
+		t.Error("Reachable does not follow the verdict")
+	}
+	r.nodes[2].cluster.mesh.SetCut(nil)
+	t.Logf("healed after %v", within(t, 15*time.Second, "a whole cluster after the heal", r.whole))
+}
+
+// TestStartAlone (R7): a node that finds nobody admits nothing until it knows
+// that they are away, then what the policy says.
+func TestStartAlone(t *testing.T) {
+	at := addresses(t, 2)
+	r := &rig{t: t}
+	members := []wire.Member{{ID: 1, Name: "n1", Link: at[0]}, {ID: 2, Name: "n2", Link: at[1]}}
+	x := r.start(1, at[0], members, netsplit.Policy{netsplit.Publish: netsplit.On})
+	if x.gate.Now().Allows(netsplit.Publish) {
+		t.Error("the gate is open at once")
+	}
+	within(t, 10*time.Second, "the gate to open", func() bool { return x.gate.Now().Allows(netsplit.Publish) })
+	if x.gate.Now().Allows(netsplit.Register) {
+		t.Error("registering is open")
+	}
+}
+
+// TestOneNode: a node without others is whole at once.
+func TestOneNode(t *testing.T) {
+	r := newRig(t, 1, netsplit.Policy{})
+	within(t, 2*time.Second, "an open gate", r.whole)
+	if !r.nodes[0].cluster.Alone() {
+		t.Error("not alone")
+	}
+	done := make(chan error, 1)
+	r.nodes[0].cluster.Announced(func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestIncarnation: it rises with every start, also when the clock went back.
+func TestIncarnation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "incarnation")
+	now := time.UnixMilli(1_000_000)
+	first, err := NextIncarnation(path, now)
+	if err != nil || first != 1_000_000 {
+		t.Fatalf("first %d, %v", first, err)
+	}
+	again, err := NextIncarnation(path, now.Add(-time.Minute))
+	if err != nil || again != first+1 {
+		t.Errorf("after the clock went back: %d, %v; want %d", again, err, first+1)
+	}
+}
+
+// TestHeartbeatsSurviveTheWire: what the detector says arrives as it was said.
+func TestHeartbeatsSurviveTheWire(t *testing.T) {
+	in := netsplit.Heartbeat{From: 7, Incarnation: 8, Plane: netsplit.Control, Seq: 9, Echo: 10, Version: 11,
+		Rows: []netsplit.Row{{Node: 1, Incarnation: 2, Seq: 3, Up: []netsplit.NodeID{4, 5}}}}
+	var sent, got wire.Heartbeat
+	toWire(&in, &sent)
+	if err := wire.ParseHeartbeat(wire.AppendHeartbeat(nil, &sent), &got); err != nil {
+		t.Fatal(err)
+	}
+	out := fromWire(7, 8, &got)
+	if out.Seq != 9 || out.Echo != 10 || out.Version != 11 || len(out.Rows) != 1 || out.Rows[0].Up[1] != 5 || out.Rows[0].Seq != 3 {
+		t.Errorf("got %+v", out)
+	}
+}

@@ -1,0 +1,166 @@
+package cluster
+
+import (
+	"time"
+
+	"tombolo/internal/wire"
+	"tombolo/netsplit"
+)
+
+// judge steps the detector for the mesh. Owned by the mesh's goroutine for it.
+type judge struct {
+	c       *Cluster
+	d       *netsplit.Detector
+	effects netsplit.Effects
+	beat    wire.Heartbeat       // used again for each
+	suspect map[wire.NodeID]bool // as the mesh was told
+}
+
+// graceMin is how long a node that starts waits for members of whom it hears
+// nothing, graceMax for those whose links stand but are not up yet (R7).
+const (
+	graceMin = 3 * time.Second
+	graceMax = 15 * time.Second
+)
+
+// Heard implements link.Detector.
+func (j *judge) Heard(from wire.NodeID, inc wire.Incarnation, h *wire.Heartbeat, now int64) {
+	beat := fromWire(from, inc, h)
+	j.d.Heard(&beat, now, &j.effects)
+	j.apply()
+}
+
+// Tick implements link.Detector.
+func (j *judge) Tick(now int64, send func(to wire.NodeID, h *wire.Heartbeat)) (wake int64) {
+	j.d.Tick(now, &j.effects)
+	wake = j.effects.Wake
+	for i := range j.effects.Send {
+		s := &j.effects.Send[i]
+		toWire(&s.Heartbeat, &j.beat)
+		send(wire.NodeID(s.To), &j.beat)
+	}
+	j.progress(now)
+	j.apply()
+	j.suspects()
+	j.open()
+	return wake
+}
+
+// progress tells the detector how far links have come. It is told again and
+// again, since what it hears before a link is steady does not count.
+func (j *judge) progress(now int64) {
+	type step struct {
+		id         wire.NodeID
+		exchanged  time.Time
+		registered bool
+	}
+	var list []step
+	j.c.mu.Lock()
+	for id, p := range j.c.mu.peers {
+		if p.linked {
+			list = append(list, step{id, p.exchanged, p.synced && p.here && j.c.feeds.fed(id)})
+		}
+	}
+	j.c.mu.Unlock()
+	for _, s := range list {
+		if !s.exchanged.IsZero() {
+			j.d.Exchanged(netsplit.NodeID(s.id), s.exchanged.UnixMilli(), now, &j.effects)
+		}
+		if s.registered {
+			j.d.Registered(netsplit.NodeID(s.id), now, &j.effects)
+		}
+	}
+}
+
+// apply does what a step wants done, and makes room for the next one.
+func (j *judge) apply() {
+	e := &j.effects
+	if e.Verdict != nil {
+		j.c.refresh(e.Verdict)
+		j.c.nudge()
+	}
+	for i := range e.Events {
+		j.c.event(&e.Events[i])
+	}
+	*e = netsplit.Effects{Send: e.Send[:0], Events: e.Events[:0]}
+}
+
+// suspects tells the mesh who is suspect or down (R9).
+func (j *judge) suspects() {
+	s := j.c.current.Load()
+	for i := range s.members {
+		id := s.members[i].ID
+		if id == j.c.config.Node {
+			continue
+		}
+		now := j.d.Suspect(netsplit.NodeID(id)) || !s.reaches(id)
+		if was, told := j.suspect[id]; !told || was != now {
+			j.suspect[id] = now
+			j.c.mesh.SetSuspect(id, now)
+		}
+	}
+}
+
+// open ends the time in which a node that has started admits nothing (R7).
+func (j *judge) open() {
+	c := j.c
+	s := c.current.Load()
+	if c.opened.Load() || !s.member || !c.settled() {
+		return
+	}
+	age := c.config.Clock.Now().Sub(c.started)
+	for i := range s.members {
+		m := &s.members[i]
+		if m.ID == c.config.Node || m.State != wire.MemberJoined && !c.linked(m.ID) || s.reaches(m.ID) {
+			continue
+		}
+		if age < graceMin || c.linked(m.ID) && age < graceMax {
+			return
+		}
+	}
+	c.opened.Store(true)
+	c.refresh(nil)
+	c.nudge()
+}
+
+// linked reports whether the links to a node stand.
+func (c *Cluster) linked(id wire.NodeID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.mu.peers[id]
+	return p != nil && p.linked
+}
+
+// event logs and counts what the detector has found.
+func (c *Cluster) event(e *netsplit.Event) {
+	c.count.event(e, c.opened.Load())
+	s := c.current.Load()
+	log := c.config.Log
+	peer := s.name(wire.NodeID(e.Peer))
+	switch e.Kind {
+	case netsplit.LinkSuspect:
+		log.Info("a member is silent", "member", peer, "for", e.For)
+	case netsplit.LinkDown:
+		log.Warn("a member cannot be reached", "member", peer, "silent_for", e.For)
+	case netsplit.LinkUp:
+		log.Info("a member is reached", "member", peer, "after", e.For)
+	case netsplit.SplitBegan:
+		log.Warn("netsplit: a member of the cluster is missing", "unreachable", s.names(s.verdict.Unreachable), "majority", s.verdict.Majority)
+	case netsplit.SplitEnded:
+		if !c.opened.Load() {
+			log.Info("every member reaches every other", "after", e.For)
+			return
+		}
+		log.Warn("netsplit is over: every member reaches every other", "lasted", e.For)
+	case netsplit.Stalled:
+		log.Warn("this node did not run for a while; nothing is admitted before each link has answered", "stalled_for", e.For)
+	}
+}
+
+func (s *state) names(list []netsplit.NodeID) []string {
+	var out []string
+	for _, id := range list {
+		out = append(out, s.name(wire.NodeID(id)))
+	}
+	return out
+}

@@ -1,0 +1,77 @@
+package cluster
+
+import (
+	"log/slog"
+
+	"tombolo/internal/member"
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+)
+
+// Exchange takes the store's word that a peer and this node have pulled each
+// other's metadata (R28). It is what metadata.Config.OnExchange wants.
+func (c *Cluster) Exchange(e metadata.Exchange) {
+	c.mu.Lock()
+	if p := c.mu.peers[wire.NodeID(e.Peer)]; p != nil {
+		p.exchanged = e.Began
+	}
+	c.mu.Unlock()
+	if c.members != nil {
+		c.members.Exchanged(wire.NodeID(e.Peer))
+	}
+}
+
+// openMembers makes the durable member set, once it is known where this node
+// listens, and takes what is kept of it.
+func (c *Cluster) openMembers() error {
+	if c.config.Members == nil {
+		return nil
+	}
+	m := *c.config.Members
+	m.Self = wire.Member{ID: c.config.Node, Name: c.config.NodeName, Link: c.LinkAddress()}
+	m.Cluster, m.Store, m.Clock = c.config.Name, c.parts.Metadata, c.config.Clock
+	m.Send = func(to wire.NodeID, x *wire.Members) bool {
+		return c.mesh.Send(to, wire.StreamControl, wire.TypeMembers, wire.AppendMembers(nil, x), nil) == nil
+	}
+	m.OnPeer = func(id wire.NodeID, address string) {
+		if err := c.mesh.AddPeer(id, address); err != nil {
+			c.config.Log.Debug("a node that gossip found is not linked", "address", address, "error", err)
+		}
+	}
+	m.OnChange = c.changed
+	m.Log = func(level slog.Level, text string) { c.config.Log.Log(nil, level, text) }
+	set, err := member.New(m)
+	if err != nil {
+		return err
+	}
+	if err := set.Listen(); err != nil {
+		return err
+	}
+	c.members = set
+	version, list := set.Current()
+	c.SetMembers(version, list)
+	return nil
+}
+
+// changed takes a version of the member set that has taken effect.
+func (c *Cluster) changed(version uint64, list []wire.Member) {
+	if version == 1 {
+		// The first version of all: there is no cluster that has data which an
+		// empty store among its founders would have to join first (I29).
+		c.parts.Metadata.ServeAnyway()
+	}
+	c.SetMembers(version, list)
+}
+
+// settled reports whether this node has found its place: it is by itself, or a
+// member. Until then it serves nobody.
+func (c *Cluster) settled() bool {
+	if c.members == nil {
+		return true
+	}
+	s := c.members.Status().Standing
+	return s == member.Alone || s == member.Joined
+}
+
+// Members is the durable member set; nil without one.
+func (c *Cluster) Members() *member.Set { return c.members }

@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+	"tombolo/netsplit"
+)
+
+// tells brings verdicts and members to the broker, the store and the links, in
+// their order, until ctx ends. The gate has them already.
+func (c *Cluster) tells(ctx context.Context) {
+	var told []wire.NodeID // who is reachable, as the broker knows
+	for {
+		select {
+		case <-c.tell:
+		case <-ctx.Done():
+			return
+		}
+		if c.adoptMembers() {
+			continue // the detector's word on them comes as a verdict
+		}
+		told = c.tellVerdict(told)
+	}
+}
+
+// adoptMembers tells everybody of new members; false if there are none.
+func (c *Cluster) adoptMembers() bool {
+	c.mu.Lock()
+	fresh, version, list := c.mu.fresh, c.mu.version, c.mu.members
+	c.mu.fresh = false
+	c.mu.Unlock()
+	if !fresh {
+		return false
+	}
+	ids := make([]wire.NodeID, len(list))
+	members := make([]metadata.Member, len(list))
+	for i := range list {
+		ids[i] = list[i].ID
+		members[i] = metadata.Member{ID: uint64(list[i].ID), Absent: list[i].State == wire.MemberAbsent}
+	}
+	c.parts.Metadata.SetMembers(version, members)
+	for i := range list {
+		m := &list[i]
+		if m.ID != c.config.Node && m.Link != "" {
+			_ = c.mesh.AddPeer(m.ID, m.Link) // refuses only when the mesh is over
+		}
+	}
+	for _, s := range c.mesh.Status() {
+		if c.linked(s.ID) {
+			c.parts.Metadata.PeerUp(uint64(s.ID)) // counts only now that it is a member
+		}
+	}
+	c.parts.Broker.MembersChanged(ids)
+	c.mesh.Judge(func(now int64) { c.judge.members(version, list, now) })
+	c.nudge()
+	return true
+}
+
+// members gives the detector new members and takes its verdict on them.
+func (j *judge) members(version uint64, list []wire.Member, now int64) {
+	j.d.SetTiebreaker(j.c.tiebreaker())
+	j.d.SetMembers(splitMembers(version, list), now, &j.effects)
+	j.c.mu.Lock()
+	j.c.mu.judgedVersion, j.c.mu.judged = version, list
+	j.c.mu.Unlock()
+	j.apply()
+	j.c.refresh(j.d.Verdict())
+	j.suspects()
+}
+
+// tiebreaker is the id of the node that the operator has named.
+func (c *Cluster) tiebreaker() netsplit.NodeID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.mu.members {
+		if m := &c.mu.members[i]; c.config.Tiebreaker != "" && m.Name == c.config.Tiebreaker {
+			return netsplit.NodeID(m.ID)
+		}
+	}
+	return 0
+}
+
+// tellVerdict tells what has changed since told, and returns what is told now.
+// A peer that went down and came back meanwhile is told as both: what was soft
+// about it has to go.
+func (c *Cluster) tellVerdict(told []wire.NodeID) []wire.NodeID {
+	c.mu.Lock()
+	s := c.current.Load()
+	var downs []wire.NodeID
+	for id := range c.mu.downs {
+		downs = append(downs, id)
+	}
+	clear(c.mu.downs)
+	c.mu.Unlock()
+	slices.Sort(downs)
+	for _, id := range downs {
+		if !slices.Contains(told, id) {
+			continue
+		}
+		c.parts.Broker.PeerReachable(id, false)
+		c.mu.Lock()
+		if p := c.mu.peers[id]; p != nil {
+			p.here = false
+		}
+		c.mu.Unlock()
+		told = slices.DeleteFunc(slices.Clone(told), func(x wire.NodeID) bool { return x == id })
+		// Both ends begin anew, so that what was dropped here comes again.
+		c.mesh.Reset(id)
+	}
+	for _, id := range s.reachable {
+		if id != c.config.Node && !slices.Contains(told, id) {
+			c.parts.Broker.PeerReachable(id, true)
+			told = append(slices.Clone(told), id)
+		}
+	}
+	if c.members != nil {
+		c.members.SetView(s.reachable, s.verdict.InPrimary)
+	}
+	c.tellRegistrar(s)
+	c.parts.Broker.GateChanged()
+	c.waits.look()
+	return told
+}
