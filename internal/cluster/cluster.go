@@ -12,6 +12,7 @@ import (
 	"tombolo/internal/link"
 	"tombolo/internal/member"
 	"tombolo/internal/metric"
+	"tombolo/internal/registrar"
 	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/mqtt/broker"
@@ -47,7 +48,7 @@ type Config struct {
 	Clock   clock.Clock // nil: the machine's
 }
 
-// Parts are what a Cluster connects. Required, but for Members and Registrar.
+// Parts are what a Cluster connects. All are required.
 type Parts struct {
 	Metadata *metadata.Store
 	Queue    *queue.Store
@@ -58,16 +59,17 @@ type Parts struct {
 // concurrent use; its fields are immutable once Open has returned, or
 // synchronise themselves.
 type Cluster struct {
-	config  Config
-	parts   Parts
-	mesh    *link.Mesh
-	members *member.Set // nil: they do not change by themselves
-	judge   *judge      // owned by the mesh's goroutine for it
-	count   *counters
-	feeds   *feeds
-	calls   *calls
-	waits   *waits
-	started time.Time
+	config    Config
+	parts     Parts
+	mesh      *link.Mesh
+	members   *member.Set // nil: they do not change by themselves
+	registrar *registrar.Registrar
+	judge     *judge // owned by the mesh's goroutine for it
+	count     *counters
+	feeds     *feeds
+	calls     *calls
+	waits     *waits
+	started   time.Time
 
 	current atomic.Pointer[state]
 	tell    chan struct{} // the teller has something to do
@@ -149,6 +151,7 @@ func (c *Cluster) Open(p Parts, list []wire.Member) error {
 	}
 	c.mesh, c.judge = mesh, j
 	c.count = newCounters(c, cfg.Metrics)
+	c.openRegistrar()
 	c.SetMembers(0, list)
 	if err := c.openMembers(); err != nil {
 		return err
@@ -174,6 +177,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	wg.Go(func() { c.tells(ctx) })
 	wg.Go(func() { c.feeds.run(ctx) })
 	wg.Go(func() { c.waits.run(ctx) })
+	wg.Go(func() { _ = c.registrar.Run(ctx) }) // ends with ctx, without an error
 	if c.members != nil {
 		wg.Go(func() {
 			if err := c.members.Run(ctx); err != nil {

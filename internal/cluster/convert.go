@@ -45,13 +45,13 @@ func splitIDs(list []wire.NodeID) []netsplit.NodeID {
 	return out
 }
 
-// stateOf is what a member's state means to the detector. One that is leaving
-// is expected to go.
+// stateOf is what a member's state means to the detector. One that is leaving is
+// here until it has left.
 func stateOf(s wire.MemberState) netsplit.State {
 	switch s {
 	case wire.MemberAbsent:
 		return netsplit.Absent
-	case wire.MemberStopped, wire.MemberLeaving:
+	case wire.MemberStopped:
 		return netsplit.Stopped
 	default:
 		return netsplit.Joined

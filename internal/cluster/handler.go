@@ -27,7 +27,7 @@ func (h *handler) Up(p link.Peer, restarted bool) {
 	c.config.Log.Info("link stands", "member", p.Name, "address", p.Advertise, "restarted", restarted)
 	c.parts.Metadata.PeerUp(uint64(p.ID))
 	c.feeds.linked(p.ID)
-	c.registrarLinked(p.ID, true)
+	c.registrar.SetLinked(p.ID, true)
 	if c.members != nil {
 		c.members.PeerUp(p.ID)
 	}
@@ -46,7 +46,7 @@ func (h *handler) Down(id wire.NodeID, reason string) {
 	c.config.Log.Info("link ended", "member", c.current.Load().name(id), "reason", reason)
 	c.parts.Metadata.PeerDown(uint64(id))
 	c.feeds.unlinked(id)
-	c.registrarLinked(id, false)
+	c.registrar.SetLinked(id, false)
 	if c.members != nil {
 		c.members.PeerDown(id)
 	}
@@ -106,7 +106,7 @@ func (c *Cluster) take(m *link.Message) error {
 func (c *Cluster) end(m *link.Message, r wire.Result) {
 	if m.Stream != wire.StreamControl {
 		c.parts.Queue.Apply(queue.Applied{Peer: uint64(m.From), Incarnation: uint64(m.Incarnation), Stream: uint32(m.Stream),
-			Sequence: m.Sequence, Result: uint8(r)}, nil)
+			Sequence: m.Sequence, Result: r}, nil)
 	}
 	m.Done(r, 0)
 }

@@ -2,33 +2,83 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tombolo/internal/link"
+	"tombolo/internal/registrar"
 	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/mqtt/broker"
+	"tombolo/netsplit"
 )
 
-// Register implements broker.Cluster. Until the registrar is here a client id is
-// granted by the node that is asked: two nodes may hold one id.
-func (c *Cluster) Register(context.Context, broker.Registration) (broker.Grant, error) {
-	return broker.Grant{Epoch: metadata.Epoch{HLC: c.parts.Metadata.Stamp(), Node: uint64(c.config.Node)}}, nil
+// openRegistrar makes the registrar, which asks the others through the links.
+func (c *Cluster) openRegistrar() {
+	c.registrar = registrar.New(registrar.Config{
+		Self: c.config.Node, Home: home{c}, Now: c.config.Clock.Now, Stamp: c.parts.Metadata.Stamp, OnSynced: c.synced,
+		Send: func(to wire.NodeID, t wire.Type, body []byte) bool {
+			return c.mesh.Send(to, wire.StreamControl, t, body, nil) == nil
+		},
+	})
+}
+
+// home is the broker as the registrar sees it. Immutable.
+type home struct{ c *Cluster }
+
+// Release implements registrar.Home.
+func (h home) Release(x wire.Client, epoch wire.Epoch, newHome wire.NodeID, done func(old wire.Epoch, existed bool, err error)) {
+	key := broker.Key{Mountpoint: x.Mountpoint, ClientID: x.ID}
+	h.c.parts.Broker.Release(key, storeEpoch(epoch), newHome, func(old metadata.Epoch, existed bool, err error) {
+		done(wireEpoch(old), existed, err)
+	})
+}
+
+func wireEpoch(e metadata.Epoch) wire.Epoch {
+	return wire.Epoch{HLC: e.HLC, Node: wire.NodeID(e.Node)}
+}
+
+func storeEpoch(e wire.Epoch) metadata.Epoch {
+	return metadata.Epoch{HLC: e.HLC, Node: uint64(e.Node)}
+}
+
+func wireClient(k broker.Key) wire.Client {
+	return wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID}
+}
+
+// Register implements broker.Cluster.
+func (c *Cluster) Register(ctx context.Context, q broker.Registration) (broker.Grant, error) {
+	g, err := c.registrar.Register(ctx, registrar.Request{Client: wireClient(q.Key), Seen: wireEpoch(q.EpochSeen), Home: q.HomeSeen,
+		CleanStart: q.CleanStart, Bound: q.Bound})
+	var denied *registrar.Denied
+	switch {
+	case errors.As(err, &denied):
+		return broker.Grant{}, &broker.RegistrationError{Reason: denied.Reason, Home: denied.Home, Text: denied.Text}
+	case err != nil:
+		return broker.Grant{}, &broker.RegistrationError{Reason: wire.DenyBusy, Text: err.Error()}
+	}
+	return broker.Grant{Epoch: storeEpoch(g.Epoch), OldHome: g.OldHome, OldEpoch: storeEpoch(g.OldEpoch), Closed: g.Closed}, nil
 }
 
 // Connected implements broker.Cluster.
-func (c *Cluster) Connected(broker.Key, metadata.Epoch, bool) {}
-
-// Gone implements broker.Cluster.
-func (c *Cluster) Gone(broker.Key, metadata.Epoch) {}
-
-func (c *Cluster) registrarLinked(id wire.NodeID, up bool) {
-	if up {
-		c.synced(id)
-	}
+func (c *Cluster) Connected(k broker.Key, epoch metadata.Epoch, bound bool) {
+	c.registrar.Connected(wireClient(k), wireEpoch(epoch), bound)
 }
 
-func (c *Cluster) tellRegistrar(*state) {}
+// Gone implements broker.Cluster.
+func (c *Cluster) Gone(k broker.Key, epoch metadata.Epoch) {
+	c.registrar.Gone(wireClient(k), wireEpoch(epoch))
+}
+
+// tellRegistrar gives the registrar the view that follows from a state and from
+// the gate as it is.
+func (c *Cluster) tellRegistrar(s *state) {
+	c.mu.Lock()
+	quorum := c.mu.policy[netsplit.Register] == netsplit.Majority
+	c.mu.Unlock()
+	c.registrar.SetView(registrar.View{Reachable: s.reachable, Members: max(len(s.members), 1),
+		Open: c.config.Gate.Now().Allows(netsplit.Register), Quorum: quorum})
+}
 
 // synced notes that the registries were exchanged with a peer.
 func (c *Cluster) synced(id wire.NodeID) {
@@ -53,6 +103,8 @@ func (c *Cluster) takeOther(m *link.Message) error {
 	case wire.TypeSettled:
 		var x wire.Settled
 		return wire.ParseSettled(m.Body, &x)
+	case wire.TypeRegister, wire.TypeGrant, wire.TypeDeny, wire.TypeRelease, wire.TypeReleased, wire.TypeClients:
+		return c.registrar.Receive(m.From, m.Type, m.Body)
 	default:
 		return fmt.Errorf("nobody here takes %s", m.Type)
 	}
