@@ -27,10 +27,12 @@
 // # Concurrency
 //
 // One goroutine a connection is its driver, or a loop for many; a second one
-// exists only while the socket does not take what is written. Locker is the only lock that a caller
+// exists only while the socket does not take what is written. One a listener tells
+// the drivers of peers that have hung up. Locker is the only lock that a caller
 // sees. Under it: Append, Reserve, Buffered. Never under it: Flush. Either way:
 // Wake, PauseRead, ResumeRead, Shutdown, Info. No lock is held across a system
-// call, except for the reference on the descriptor that RawConn takes.
+// call, except for the reference on the descriptor that RawConn takes; the driver
+// of a plain socket keeps it while it calls the handler.
 //
 // # Guarantees
 //

@@ -27,6 +27,7 @@ type Listener struct {
 
 	loops    []*loop // set by Serve before it accepts
 	nextLoop atomic.Uint32
+	hangups  *hangups // set by Serve before it accepts; nil: there is none
 
 	running sync.WaitGroup // drivers, writers and handshakes
 	mu      struct {
@@ -105,12 +106,20 @@ func (l *Listener) Serve(ctx context.Context, accept Accept) {
 	for _, p := range l.loops {
 		p.stop()
 	}
+	if l.hangups != nil {
+		l.hangups.stop()
+	}
 }
 
 // startLoops starts the loops that the configuration asks for. Where they cannot
-// be had, connections get goroutines.
+// be had, connections get goroutines; and where hangups cannot, each looks for the
+// end of its stream itself.
 func (l *Listener) startLoops() {
 	if l.cfg.Plain || l.cfg.Kind != KindTCP {
+		return
+	}
+	if l.cfg.Loops == 0 {
+		l.hangups, _ = startHangups()
 		return
 	}
 	for range l.cfg.Loops {
@@ -204,7 +213,7 @@ func (l *Listener) start(nc net.Conn, accept Accept) {
 
 // drive gives a connection that is ready to its loop or to a new goroutine.
 func (l *Listener) drive(c *stream, nc net.Conn, accept Accept) {
-	if len(l.loops) > 0 && (c.ext == nil || c.ext.tls == nil && c.ext.ws == nil) {
+	if len(l.loops) > 0 && !c.layered() {
 		at := int(l.nextLoop.Add(1)) % len(l.loops)
 		if l.loops[at].adopt(c, nc, accept) {
 			return

@@ -27,19 +27,29 @@ var vectorPool = sync.Pool{New: func() any { return new(vectors) }}
 // so that no call can meet a descriptor that was closed and given out again, and
 // they park the goroutine in Go's network poller when the function returns false.
 //
-// dst, got and readErr are owned by the driver; src and writeErr by the flusher.
+// c, dst and the fields from got to watched are owned by the driver; src and
+// writeErr by the flusher.
 type rawTransport struct {
 	nc  net.Conn
 	rc  syscall.RawConn
+	c   *stream // set by rounds
 	dst *inbox
 	src *chunkList
-	// readReady and the two writers are made once, for a closure at each call
-	// would be an allocation.
-	readReady, writeOnce, writeReady func(fd uintptr) bool
+	// The readers and the writers are made once, for a closure at each call would
+	// be an allocation.
+	readReady, roundReady, writeOnce, writeReady func(fd uintptr) bool
 
-	got               int
-	readErr, writeErr syscall.Errno
+	got      int // by the last read; -1 if its round was made
+	readErr  syscall.Errno
+	writeErr syscall.Errno
+	fd       int32 // what is watched
+	lone     uint8 // reads that found the socket with less than a buffer
+	watched  bool  // the end of the stream is told by hangups
 }
+
+// watchAfter is how many reads with little to find show a connection that is worth
+// a place with hangups.
+const watchAfter = 8
 
 // newRawTransport returns nil if nc is not a socket of the kernel.
 func newRawTransport(nc net.Conn) transport {
@@ -58,6 +68,7 @@ func newRawTransport(nc net.Conn) transport {
 	}
 	t := &rawTransport{nc: nc, rc: rc}
 	t.readReady = t.readFd
+	t.roundReady = t.roundFd
 	t.writeOnce = func(fd uintptr) bool { t.writeFd(fd); return true }
 	t.writeReady = func(fd uintptr) bool { t.writeFd(fd); return t.writeErr != syscall.EAGAIN }
 	return t
@@ -65,23 +76,30 @@ func newRawTransport(nc net.Conn) transport {
 
 func (t *rawTransport) read(in *inbox) (int, error) {
 	t.dst = in
-	err := t.rc.Read(t.readReady)
-	switch {
-	case err != nil:
+	if err := t.result(t.rc.Read(t.readReady)); err != nil {
 		return 0, err
-	case t.readErr != 0:
-		return 0, os.NewSyscallError("read", t.readErr)
-	case t.got == 0:
-		return 0, io.EOF
 	}
 	return t.got, nil
 }
 
+// result says what became of a call of RawConn.Read.
+func (t *rawTransport) result(err error) error {
+	switch {
+	case err != nil:
+		return err
+	case t.readErr != 0:
+		return os.NewSyscallError("read", t.readErr)
+	case t.got == 0:
+		return io.EOF
+	}
+	return nil
+}
+
 // readFd borrows a buffer, reads, and gives it back before the goroutine parks.
 func (t *rawTransport) readFd(fd uintptr) bool {
-	p := t.dst.space()
-	p = p[:min(len(p), callBytesMax)]
 	for {
+		p := t.dst.space()
+		p = p[:min(len(p), callBytesMax)]
 		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
 		switch errno {
 		case 0:
@@ -97,6 +115,53 @@ func (t *rawTransport) readFd(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// rounds makes its rounds inside one call of RawConn.Read, which begins by
+// forgetting what the poller knew of the socket: each call has to read until there
+// is nothing. Within the call nothing is forgotten, so that a read which emptied the
+// socket need not be followed by one that says so. The handler runs with a
+// reference on the descriptor; only the driver closes it before the linger, and not
+// from here.
+func (t *rawTransport) rounds(c *stream) error {
+	t.c, t.dst = c, &c.in
+	return t.result(t.rc.Read(t.roundReady))
+}
+
+func (t *rawTransport) roundFd(fd uintptr) bool {
+	for t.readFd(fd) {
+		if t.readErr != 0 || t.got == 0 {
+			return true
+		}
+		drained := t.dst.k.free() > 0 && t.got < callBytesMax
+		t.got = -1
+		if !t.c.arrived() {
+			return true
+		}
+		if drained && t.endIsTold(fd) {
+			break
+		}
+	}
+	return false
+}
+
+// endIsTold says whether the end of the stream, which may have come with the bytes
+// that were read, will still be raised as an event; after the event it is to be
+// found by reading on. A connection is watched for its end once it has shown that
+// it is one of many small messages.
+func (t *rawTransport) endIsTold(fd uintptr) bool {
+	if t.c.hungUp {
+		return false
+	}
+	if t.watched || t.c.l.hangups == nil {
+		return t.watched
+	}
+	if t.lone++; t.lone < watchAfter {
+		return false
+	}
+	t.lone, t.fd = 0, int32(fd)
+	t.watched = t.c.l.hangups.watch(t.c, int(fd))
+	return t.watched
 }
 
 func (t *rawTransport) tryWrite(l *chunkList) error {
@@ -180,4 +245,10 @@ func writeList(fd uintptr, l *chunkList) (offered, n int, errno syscall.Errno) {
 func (t *rawTransport) interrupt()        { _ = t.nc.SetReadDeadline(longAgo) }
 func (t *rawTransport) restore()          { _ = t.nc.SetReadDeadline(time.Time{}) }
 func (t *rawTransport) closeWrite() error { return closeWrite(t.nc) }
-func (t *rawTransport) close() error      { return t.nc.Close() }
+
+func (t *rawTransport) close() error {
+	if t.watched {
+		t.c.l.hangups.forget(t.c, int(t.fd))
+	}
+	return t.nc.Close()
+}

@@ -75,8 +75,16 @@ func relayMain(role string) {
 			panic(err)
 		}
 		cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-		fmt.Println(cpu.Microseconds(), usage.Nvcsw, residentBytes(), stats.Refused(RefusedDescriptors))
+		fmt.Println(cpu.Microseconds(), usage.Nvcsw, residentBytes(), stats.Refused(RefusedDescriptors), readCalls())
 	}
+}
+
+// readCalls is how often this process has called read, 0 where that is not counted.
+func readCalls() (n int64) {
+	data, _ := os.ReadFile("/proc/self/io")
+	_, rest, _ := strings.Cut(string(data), "syscr:")
+	_, _ = fmt.Sscan(rest, &n)
+	return n
 }
 
 // relay passes what comes on one connection of a pair to the other. A client's
@@ -263,7 +271,7 @@ func startRelay(t testing.TB, role string) *relayProcess {
 
 // usage is what a process has used so far, or what one delivery has cost it.
 type usage struct {
-	cpuMicros, sleeps, resident, refused float64
+	cpuMicros, sleeps, resident, refused, reads float64
 }
 
 func (p *relayProcess) usage(t testing.TB) (u usage) {
@@ -271,7 +279,7 @@ func (p *relayProcess) usage(t testing.TB) (u usage) {
 	if _, err := fmt.Fprintln(p.in); err != nil || !p.out.Scan() {
 		t.Fatal("the relay has ended")
 	}
-	if _, err := fmt.Sscan(p.out.Text(), &u.cpuMicros, &u.sleeps, &u.resident, &u.refused); err != nil {
+	if _, err := fmt.Sscan(p.out.Text(), &u.cpuMicros, &u.sleeps, &u.resident, &u.refused, &u.reads); err != nil {
 		t.Fatal(err)
 	}
 	return u
@@ -301,6 +309,7 @@ func (p *relayProcess) run(t testing.TB) usage {
 	return usage{
 		cpuMicros: (after.cpuMicros - before.cpuMicros) / float64(sent),
 		sleeps:    (after.sleeps - before.sleeps) / float64(sent),
+		reads:     (after.reads - before.reads) / float64(sent),
 	}
 }
 

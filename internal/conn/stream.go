@@ -22,6 +22,7 @@ const (
 	evPump                        // a loop is to go on flushing
 	evDrained                     // nothing is left to write, and order is set
 	evExpire                      // the linger is over
+	evHangup                      // the peer's end is there to be read
 )
 
 // fullRoundsMax bounds the rounds that fill their buffer before the driver lets
@@ -55,6 +56,7 @@ type stream struct {
 
 	fullRounds uint8
 	readEOF    bool
+	hungUp     bool  // evHangup was raised: only a read of nothing is the end
 	rested     bool  // the last round came after silence
 	lastRound  int64 // nanoseconds since epoch
 
@@ -210,7 +212,12 @@ func (c *stream) await() {
 		c.serveEvents(c.events.Swap(0))
 		return
 	}
-	n, err := c.fill()
+	n, err := 0, error(nil)
+	if r, ok := c.t.(roundReader); ok && !c.layered() {
+		err = r.rounds(c)
+	} else {
+		n, err = c.fill()
+	}
 	if events := c.events.Swap(0); events != evParked {
 		c.serveEvents(events)
 	}
@@ -225,6 +232,21 @@ func (c *stream) await() {
 		c.readEOF = !errors.Is(err, ErrFraming)
 		c.Shutdown(err, c.cfg.CloseLinger)
 	}
+}
+
+// arrived makes a round of what was read while the driver was parked. It says
+// whether the driver is parked again, and has nothing to do but read.
+func (c *stream) arrived() bool {
+	if events := c.events.Swap(0); events != evParked {
+		c.serveEvents(events)
+	}
+	c.round()
+	return !c.rested && c.order.Load() == nil && !c.paused.Load() && c.events.CompareAndSwap(0, evParked)
+}
+
+// layered says whether TLS or WebSocket stand between the socket and the handler.
+func (c *stream) layered() bool {
+	return c.ext != nil && (c.ext.tls != nil || c.ext.ws != nil)
 }
 
 // fill parks until payload bytes are there and puts them behind those of in. With
@@ -275,6 +297,9 @@ func (c *stream) deliver() {
 func (c *stream) serveEvents(events uint32) {
 	if events&evParked != 0 && events != evParked {
 		c.t.restore()
+	}
+	if events&evHangup != 0 {
+		c.hungUp = true
 	}
 	if c.order.Load() != nil {
 		return

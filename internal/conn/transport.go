@@ -46,6 +46,14 @@ type writeWaiter interface {
 	waitWritable(c *stream, err error) bool
 }
 
+// roundReader is a transport that has rounds made where it reads, for connections
+// without layers.
+type roundReader interface {
+	// rounds waits for bytes and calls c.arrived each time that it has put some into
+	// the inbox, until that returns false or nothing more will come.
+	rounds(c *stream) error
+}
+
 // plainTransport drives any net.Conn with its own blocking methods. Immutable
 // once built.
 type plainTransport struct{ nc net.Conn }

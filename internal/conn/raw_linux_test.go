@@ -1,0 +1,144 @@
+package conn
+
+import (
+	"io"
+	"net"
+	"os"
+	"testing"
+)
+
+// socketPair returns both ends of a TCP connection.
+func socketPair(t *testing.T) (ours, theirs net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	if theirs, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if ours, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return closeLater(t, ours), closeLater(t, theirs)
+}
+
+func (h *hangups) watched() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.mu.table)
+}
+
+// Connections of lone messages are watched for their end, others are not, and none
+// is once it has ended.
+func TestHangupsEnd(t *testing.T) {
+	const busy = 20
+	h := serve(t, Config{}, echo)
+	var all []net.Conn
+	for range busy {
+		nc := dialEcho(t, h)
+		for range 2 * watchAfter {
+			mustEcho(t, nc)
+		}
+		all = append(all, nc, dialEcho(t, h))
+	}
+	eventually(t, "all busy ones to be watched", func() bool { return h.l.hangups.watched() == busy })
+	for _, nc := range all {
+		_ = nc.Close()
+	}
+	eventually(t, "no active connection", func() bool { return h.l.Stats().Active() == 0 })
+	if n := h.l.hangups.watched(); n != 0 {
+		t.Fatalf("%d connections are watched after their end", n)
+	}
+}
+
+// Where nothing watches for hang-ups, the driver looks for the end of the stream
+// itself.
+func TestRoundsWithoutHangups(t *testing.T) {
+	ours, theirs := socketPair(t)
+	c := &stream{cfg: &Config{}, t: newRawTransport(ours), l: &Listener{}}
+	c.in.readBytes = chunkSizes[2]
+	inside, release := make(chan struct{}), make(chan struct{})
+	c.handler = &funcHandler{bytes: func(b []byte) (int, int, error) {
+		inside <- struct{}{}
+		<-release
+		return len(b), 0, nil
+	}}
+	ended := make(chan error, 1)
+	go func() {
+		for c.order.Load() == nil {
+			c.rested = false
+			c.events.Store(evParked)
+			c.await()
+		}
+		ended <- c.order.Load().err
+	}()
+	for i := range 2 * watchAfter {
+		if _, err := theirs.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		await(t, inside, "OnBytes")
+		if i == 2*watchAfter-1 {
+			if _, err := theirs.Write([]byte("last")); err != nil {
+				t.Fatal(err)
+			}
+			_ = closeWrite(theirs)
+			release <- struct{}{}
+			await(t, inside, "the last bytes")
+		}
+		release <- struct{}{}
+	}
+	if err := await(t, ended, "the end of the stream"); err != io.EOF {
+		t.Fatalf("ended with %v", err)
+	}
+}
+
+// A panic of a handler unwinds through the call that holds the descriptor and
+// leaves no reference behind: whoever catches it can close the socket.
+func TestPanicInRoundFreesTheSocket(t *testing.T) {
+	ours, theirs := socketPair(t)
+	c := &stream{cfg: &Config{}, t: newRawTransport(ours), l: &Listener{}}
+	c.in.readBytes = chunkSizes[2]
+	c.handler = &funcHandler{bytes: func([]byte) (int, int, error) { panic("of the handler") }}
+	caught := make(chan any, 1)
+	go func() {
+		defer func() { caught <- recover() }()
+		c.events.Store(evParked)
+		c.await()
+	}()
+	if _, err := theirs.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if p := await(t, caught, "the panic"); p != "of the handler" {
+		t.Fatalf("recovered %v", p)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- c.t.close() }() // waits for all references
+	if err := await(t, closed, "close"); err != nil {
+		t.Fatal(err)
+	}
+	mustBeClosed(t, theirs)
+}
+
+// A lone message is one read: the process of a relay counts its calls. Two were
+// made when each round asked the socket whether there was more.
+func TestOneReadForALoneMessage(t *testing.T) {
+	if raceEnabled {
+		t.Log("the relay is measured without the race detector")
+		return
+	}
+	if _, err := os.Stat("/proc/self/io"); err != nil {
+		t.Logf("this system does not count the reads of a process: %v", err)
+		return
+	}
+	p := startRelay(t, "driver")
+	for range 3 { // each pair becomes known as one of lone messages
+		p.run(t)
+	}
+	if got := p.run(t).reads; got > 1.5 {
+		t.Errorf("%.2f reads a message, want one", got)
+	} else {
+		t.Logf("%.2f reads a message", got)
+	}
+}
