@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tombolo/internal/metric"
+	"tombolo/internal/wire"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/topic"
 )
@@ -16,6 +17,7 @@ import (
 type mount struct {
 	broker *Broker
 	name   string
+	bytes  []byte // name, for frames
 	index  *topic.Index[*client]
 }
 
@@ -39,6 +41,15 @@ type Broker struct {
 	stop    chan struct{} // closed when Run ends
 	workers workers
 
+	routes    routes
+	remotes   remotes
+	tables    tables
+	answers   batch        // to publishers, as other nodes confirm
+	arrivals  batch        // at QoS 1 and 2 from other nodes
+	fast      batch        // at QoS 0 from other nodes
+	held      atomic.Int64 // bytes of publishes that wait in lines
+	cancelled cancelled
+
 	queueRound *round // owned by the queue store's completion goroutine
 
 	mu struct {
@@ -54,6 +65,10 @@ func New(c Config) *Broker {
 		count: newCounters(c.Metrics), stop: make(chan struct{}),
 	}
 	b.mu.mounts = make(map[string]*mount)
+	b.routes.mu.own = make(map[routeKey]*ownRoute)
+	b.remotes.mu.nodes = make(map[wire.NodeID]*otherNode)
+	b.remotes.mu.away = make(map[Key]*awaySession)
+	b.answers.b, b.arrivals.b, b.fast.b = b, b, b
 	b.settings.Store(c.Settings)
 	gauge := func(name, help, verne string, v *atomic.Int64) {
 		c.Metrics.GaugeFunc(metric.Opts{Name: name, Help: help, Verne: verne}, func() float64 { return float64(v.Load()) })
@@ -85,6 +100,7 @@ func (b *Broker) Alive() bool {
 // Run keeps time for keep alives, wills and expiry until ctx ends, and returns
 // when the broker's workers have ended.
 func (b *Broker) Run(ctx context.Context) error {
+	b.spawn(func() { b.watchTables(ctx) })
 	b.wheel.run(ctx)
 	close(b.stop)
 	b.workers.end()
@@ -102,7 +118,7 @@ func (b *Broker) mount(name string) *mount {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if m = b.mu.mounts[name]; m == nil {
-		m = &mount{broker: b, name: name, index: topic.NewIndex[*client](topic.Config{})}
+		m = &mount{broker: b, name: name, bytes: []byte(name), index: topic.NewIndex[*client](topic.Config{})}
 		b.mu.mounts[name] = m
 	}
 	return m

@@ -45,7 +45,13 @@ type client struct {
 	retained       []retainedJob // subscriptions that wait for retained messages
 	retaining      bool          // a worker sees to them
 
-	online atomic.Bool // a hint for shared subscriptions
+	online  atomic.Bool // a hint for shared subscriptions
+	remote  *remote     // immutable; not nil: it stands for another node and is in no registry
+	moving  atomic.Bool // the session is on its way from or to another node
+	grouped int         // shared subscriptions among subs
+	lined   atomic.Bool // line is not empty, or being worked off
+	line    *line       // publishes that wait before they have any effect; nil: none ever did
+	fresh   *fresh      // what came while retained messages are sent; nil: none are
 }
 
 // errors that connections are closed with; OnClose sees them again.
@@ -98,7 +104,8 @@ func (b *Broker) detach(c *client, cl session.Close, r *round) {
 		b.cfg.Queue.Do(c.qid, r.ops, c.onOp)
 	}
 	c.conn, c.peer = nil, nil
-	c.online.Store(false)
+	b.setOnline(c, false)
+	b.dropLine(c)
 	c.disconnectedAt = r.now
 	b.gauge.online.Add(-1)
 	ended := c.expiry == 0

@@ -42,6 +42,9 @@ type Settings struct {
 	WillGrace              time.Duration // will_heal_grace: how long a kept will waits for its client after a start
 	Anonymous              bool          // allow_anonymous: nobody is asked for credentials
 	QuietKeepAlive         bool          // logging.keepalive_as_warning = off
+	HoldTimeout            time.Duration // netsplit_hold_timeout: how long a publish is held at most; 0 = 10 s
+	HoldBytesMax           int64         // netsplit_hold_bytes: publishes held on this node; 0 = 64 MiB
+	RefuseWhenGated        bool          // netsplit_publish_response = error: version 5 is told, not held
 }
 
 // Identity is who a client is to authentication and authorisation. Immutable

@@ -348,7 +348,7 @@ func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *rou
 	c.touched = 0 // this round may have touched the connection that was taken over
 	c.expiry, c.will, c.willAt = params.Expiry, params.Will, 0
 	c.connectedAt, c.disconnectedAt = r.now, 0
-	c.online.Store(true)
+	b.setOnline(c, true)
 	b.gauge.online.Add(1)
 	connects := uint32(0)
 	if c.record != nil {

@@ -30,6 +30,12 @@ type counters struct {
 	paused       *metric.Counter
 	panics       *metric.Counter
 	commitFailed *metric.Counter
+	arrived      *metric.Counter
+	arrivedBad   *metric.Counter
+	unsent       *metric.Counter
+	moved        *metric.Counter
+	held         *metric.Counter
+	heldClosed   map[string]*metric.Counter
 }
 
 // Reasons for which a delivery is given up. One per receiver (P12).
@@ -42,6 +48,7 @@ const (
 	dropStore     = "store_failed"
 	dropReserved  = "reserved_topic"
 	dropDenied    = "not_authorized"
+	dropLink      = "link_full"
 )
 
 // Reasons for which connections end, as labels.
@@ -85,7 +92,7 @@ func newCounters(m *metric.Registry) *counters {
 		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow, closeSilent)
 	c.errors = errorCounters(m)
 	c.dropped = m.CounterVec(metric.Opts{Name: "mqtt_messages_dropped_total", Help: "Deliveries given up on purpose, one per receiver.", Label: "reason"},
-		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied)
+		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied, dropLink)
 	c.publishError = m.Counter(metric.Opts{Name: "mqtt_publish_refused_total", Help: "PUBLISH packets that were not admitted.", Verne: "mqtt_publish_error"})
 	c.unauthorized = m.CounterVec(metric.Opts{Name: "mqtt_not_authorized_total", Help: "Requests that the rules forbid.", Label: "request"}, "connect", "publish", "subscribe")
 	c.noMatch = m.Counter(metric.Opts{Name: "router_no_match_total", Help: "Messages that matched no subscription."})
@@ -97,7 +104,26 @@ func newCounters(m *metric.Registry) *counters {
 	c.paused = m.Counter(metric.Opts{Name: "mqtt_reads_paused_total", Help: "Times a connection was not read for a while, because of its rate or its unread output."})
 	c.panics = m.Counter(metric.Opts{Name: "session_panics_total", Help: "Sessions ended by a bug of ours."})
 	c.commitFailed = m.Counter(metric.Opts{Name: "store_commits_failed_total", Help: "Writes of the broker that a store refused."})
+	c.cluster(m)
 	return c
+}
+
+// Reasons for which a client whose publishes are held is closed.
+const (
+	heldTooLong = "timeout"
+	heldClient  = "max_inflight_messages"
+	heldNode    = "netsplit_hold_bytes"
+)
+
+// cluster makes the counters of what goes from node to node.
+func (c *counters) cluster(m *metric.Registry) {
+	c.arrived = m.Counter(metric.Opts{Name: "cluster_publish_received_total", Help: "Messages that other nodes have sent for clients of this one."})
+	c.arrivedBad = m.Counter(metric.Opts{Name: "cluster_publish_invalid_total", Help: "Messages of other nodes that could not be read."})
+	c.unsent = m.Counter(metric.Opts{Name: "cluster_publish_failed_total", Help: "Messages that could neither be sent to a node nor spooled for it; their publishers are not acknowledged."})
+	c.moved = m.Counter(metric.Opts{Name: "cluster_shared_moved_total", Help: "Messages for a shared subscription that went to another member because a node did not take them."})
+	c.held = m.Counter(metric.Opts{Name: "netsplit_publish_held_total", Help: "Publishes that were held because of a netsplit or a full spool."})
+	c.heldClosed = m.CounterVec(metric.Opts{Name: "netsplit_held_closed_total", Help: "Clients that were closed because their held publishes reached a bound.", Label: "bound"},
+		heldTooLong, heldClient, heldNode)
 }
 
 // errorCounters makes one counter for each reason code that is an error.

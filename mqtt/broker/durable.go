@@ -11,8 +11,8 @@ import (
 // store appends the message for the durable queues among its receivers, and
 // remembers the publisher's packet identifier in the same commit (R4).
 func (b *Broker) store(pub *publication, inbound queue.Inbound, wait *pending, r *round) *pending {
-	w := wait.expect(pub)
-	w.message = r.msg(b, pub.packet, pub.expiresAt)
+	w := wait.expect(b, pub)
+	w.message = r.msg(b, pub)
 	if len(r.targets) == 0 {
 		b.cfg.Queue.InboundOnly(inbound, w.message.ID, func(err error) { b.stored(w, err) })
 		return w
@@ -20,7 +20,16 @@ func (b *Broker) store(pub *publication, inbound queue.Inbound, wait *pending, r
 	w.targets = append([]queue.Target(nil), r.targets...)
 	w.clients = append([]*client(nil), r.durable...)
 	ev := &queue.Event{Msg: w.message, Targets: w.targets, Inbound: inbound}
-	b.cfg.Queue.Append(ev, func(err error) { b.stored(w, err) })
+	if pub.peer == 0 {
+		b.cfg.Queue.Append(ev, func(err error) { b.stored(w, err) })
+		return w
+	}
+	// What a peer may send is bounded by its credit; others wait behind it.
+	if pub.applied.Sequence != 0 {
+		a := pub.applied
+		ev.Applied = &a
+	}
+	b.cfg.Queue.AppendNow(ev, func(err error) { b.stored(w, err) })
 	return w
 }
 

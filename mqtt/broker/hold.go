@@ -10,6 +10,7 @@ const (
 	holdRate                      // max_message_rate
 	holdOutbox                    // the client does not take what it is sent
 	holdRetained                  // retained messages for many subscriptions are on their way
+	holdLine                      // many publishes wait for their retained value to be on other nodes
 )
 
 // holds are the reasons that are in force. Safe for concurrent use. While

@@ -1,15 +1,215 @@
 package broker
 
-import "tombolo/internal/wire"
+import (
+	"sync"
 
-// TakePublish takes a publish at QoS 1 or 2 from a peer. done is called once
-// it has ended here. It may block.
-func (b *Broker) TakePublish(_ wire.NodeID, _ wire.Incarnation, _ uint64, _ *wire.Publish, done func(wire.Result, uint8)) {
-	done(wire.Refused, 0)
+	"tombolo/internal/wire"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/mqtt/topic"
+	"tombolo/queue"
+)
+
+// TakePublish takes a publish at QoS 1 or 2 from a peer and hands it to clients
+// of this node; it is never passed on. done is called once, when the message is
+// stored for those that outlive their connection. p is read until then, by the
+// caller's goroutine only; what is kept of it is copied.
+func (b *Broker) TakePublish(from wire.NodeID, inc wire.Incarnation, seq uint64, p *wire.Publish, done func(wire.Result, uint8)) {
+	r := b.arrivals.begin()
+	defer b.arrivals.end()
+	pub := publication{peer: from, id: queue.MessageID{Ingress: p.ID.Ingress, N: p.ID.N}, done: done}
+	pub.applied = queue.Applied{Peer: uint64(from), Incarnation: uint64(inc), Stream: uint32(wire.StreamPublish), Sequence: seq}
+	b.arrive(&pub, p, r)
 }
 
-// TakeFast takes a publish at QoS 0 from a peer; it does not block.
-func (b *Broker) TakeFast(wire.NodeID, *wire.Publish) {}
+// TakeFast takes a publish at QoS 0 from a peer; it does not block, and p is
+// valid during the call.
+func (b *Broker) TakeFast(from wire.NodeID, p *wire.Publish) {
+	r := b.fast.begin()
+	defer b.fast.end()
+	pub := publication{peer: from, done: func(wire.Result, uint8) {}}
+	b.arrive(&pub, p, r)
+}
 
-// TakeCancel drops messages that went to another member of their group (R13).
-func (b *Broker) TakeCancel(wire.NodeID, *wire.Cancel) {}
+// arrive delivers what a peer has sent.
+func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) {
+	if err := session.DecodeBody(p.Body, &r.arrived); err != nil {
+		// A frame that cannot be read is not worth sending again.
+		b.count.arrivedBad.Inc()
+		b.cfg.Log.Error("message of another node cannot be read", "node", pub.peer, "error", err)
+		b.applied(pub, wire.NoMatch, 0)
+		return
+	}
+	set := b.settings.Load()
+	b.count.arrived.Inc()
+	r.arrived.QoS, r.arrived.Retain = p.QoS(), p.Flags&wire.PublishRetain != 0
+	pub.mount, pub.packet, pub.body, pub.expiresAt = b.mountOf(p.Mountpoint), &r.arrived, p.Body, p.ExpiresAt
+	r.message = nil
+	r.outgoing.Set(pub.packet, pub.expiresAt)
+	pub.missed = b.matchHere(pub, p, set, r)
+	r.noteLive(pub.packet)
+	if set.Queue.Refuse && !b.admitAll(r) {
+		pub.done(wire.Refused, uint8(packet.QuotaExceeded))
+		return
+	}
+	result := wire.Stored
+	if len(r.receive) == 0 || pub.missed != 0 {
+		result = wire.NoMatch
+	}
+	pub.applied.Result, pub.applied.Reason = uint8(result), pub.missed
+	if w := b.deliver(pub, set, nil, r); w != nil {
+		w.settle(b, r)
+		return
+	}
+	b.applied(pub, result, pub.missed)
+}
+
+// applied ends a frame of which nothing has to be stored.
+func (b *Broker) applied(pub *publication, result wire.Result, reason uint8) {
+	if pub.applied.Sequence != 0 {
+		a := pub.applied
+		a.Result, a.Reason = uint8(result), reason
+		b.cfg.Queue.Apply(a, nil)
+	}
+	pub.done(result, reason)
+}
+
+// mountOf is mount for a name in a frame.
+func (b *Broker) mountOf(name []byte) *mount {
+	b.mu.RLock()
+	m := b.mu.mounts[string(name)]
+	b.mu.RUnlock()
+	if m == nil {
+		m = b.mount(string(name))
+	}
+	return m
+}
+
+// matchHere chooses the clients of this node that get a message of a peer into
+// r.receive. missed has a bit for each of its first eight groups of which
+// nobody is here; the last bit stands for the rest as well.
+func (b *Broker) matchHere(pub *publication, p *wire.Publish, set *Settings, r *round) (missed uint8) {
+	r.receive, r.away = r.receive[:0], r.away[:0]
+	res := pub.mount.index.Match(pub.packet.Topic)
+	for i := range res.Direct {
+		h := &res.Direct[i]
+		if p.Targets == wire.ToGroups || h.Sub.remote != nil || p.Targets == wire.ToSessions && !named(p, h.Sub) {
+			continue
+		}
+		if h.Sub.moving.Load() && !b.takesFrom(h.Sub, pub.peer) {
+			continue
+		}
+		b.choose(h, pub.packet, set, r)
+	}
+	for i := range p.Groups {
+		g := groupOf(res, &p.Groups[i])
+		if g != nil && b.cancelled.has(pub.id, g.Name, g.Filter) {
+			continue
+		}
+		h := b.pickHere(g, pub.peer)
+		if h == nil {
+			missed |= 1 << min(i, 7)
+			continue
+		}
+		b.choose(h, pub.packet, set, r)
+	}
+	return missed
+}
+
+// named reports whether the frame names the session of c.
+func named(p *wire.Publish, c *client) bool {
+	for _, id := range p.Sessions {
+		if string(id) == c.key.ClientID {
+			return true
+		}
+	}
+	return false
+}
+
+// groupOf finds a group that a frame names among those that match.
+func groupOf(res *topic.Result[*client], g *wire.Group) *topic.Group[*client] {
+	for i := range res.Shared {
+		if s := &res.Shared[i]; s.Name == string(g.Name) && string(s.Filter) == string(g.Filter) {
+			return s
+		}
+	}
+	return nil
+}
+
+// pickHere chooses a member of this node, one that is online first.
+func (b *Broker) pickHere(g *topic.Group[*client], peer wire.NodeID) (found *topic.Hit[*client]) {
+	if g == nil {
+		return nil
+	}
+	n := len(g.Members)
+	start := int(g.Turn() % uint64(n))
+	for i := range n {
+		h := &g.Members[(start+i)%n]
+		if h.Sub.remote != nil || h.Sub.moving.Load() && !b.takesFrom(h.Sub, peer) {
+			continue
+		}
+		if h.Sub.online.Load() {
+			return h
+		}
+		if found == nil {
+			found = h
+		}
+	}
+	return found
+}
+
+// cancelledMax bounds the messages that are remembered as cancelled. The one
+// that was cancelled first is forgotten first, and comes twice if it comes.
+const cancelledMax = 1 << 16
+
+// cancelKey is a message for one group.
+type cancelKey struct {
+	id            queue.MessageID
+	group, filter string
+}
+
+// cancelled remembers which messages went to another member of their group
+// before they came here (R13). Safe for concurrent use.
+type cancelled struct {
+	mu struct {
+		sync.Mutex
+		set   map[cancelKey]struct{}
+		order []cancelKey
+	}
+}
+
+func (l *cancelled) has(id queue.MessageID, group string, filter topic.Filter) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.mu.set) == 0 {
+		return false
+	}
+	_, ok := l.mu.set[cancelKey{id, group, string(filter)}]
+	return ok
+}
+
+func (l *cancelled) add(k cancelKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.mu.set[k]; ok {
+		return
+	}
+	if l.mu.set == nil {
+		l.mu.set = map[cancelKey]struct{}{}
+	}
+	if len(l.mu.order) >= cancelledMax {
+		delete(l.mu.set, l.mu.order[0])
+		l.mu.order = l.mu.order[1:]
+	}
+	l.mu.set[k] = struct{}{}
+	l.mu.order = append(l.mu.order, k)
+}
+
+// TakeCancel takes back messages that went to another member of their group: it
+// is not delivered to the group here when it comes (R13).
+func (b *Broker) TakeCancel(_ wire.NodeID, c *wire.Cancel) {
+	for i := range c.Messages {
+		m := &c.Messages[i]
+		b.cancelled.add(cancelKey{queue.MessageID{Ingress: m.ID.Ingress, N: m.ID.N}, m.Group, m.Filter})
+	}
+}

@@ -111,12 +111,18 @@ func (b *Broker) Subscribers(mountpoint, name string) ([]Subscriber, error) {
 	var out []Subscriber
 	for i := range res.Direct {
 		h := &res.Direct[i]
+		if h.Sub.remote != nil {
+			continue // its node knows who it is
+		}
 		out = append(out, Subscriber{Key: h.Sub.key, QoS: h.Options.QoS})
 	}
 	for i := range res.Shared {
 		g := &res.Shared[i]
 		for j := range g.Members {
 			h := &g.Members[j]
+			if h.Sub.remote != nil {
+				continue
+			}
 			out = append(out, Subscriber{Key: h.Sub.key, QoS: h.Options.QoS, Group: g.Name, Filter: g.Filter})
 		}
 	}

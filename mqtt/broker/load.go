@@ -31,6 +31,9 @@ func (b *Broker) Load() error {
 	if err != nil {
 		return fmt.Errorf("loading subscriptions: %w", err)
 	}
+	if err := b.loadAway(); err != nil {
+		return fmt.Errorf("deriving routes: %w", err)
+	}
 	b.ready.Store(true)
 	return nil
 }

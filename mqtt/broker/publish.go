@@ -2,23 +2,40 @@ package broker
 
 import (
 	"bytes"
-	"sync/atomic"
 
+	"tombolo/internal/wire"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
 	"tombolo/mqtt/topic"
-	"tombolo/netsplit"
 	"tombolo/queue"
 )
 
 // publication is one message on its way through route. Its packet is a view
 // that lives as long as the round.
 type publication struct {
-	from      *client // nil: the broker itself
+	from      *client // nil: the broker itself, or another node
 	token     uint64
 	mount     *mount
 	packet    *packet.Publish
-	expiresAt int64 // unix ms; 0 never
+	expiresAt int64           // unix ms; 0 never
+	id        queue.MessageID // zero: not given yet
+	peer      wire.NodeID     // the node that took it in; 0: this one
+	body      []byte          // as it came from there, valid for the round
+	retained  bool            // its retained value is written
+	unspread  bool            // ... but not on every node in time: its publisher sends it again (R8)
+
+	// Of a message of another node at QoS > 0.
+	applied queue.Applied
+	missed  uint8 // a bit for each group it names of which nobody is here
+	done    func(wire.Result, uint8)
+}
+
+// messageID is the identity of the message, given on first use (R1).
+func (pub *publication) messageID(b *Broker) queue.MessageID {
+	if pub.id == (queue.MessageID{}) {
+		pub.id = b.cfg.Queue.NextID()
+	}
+	return pub.id
 }
 
 // publishFrom handles a client's PUBLISH: may it, and where to.
@@ -37,15 +54,11 @@ func (b *Broker) publishFrom(c *client, rules Rules, e *session.Effects, r *roun
 		b.count.dropped[dropDenied].Inc()
 		b.refusePublish(&pub, packet.NotAuthorized, "not authorized to publish to this topic", true, r)
 		return
-	case !b.cfg.Gate.Now().Allows(netsplit.Publish):
-		b.count.dropped[dropGate].Inc()
-		b.refusePublish(&pub, packet.ImplementationSpecificError, "netsplit: publishing is closed (allow_publish_during_netsplit)", p.QoS > 0, r)
-		return
 	}
 	if p.Properties.Has(packet.PropMessageExpiry) {
 		pub.expiresAt = r.now + int64(p.Properties.MessageExpiry)*1000
 	}
-	b.route(&pub, r)
+	b.admitPublish(&pub, r)
 }
 
 // reserved reports whether a '$' topic is the server's. $SYS is ours and
@@ -73,51 +86,92 @@ func (b *Broker) refusePublish(pub *publication, reason packet.ReasonCode, detai
 }
 
 // route brings a message to everyone who wants it. What need not be stored
-// happens here and now; the publisher is answered when the rest is stored.
-func (b *Broker) route(pub *publication, r *round) {
+// happens here and now; the publisher is answered when the rest is stored, here
+// and on other nodes. False means that it would need room in a spool that has
+// none (R11); then nothing has happened.
+func (b *Broker) route(pub *publication, r *round) bool {
 	set := b.settings.Load()
 	p := pub.packet
 	r.message = nil
 	r.outgoing.Set(p, pub.expiresAt)
 	var wait *pending
-	if p.Retain {
+	if p.Retain && !pub.retained {
 		wait = b.retain(pub, wait)
 	}
-	res := pub.mount.index.Match(p.Topic)
-	matched := len(res.Direct) + len(res.Shared)
-	r.receive = r.receive[:0]
-	for i := range res.Direct {
-		h := &res.Direct[i]
-		if h.Options.NoLocal && h.Sub == pub.from && pub.from != nil {
-			continue
-		}
-		b.choose(h, p, set, r)
+	matched := b.match(pub, set, r)
+	r.noteLive(p)
+	if pub.from != nil && p.QoS > 0 && !b.spoolsAdmit(r) {
+		return false
 	}
-	for i := range res.Shared {
-		if h := b.pick(&res.Shared[i], set.SharePolicy); h != nil {
-			b.choose(h, p, set, r)
-		}
-	}
-	if set.Queue.Refuse && !b.admitAll(pub, set, r) {
+	if set.Queue.Refuse && !b.admitAll(r) {
 		if wait != nil {
 			wait.settle(b, r)
 		}
 		b.finish(pub.from, pub.token, packet.QuotaExceeded, "a subscriber's queue is full (queue_full = refuse)", r)
-		return
+		return true
 	}
+	local := matched - len(r.away)
 	wait = b.deliver(pub, set, wait, r)
+	if len(r.away) > 0 {
+		wait = b.forward(pub, wait, r)
+	}
 	if matched == 0 {
 		b.count.noMatch.Inc()
 	}
+	if pub.unspread {
+		wait = wait.start(b, pub)
+		wait.failed.Store(true)
+	}
 	if wait != nil {
+		if local > 0 || p.Retain {
+			wait.matched.Store(true)
+		}
 		wait.settle(b, r)
-		return
+		return true
 	}
 	reason := packet.Success
 	if matched == 0 && p.QoS > 0 {
 		reason = packet.NoMatchingSubscribers
 	}
 	b.finish(pub.from, pub.token, reason, "", r)
+	return true
+}
+
+// match chooses who gets the message: clients into r.receive, nodes into
+// r.away. It returns how many that are.
+func (b *Broker) match(pub *publication, set *Settings, r *round) (matched int) {
+	p := pub.packet
+	r.receive, r.away, r.names = r.receive[:0], r.away[:0], r.names[:0]
+	res := pub.mount.index.Match(p.Topic)
+	others := pub.mount.broker.cfg.Cluster != nil && !reserved(p.Topic) // $SYS is each node's own
+	for i := range res.Direct {
+		h := &res.Direct[i]
+		if h.Sub.remote != nil {
+			if others {
+				r.chooseNode(h.Sub.remote, p.QoS)
+			}
+			continue
+		}
+		if h.Sub.moving.Load() && !b.takesFrom(h.Sub, 0) {
+			continue
+		}
+		matched++
+		if h.Options.NoLocal && h.Sub == pub.from && pub.from != nil {
+			continue
+		}
+		b.choose(h, p, set, r)
+	}
+	for i := range res.Shared {
+		g := &res.Shared[i]
+		c := b.pick(g, set.SharePolicy, others)
+		if c.hit != nil {
+			matched++
+			b.choose(c.hit, p, set, r)
+		} else if c.node != nil {
+			r.chooseGroup(c, g)
+		}
+	}
+	return matched + len(r.away)
 }
 
 // choose files a delivery to the subscriber of h.
@@ -141,17 +195,26 @@ func (b *Broker) deliver(pub *publication, set *Settings, wait *pending, r *roun
 		case d.qos == 0:
 			b.deliverNow(d, set, r)
 		case d.client.durable:
-			if set.Queue.Refuse || b.admit(d.client, d.qos) {
+			if set.Queue.Refuse || b.admit(d.client, d.qos, r) {
 				r.targets = append(r.targets, queue.Target{Queue: d.client.qid, QoS: d.qos, Retain: d.retain, SubIDs: d.ids})
 				r.durable = append(r.durable, d.client)
 			}
 		default:
-			b.enqueue(d, pub, set.Queue.Refuse, set, r)
+			r.lock(d.client)
+			b.enqueueLocked(d, pub, set.Queue.Refuse, set, r)
+			r.unlock(d.client)
 		}
 	}
 	inbound := queue.Inbound{}
 	if c := pub.from; c != nil && c.durable && pub.packet.QoS == 2 {
 		inbound = queue.Inbound{Queue: c.qid, PacketID: uint16(pub.packet.ID)}
+	}
+	if inbound.Queue != 0 && len(r.away) > 0 {
+		// Once the packet id is bound the client is told that it was heard, also
+		// after a crash: other nodes have to have the message by then.
+		wait = wait.start(b, pub)
+		wait.inbound, wait.id = inbound, pub.messageID(b)
+		inbound = queue.Inbound{}
 	}
 	if len(r.targets) == 0 && inbound.Queue == 0 {
 		return wait
@@ -161,9 +224,14 @@ func (b *Broker) deliver(pub *publication, set *Settings, wait *pending, r *roun
 
 // deliverNow writes a QoS 0 message to the connection, or counts why not.
 func (b *Broker) deliverNow(d *receiver, set *Settings, r *round) {
+	r.lock(d.client)
+	defer r.unlock(d.client)
+	b.deliverNowLocked(d, set, r)
+}
+
+func (b *Broker) deliverNowLocked(d *receiver, set *Settings, r *round) {
 	c := d.client
-	r.lock(c)
-	defer r.unlock(c)
+	c.saw(r.live)
 	if c.conn == nil {
 		b.count.dropped[dropOffline].Inc()
 		return
@@ -189,13 +257,12 @@ func (b *Broker) overflow(c *client, set *Settings, r *round) {
 	b.emit(c, &r.other, r)
 }
 
-// enqueue hands a QoS 1 or 2 message to a session that ends with its
+// enqueueLocked hands a QoS 1 or 2 message to a session that ends with its
 // connection. admitted says that the queue has a place for it already.
-func (b *Broker) enqueue(d *receiver, pub *publication, admitted bool, set *Settings, r *round) {
+func (b *Broker) enqueueLocked(d *receiver, pub *publication, admitted bool, set *Settings, r *round) {
 	c := d.client
-	m := r.msg(b, pub.packet, pub.expiresAt)
-	r.lock(c)
-	defer r.unlock(c)
+	m := r.msg(b, pub)
+	c.saw(r.live)
 	if !admitted && !b.admitted(c, c.queue.Admit(d.qos)) {
 		return
 	}
@@ -214,9 +281,10 @@ func (b *Broker) pump(c *client, set *Settings, r *round) {
 }
 
 // admit asks a durable queue for a place.
-func (b *Broker) admit(c *client, qos uint8) bool {
+func (b *Broker) admit(c *client, qos uint8, r *round) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.saw(r.live)
 	return b.admitted(c, c.queue.Admit(qos))
 }
 
@@ -239,10 +307,10 @@ func (b *Broker) admitted(c *client, a queue.Admission) bool {
 
 // admitAll takes a place in every queue at QoS > 0 or in none, for
 // queue_full = refuse: a publish is refused before it has any effect.
-func (b *Broker) admitAll(pub *publication, set *Settings, r *round) bool {
+func (b *Broker) admitAll(r *round) bool {
 	for i := range r.receive {
 		d := &r.receive[i]
-		if d.qos == 0 || b.admit(d.client, d.qos) {
+		if d.qos == 0 || b.admit(d.client, d.qos, r) {
 			continue
 		}
 		for j := range i {
@@ -255,51 +323,4 @@ func (b *Broker) admitAll(pub *publication, set *Settings, r *round) bool {
 		return false
 	}
 	return true
-}
-
-// finish answers the publisher.
-func (b *Broker) finish(c *client, token uint64, reason packet.ReasonCode, detail string, r *round) {
-	if c == nil || uint16(token>>32) == 0 {
-		return
-	}
-	r.lock(c)
-	r.other.Reset()
-	c.core.PublishDone(token, reason, detail, &r.other)
-	b.emit(c, &r.other, r)
-	r.unlock(c)
-}
-
-// pending is a publish of which parts are being stored. Its counter is atomic;
-// the rest is immutable once the first part was handed to a store.
-type pending struct {
-	from    *client
-	token   uint64
-	left    atomic.Int32
-	failed  atomic.Bool
-	message *queue.Message
-	targets []queue.Target
-	clients []*client // beside targets
-}
-
-// expect adds a part to what a publish waits for; it begins with one part that
-// route itself settles, so that it cannot end early.
-func (w *pending) expect(pub *publication) *pending {
-	if w == nil {
-		w = &pending{from: pub.from, token: pub.token}
-		w.left.Add(1)
-	}
-	w.left.Add(1)
-	return w
-}
-
-// settle ends a part; the last one answers the publisher.
-func (w *pending) settle(b *Broker, r *round) {
-	if w.left.Add(-1) > 0 {
-		return
-	}
-	if w.failed.Load() {
-		b.finish(w.from, w.token, packet.UnspecifiedError, "message could not be stored", r)
-		return
-	}
-	b.finish(w.from, w.token, packet.Success, "", r)
 }

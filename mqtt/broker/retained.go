@@ -13,11 +13,9 @@ import (
 // before anything is matched, so that whoever subscribes meanwhile gets the
 // message one way or the other (R8).
 func (b *Broker) retain(pub *publication, wait *pending) *pending {
-	p := pub.packet
-	b.count.retainedSet.Inc()
 	var done func(error)
-	if p.QoS > 0 && pub.from != nil {
-		wait = wait.expect(pub)
+	if pub.packet.QoS > 0 && pub.from != nil {
+		wait = wait.expect(b, pub)
 		w := wait
 		done = func(err error) {
 			if err != nil {
@@ -27,18 +25,119 @@ func (b *Broker) retain(pub *publication, wait *pending) *pending {
 			b.inCallback(func(r *round) { w.settle(b, r) })
 		}
 	}
+	b.putRetained(pub.mount, pub.packet, pub.expiresAt, done)
+	return wait
+}
+
+func (b *Broker) putRetained(m *mount, p *packet.Publish, expiresAt int64, done func(error)) {
+	b.count.retainedSet.Inc()
 	name := string(p.Topic)
 	if len(p.Payload) == 0 {
-		b.cfg.Metadata.DeleteRetained(pub.mount.name, name, done)
-		return wait
+		b.cfg.Metadata.DeleteRetained(m.name, name, done)
+		return
 	}
 	v := &metadata.Retained{
 		QoS: p.QoS, Payload: append([]byte(nil), p.Payload...),
 		Properties:  session.EncodeProperties(&p.Properties),
-		PublishedAt: b.cfg.Now().UnixMilli(), ExpiresAt: pub.expiresAt,
+		PublishedAt: b.cfg.Now().UnixMilli(), ExpiresAt: expiresAt,
 	}
-	b.cfg.Metadata.PutRetained(pub.mount.name, name, v, done)
-	return wait
+	b.cfg.Metadata.PutRetained(m.name, name, v, done)
+}
+
+// spreadTriesMax is how often the nodes are waited for until a retained message
+// counts as not acknowledged. A node that is down is not waited for.
+const spreadTriesMax = 3
+
+// spreadLocked writes the retained message of a publish in c's line; when every
+// reachable member holds it the line goes on, and only then is anything
+// matched: a subscription on any node finds the message in the table, or is
+// found (R8). The caller holds c.mu.
+func (b *Broker) spreadLocked(c *client, q *queued) {
+	q.retain = retainAsked
+	b.putRetained(c.mount, &q.packet, q.expiresAt, func(err error) {
+		if err != nil {
+			b.count.commitFailed.Inc()
+			b.spreadDone(c, q, retainFailed)
+			return
+		}
+		b.awaitSpread(c, q, 1)
+	})
+}
+
+// awaitSpread waits until the other nodes hold what was written.
+func (b *Broker) awaitSpread(c *client, q *queued, try int) {
+	if !b.clustered() {
+		b.spreadDone(c, q, retainReady)
+		return
+	}
+	b.cfg.Cluster.Replicated(func(err error) {
+		switch {
+		case err == nil:
+			b.spreadDone(c, q, retainReady)
+		case try < spreadTriesMax:
+			b.awaitSpread(c, q, try+1)
+		default:
+			b.spreadDone(c, q, retainFailed)
+		}
+	})
+}
+
+func (b *Broker) spreadDone(c *client, q *queued, step retainStep) {
+	c.mu.Lock()
+	q.retain = step
+	c.mu.Unlock()
+	b.inCallback(func(r *round) { b.workLine(c, r) })
+}
+
+// fresh is what came to a client, of retained messages as they were published,
+// while it is sent those of a subscription: the table's value of such a topic
+// is no news any more (R8). Guarded by client.mu. Bound: freshMax topics; more
+// may come twice.
+type fresh struct {
+	scans  int // subscriptions that are not done
+	topics map[string]struct{}
+}
+
+const freshMax = 1 << 14
+
+// noteLive remembers whether what is routed now is retained as well.
+func (r *round) noteLive(p *packet.Publish) {
+	r.live = nil
+	if p.Retain {
+		r.live = p.Topic
+	}
+}
+
+// saw notes that a message was handed to c. The caller holds c.mu.
+func (c *client) saw(live []byte) {
+	if live == nil || c.fresh == nil || len(c.fresh.topics) >= freshMax {
+		return
+	}
+	if c.fresh.topics == nil {
+		c.fresh.topics = map[string]struct{}{}
+	}
+	c.fresh.topics[string(live)] = struct{}{}
+}
+
+// scanBegins and scanEnds stand around the time from when a filter matches until
+// its retained messages are sent. The caller holds c.mu.
+func (c *client) scanBegins(w *wish) {
+	if c.fresh == nil {
+		c.fresh = &fresh{}
+	}
+	c.fresh.scans++
+	w.fresh = c.fresh
+}
+
+func (c *client) scanEnds(w *wish) {
+	if w.fresh == nil {
+		return
+	}
+	w.fresh.scans--
+	if w.fresh.scans == 0 && c.fresh == w.fresh {
+		c.fresh = nil
+	}
+	w.fresh = nil
 }
 
 // retainedJobsMax bounds the subscriptions of one client whose retained
@@ -58,7 +157,7 @@ func (b *Broker) queueRetained(c *client, p *peer, wishes []wish, r *round) {
 	r.lock(c)
 	defer r.unlock(c)
 	for i := range wishes {
-		if w := &wishes[i]; !w.reason.Failed() && wantsRetained(w) {
+		if w := &wishes[i]; w.fresh != nil {
 			c.retained = append(c.retained, retainedJob{p, *w})
 		}
 	}
@@ -87,6 +186,9 @@ func (b *Broker) retainedWorker(c *client) {
 		}
 		c.mu.Unlock()
 		b.sendRetained(c, &job)
+		c.mu.Lock()
+		c.scanEnds(&job.wish)
+		c.mu.Unlock()
 	}
 }
 
@@ -123,22 +225,42 @@ func (b *Broker) sendOneRetained(c *client, p *peer, w *wish, name string, v *me
 	if w.options.ID != 0 {
 		ids = []uint32{w.options.ID}
 	}
-	d := receiver{client: c, qos: msg.QoS, retain: true, ids: ids}
 	if !b.waitForRoom(c, p, set, msg.QoS) {
 		return false
 	}
+	r.live = nil
+	d := receiver{client: c, qos: msg.QoS, retain: true, ids: ids}
+	pub := publication{mount: c.mount, packet: &msg, expiresAt: v.ExpiresAt}
+	r.lock(c)
+	defer r.unlock(c)
+	if w.fresh != nil {
+		if _, newer := w.fresh.topics[name]; newer {
+			return true
+		}
+	}
 	switch {
 	case msg.QoS == 0:
-		b.deliverNow(&d, set, r)
+		b.deliverNowLocked(&d, set, r)
 	case !c.durable:
-		b.enqueue(&d, &publication{mount: c.mount, packet: &msg, expiresAt: v.ExpiresAt}, false, set, r)
-	case b.admit(c, msg.QoS):
-		r.targets = append(r.targets[:0], queue.Target{Queue: c.qid, QoS: msg.QoS, Retain: true, SubIDs: ids})
-		r.durable = append(r.durable[:0], c)
-		pub := publication{mount: c.mount, packet: &msg, expiresAt: v.ExpiresAt}
-		b.store(&pub, queue.Inbound{}, nil, r).settle(b, r)
+		b.enqueueLocked(&d, &pub, false, set, r)
+	case b.admitted(c, c.queue.Admit(msg.QoS)):
+		b.storeOneLocked(c, &d, &pub, r)
 	}
 	return true
+}
+
+// storeOneLocked appends a message to one durable queue. The lock is held until
+// it has its place, so that nothing newer on the topic comes before it.
+func (b *Broker) storeOneLocked(c *client, d *receiver, pub *publication, r *round) {
+	w := (*pending)(nil).start(b, pub)
+	w.message = r.msg(b, pub)
+	w.targets = []queue.Target{{Queue: c.qid, QoS: d.qos, Retain: true, SubIDs: d.ids}}
+	w.clients = []*client{c}
+	b.cfg.Queue.AppendNow(&queue.Event{Msg: w.message, Targets: w.targets}, func(err error) {
+		if !gone(err) { // else it is called at once, under the lock, and nobody waits
+			b.stored(w, err)
+		}
+	})
 }
 
 // roomPoll is how often a worker looks whether a slow client has made room.

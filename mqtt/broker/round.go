@@ -24,6 +24,12 @@ type round struct {
 	targets  []queue.Target
 	durable  []*client // beside targets
 	receive  []receiver
+	away     []frameTo
+	names    []byte // of groups in away
+	frame    []byte // scratch for what is copied on sending
+	body     []byte
+	arrived  packet.Publish // of another node
+	live     []byte         // the topic of what is being routed, if it is retained
 	ops      []queue.Op
 	touched  []conn.Conn
 	after    []departure
@@ -69,7 +75,7 @@ const scratchKeepMax = 64 << 10
 func (b *Broker) end(r *round) {
 	b.settle(r)
 	b.flush(r)
-	if cap(r.own.Out) > scratchKeepMax || cap(r.other.Out) > scratchKeepMax {
+	if cap(r.own.Out) > scratchKeepMax || cap(r.other.Out) > scratchKeepMax || cap(r.frame) > scratchKeepMax || cap(r.body) > scratchKeepMax {
 		*r = round{}
 	}
 	rounds.Put(r)
@@ -148,10 +154,16 @@ func (r *round) touch(c *client) {
 	}
 }
 
-// msg builds the queued form of what is being routed, once per message.
-func (r *round) msg(b *Broker, p *packet.Publish, expiresAt int64) *queue.Message {
+// msg builds the queued form of what is being routed, once per message. It
+// owns its bytes.
+func (r *round) msg(b *Broker, pub *publication) *queue.Message {
 	if r.message == nil {
-		r.message = &queue.Message{ID: b.cfg.Queue.NextID(), QoS: p.QoS, ExpiresAt: expiresAt, Body: session.EncodeBody(p)}
+		r.message = &queue.Message{ID: pub.messageID(b), QoS: pub.packet.QoS, ExpiresAt: pub.expiresAt}
+		if pub.body != nil {
+			r.message.Body = append([]byte(nil), pub.body...)
+		} else {
+			r.message.Body = session.EncodeBody(pub.packet)
+		}
 	}
 	return r.message
 }

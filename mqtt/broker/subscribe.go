@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"sync/atomic"
+
 	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
@@ -12,7 +14,8 @@ import (
 type wish struct {
 	filter  string // as it was sent
 	options topic.Options
-	fresh   bool // the session did not have it before
+	added   bool   // the session did not have it before
+	fresh   *fresh // not nil: it is to get what is retained
 	reason  packet.ReasonCode
 }
 
@@ -40,13 +43,81 @@ func (b *Broker) subscribe(c *client, rules Rules, e *session.Effects, r *round)
 	token := e.Token
 	stored := b.addAll(c, wishes, r, func(err error, r *round) {
 		if err != nil {
-			b.failAll(c, wishes, r)
+			b.count.commitFailed.Inc()
+			b.failAll(c, wishes, packet.UnspecifiedError, r)
 		}
-		b.suback(c, token, wishes, detail, r)
+		b.spreadSubscription(c, token, wishes, detail, r)
 	})
 	if !stored {
-		b.suback(c, token, wishes, detail, r)
+		b.spreadSubscription(c, token, wishes, detail, r)
 	}
+}
+
+// spreadSubscription answers a SUBSCRIBE when every reachable member routes what
+// it asks for and, if the session outlives its connection, holds it (R6). If
+// they do not in time, the subscription is taken back and refused.
+func (b *Broker) spreadSubscription(c *client, token uint64, wishes []wish, detail string, r *round) {
+	if !b.clustered() {
+		b.suback(c, token, wishes, detail, r)
+		return
+	}
+	news := b.unsettled(c, wishes)
+	s := &spreading{news: news}
+	s.left.Store(1)
+	end := func(err error) {
+		if err != nil {
+			s.failed.Store(true)
+		}
+		if s.left.Add(-1) > 0 {
+			return
+		}
+		b.inCallback(func(r *round) { b.spreadEnded(c, token, wishes, detail, s, r) })
+	}
+	if c.durable && granted(wishes) {
+		s.left.Add(1)
+		b.cfg.Cluster.Replicated(end)
+	}
+	if len(news) > 0 {
+		s.left.Add(1)
+		b.cfg.Cluster.Announced(end)
+	}
+	if s.left.Add(-1) == 0 {
+		b.spreadEnded(c, token, wishes, detail, s, r)
+	}
+}
+
+// spreading is a subscription on its way to the other members.
+type spreading struct {
+	news   []*ownRoute
+	left   atomic.Int32
+	failed atomic.Bool
+}
+
+func (b *Broker) spreadEnded(c *client, token uint64, wishes []wish, detail string, s *spreading, r *round) {
+	if !s.failed.Load() {
+		b.settled(s.news)
+		b.suback(c, token, wishes, detail, r)
+		return
+	}
+	if c.durable {
+		for i := range wishes {
+			if w := &wishes[i]; w.added && !w.reason.Failed() {
+				b.cfg.Metadata.DeleteSubscription(c.key.meta(), w.filter, b.counted)
+			}
+		}
+	}
+	b.failAll(c, wishes, packet.ImplementationSpecificError, r)
+	b.suback(c, token, wishes, "netsplit: not every node has confirmed the subscription in time", r)
+}
+
+// granted reports whether any of the wishes was.
+func granted(wishes []wish) bool {
+	for i := range wishes {
+		if !wishes[i].reason.Failed() {
+			return true
+		}
+	}
+	return false
 }
 
 // mayDo checks one filter; GrantedQoS0 to GrantedQoS2 are the good outcomes.
@@ -129,7 +200,10 @@ func (b *Broker) add(c *client, w *wish, limit int, r *round) bool {
 		c.subs = make(map[string]topic.Options)
 	}
 	c.subs[w.filter] = w.options
-	w.fresh = !had
+	w.added = !had
+	if wantsRetained(w) {
+		c.scanBegins(w)
+	}
 	if !had {
 		b.gauge.subscriptions.Add(1)
 	}
@@ -141,26 +215,34 @@ func (b *Broker) add(c *client, w *wish, limit int, r *round) bool {
 // index and c.subs change together; the index has a lock of its own, taken
 // last.
 func (b *Broker) index(c *client, filter string, o topic.Options) {
-	group, f, shared, _ := topic.SplitShare(filter)
-	if shared {
-		c.mount.index.SubscribeShared(group, f, c, o)
-		return
+	had := false
+	k := c.keyOf(filter)
+	if k.group != "" {
+		had = c.mount.index.SubscribeShared(k.group, k.filter, c, o)
+	} else {
+		had = c.mount.index.Subscribe(k.filter, c, o)
 	}
-	c.mount.index.Subscribe(f, c, o)
+	if !had {
+		b.joinRoute(c, k)
+	}
 }
 
 func (b *Broker) unindex(c *client, filter string) {
-	group, f, shared, _ := topic.SplitShare(filter)
-	if shared {
-		c.mount.index.UnsubscribeShared(group, f, c)
-		return
+	had := false
+	k := c.keyOf(filter)
+	if k.group != "" {
+		had = c.mount.index.UnsubscribeShared(k.group, k.filter, c)
+	} else {
+		had = c.mount.index.Unsubscribe(k.filter, c)
 	}
-	c.mount.index.Unsubscribe(f, c)
+	if had {
+		b.leaveRoute(c, k)
+	}
 }
 
-// failAll takes back filters that could not be stored.
-func (b *Broker) failAll(c *client, wishes []wish, r *round) {
-	b.count.commitFailed.Inc()
+// failAll takes back filters that could not be stored, or that not every node
+// has heard of.
+func (b *Broker) failAll(c *client, wishes []wish, reason packet.ReasonCode, r *round) {
 	r.lock(c)
 	defer r.unlock(c)
 	for i := range wishes {
@@ -168,8 +250,9 @@ func (b *Broker) failAll(c *client, wishes []wish, r *round) {
 		if w.reason.Failed() {
 			continue
 		}
-		w.reason = packet.UnspecifiedError
-		if _, ok := c.subs[w.filter]; ok && w.fresh {
+		w.reason = reason
+		c.scanEnds(w)
+		if _, ok := c.subs[w.filter]; ok && w.added {
 			delete(c.subs, w.filter)
 			b.gauge.subscriptions.Add(-1)
 			b.unindex(c, w.filter)
@@ -185,6 +268,9 @@ func (b *Broker) suback(c *client, token uint64, wishes []wish, detail string, r
 	}
 	r.lock(c)
 	if c.conn == nil {
+		for i := range wishes {
+			c.scanEnds(&wishes[i])
+		}
 		r.unlock(c)
 		return
 	}
@@ -200,7 +286,7 @@ func (b *Broker) suback(c *client, token uint64, wishes []wish, detail string, r
 // (MQTT 5 §3.8.4).
 func wantsRetained(w *wish) bool {
 	_, _, shared, _ := topic.SplitShare(w.filter)
-	return !shared && (w.options.RetainHandling == 0 || w.options.RetainHandling == 1 && w.fresh)
+	return !shared && (w.options.RetainHandling == 0 || w.options.RetainHandling == 1 && w.added)
 }
 
 // unsubscribe handles UNSUBSCRIBE.

@@ -16,6 +16,13 @@ func EncodeBody(p *packet.Publish) []byte {
 	return packet.AppendPublish(make([]byte, 0, packet.PublishSize(packet.V5, &q)), packet.V5, &q)
 }
 
+// AppendBody appends what EncodeBody gives.
+func AppendBody(dst []byte, p *packet.Publish) []byte {
+	q := packet.Publish{Topic: p.Topic, Payload: p.Payload, Properties: p.Properties}
+	q.Properties.Set &= forwarded
+	return packet.AppendPublish(dst, packet.V5, &q)
+}
+
 // DecodeBody reads what EncodeBody wrote into p, as views into body.
 func DecodeBody(body []byte, p *packet.Publish) error {
 	f, _, err := packet.Split(body, 0)

@@ -1,0 +1,236 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+	"tombolo/mqtt/topic"
+)
+
+// awaySession is a persistent session that lives on another node, and what it
+// subscribes to, as it was last put into the index. Guarded by remotes.mu.
+type awaySession struct {
+	home    wire.NodeID
+	filters map[string]struct{} // as they were sent
+}
+
+// tables are the watches from which the routes to persistent sessions are
+// derived (R5). Set by Load, read by Run.
+type tables struct {
+	sessions, subscriptions *metadata.Watch
+}
+
+// loadAway derives the routes to the persistent sessions of other nodes. Load
+// calls it; from then on watchTables keeps them.
+func (b *Broker) loadAway() error {
+	if b.cfg.Cluster == nil {
+		return nil
+	}
+	b.tables.sessions = b.cfg.Metadata.Watch(metadata.TableSession, nil)
+	b.tables.subscriptions = b.cfg.Metadata.Watch(metadata.TableSubscription, nil)
+	return b.deriveAll()
+}
+
+// rederiveAfter is how long a failed read of the tables rests.
+const rederiveAfter = time.Second
+
+// watchTables follows the tables until ctx ends.
+func (b *Broker) watchTables(ctx context.Context) {
+	t := &b.tables
+	if t.sessions == nil {
+		return
+	}
+	defer t.sessions.Close()
+	defer t.subscriptions.Close()
+	var again <-chan time.Time
+	for {
+		failed := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.sessions.Ready():
+			failed = !b.takeSessions()
+		case <-t.subscriptions.Ready():
+			failed = !b.takeSubscriptions()
+		case <-again:
+			again = nil
+			failed = b.deriveAll() != nil
+		}
+		if failed {
+			again = time.After(rederiveAfter)
+		}
+	}
+}
+
+// takeSessions follows changes of sessions; false if all must be read again.
+func (b *Broker) takeSessions() bool {
+	events, resync, err := b.tables.sessions.Take()
+	if err != nil || resync {
+		return b.deriveAll() == nil
+	}
+	for i := range events {
+		k, ok := metadata.ParseSessionKey(events[i].Key)
+		if !ok {
+			continue
+		}
+		var v *metadata.Session
+		if !events[i].Deleted {
+			if v, err = metadata.DecodeSession(events[i].Value); err != nil {
+				b.cfg.Log.Error("session cannot be read", "client", k.ClientID, "error", err)
+				continue
+			}
+		}
+		if b.derive(Key{k.Mountpoint, k.ClientID}, v) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// takeSubscriptions follows changes of subscriptions.
+func (b *Broker) takeSubscriptions() bool {
+	events, resync, err := b.tables.subscriptions.Take()
+	if err != nil || resync {
+		return b.deriveAll() == nil
+	}
+	for i := range events {
+		k, filter, ok := metadata.ParseSubscriptionKey(events[i].Key)
+		if !ok {
+			continue
+		}
+		// Of a session that is not known yet everything is read when it is.
+		key := Key{k.Mountpoint, k.ClientID}
+		if !b.isAway(key) {
+			continue
+		}
+		_, live, err := b.cfg.Metadata.GetSubscription(k, filter)
+		if err != nil {
+			return false
+		}
+		b.remotes.mu.Lock()
+		if a := b.remotes.mu.away[key]; a != nil {
+			b.wantLocked(a, key.Mountpoint, filter, live)
+		}
+		b.remotes.mu.Unlock()
+	}
+	return true
+}
+
+func (b *Broker) isAway(k Key) bool {
+	b.remotes.mu.Lock()
+	defer b.remotes.mu.Unlock()
+	return b.remotes.mu.away[k] != nil
+}
+
+// deriveAll reads the tables from end to end.
+func (b *Broker) deriveAll() error {
+	seen := map[Key]bool{}
+	var failed error
+	err := b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
+		key := Key{k.Mountpoint, k.ClientID}
+		seen[key] = true
+		failed = b.derive(key, v)
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		b.cfg.Log.Error("routes to persistent sessions could not be derived", "error", err)
+		return err
+	}
+	var gone []Key
+	b.remotes.mu.Lock()
+	for k := range b.remotes.mu.away {
+		if !seen[k] {
+			gone = append(gone, k)
+		}
+	}
+	b.remotes.mu.Unlock()
+	for _, k := range gone {
+		_ = b.derive(k, nil) // reads nothing
+	}
+	return nil
+}
+
+// derive brings the index up to date with the record of one session; nil is
+// none. A session that moves is routed to its new home before it is no longer
+// routed to the old one.
+func (b *Broker) derive(k Key, v *metadata.Session) error {
+	home := wire.NodeID(0)
+	if v != nil && (v.Ended.IsZero() || v.Ended.Less(v.Epoch)) && v.Home != b.cfg.NodeID {
+		home = wire.NodeID(v.Home)
+	}
+	var filters map[string]struct{}
+	if home != 0 {
+		filters = map[string]struct{}{}
+		err := b.cfg.Metadata.ClientSubscriptions(k.meta(), func(f string, _ *metadata.Subscription) bool {
+			filters[f] = struct{}{}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	b.remotes.mu.Lock()
+	old := b.remotes.mu.away[k]
+	if home != 0 {
+		next := &awaySession{home: home, filters: map[string]struct{}{}}
+		if old != nil && old.home == home {
+			next = old
+		}
+		for f := range filters {
+			b.wantLocked(next, k.Mountpoint, f, true)
+		}
+		for f := range next.filters {
+			if _, still := filters[f]; !still {
+				b.wantLocked(next, k.Mountpoint, f, false)
+			}
+		}
+		b.remotes.mu.away[k] = next
+	} else {
+		delete(b.remotes.mu.away, k)
+	}
+	was := wire.NodeID(0)
+	if old != nil {
+		was = old.home
+		if was != home {
+			for f := range old.filters {
+				b.wantLocked(old, k.Mountpoint, f, false)
+			}
+		}
+	}
+	b.remotes.mu.Unlock()
+	b.homeApplied(k, v, was)
+	return nil
+}
+
+// wantLocked notes that a session of another node has a filter, or has it no
+// more.
+func (b *Broker) wantLocked(a *awaySession, mountpoint, filter string, wants bool) {
+	if _, had := a.filters[filter]; had == wants {
+		return
+	}
+	n := b.nodeLocked(a.home)
+	group, f, _, err := topic.SplitShare(filter)
+	if err != nil {
+		return
+	}
+	at := nodeRoute{mountpoint, group, f}
+	if wants {
+		a.filters[filter] = struct{}{}
+		n.durable[at]++
+	} else {
+		delete(a.filters, filter)
+		n.durable[at]--
+	}
+	count := n.durable[at]
+	if count == 0 {
+		delete(n.durable, at)
+	}
+	if group != "" || count == 0 || wants && count == 1 {
+		b.enterLocked(b.standInLocked(n, mountpoint, true), at, counts{members: count})
+	}
+}

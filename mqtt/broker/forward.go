@@ -1,0 +1,193 @@
+package broker
+
+import (
+	"tombolo/internal/wire"
+	"tombolo/mqtt/session"
+	"tombolo/mqtt/topic"
+)
+
+// frameTo is another node that gets the message being routed, in one frame: for
+// whoever matches there, and for one member of each of the groups.
+type frameTo struct {
+	node    *otherNode
+	matches bool // a plain route matched; else only groups chose it
+	durable bool // for a persistent session, so that it may wait in the spool
+	groups  []wire.Group
+}
+
+// chooseNode files the message for a node of which a plain route matched.
+func (r *round) chooseNode(s *remote, qos uint8) {
+	if !s.node.up.Load() && (qos == 0 || !s.durable) {
+		return
+	}
+	f := r.frameTo(s.node)
+	f.matches = true
+	f.durable = f.durable || s.durable
+}
+
+// chooseGroup files the message for a node that is to serve a group.
+func (r *round) chooseGroup(c chosen, g *topic.Group[*client]) {
+	f := r.frameTo(c.node)
+	f.durable = f.durable || c.durable
+	f.groups = append(f.groups, wire.Group{Name: r.name(g.Name), Filter: r.name(string(g.Filter))})
+}
+
+// name copies a string into the round's memory.
+func (r *round) name(s string) []byte {
+	at := len(r.names)
+	r.names = append(r.names, s...)
+	return r.names[at:len(r.names):len(r.names)]
+}
+
+// frameTo is the entry of a node, made if there is none yet.
+func (r *round) frameTo(n *otherNode) *frameTo {
+	for i := range r.away {
+		if r.away[i].node == n {
+			return &r.away[i]
+		}
+	}
+	if len(r.away) < cap(r.away) {
+		r.away = r.away[:len(r.away)+1]
+	} else {
+		r.away = append(r.away, frameTo{})
+	}
+	f := &r.away[len(r.away)-1]
+	*f = frameTo{node: n, groups: f.groups[:0]}
+	return f
+}
+
+// spoolsAdmit reports whether each node that is to get the message could be
+// spooled for (R11).
+func (b *Broker) spoolsAdmit(r *round) bool {
+	for i := range r.away {
+		if !b.cfg.Cluster.Admits(r.away[i].node.id) {
+			return false
+		}
+	}
+	return true
+}
+
+// spoolsAdmitTopic is spoolsAdmit before anything is matched: for every node
+// that a filter of the topic leads to.
+func (b *Broker) spoolsAdmitTopic(pub *publication) bool {
+	res := pub.mount.index.Match(pub.packet.Topic)
+	admits := func(hits []topic.Hit[*client]) bool {
+		for i := range hits {
+			if s := hits[i].Sub.remote; s != nil && !b.cfg.Cluster.Admits(s.node.id) {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range res.Shared {
+		if !admits(res.Shared[i].Members) {
+			return false
+		}
+	}
+	return admits(res.Direct)
+}
+
+// forward sends the message to the nodes in r.away, one frame each (R9). At
+// QoS 0 nobody waits for it.
+func (b *Broker) forward(pub *publication, wait *pending, r *round) *pending {
+	if pub.packet.QoS == 0 {
+		b.post(pub, r)
+		return wait
+	}
+	wait = wait.start(b, pub)
+	for i := range r.away {
+		f := &r.away[i]
+		wait.left.Add(1)
+		if len(f.groups) > 0 {
+			b.sendGroups(pub, f, wait, r)
+			continue
+		}
+		if wait.frame == nil {
+			wait.frame = b.appendFrame(nil, pub, f, r)
+		}
+		if err := b.cfg.Cluster.Send(f.node.id, wire.StreamPublish, wire.TypePublish, wait.frame, wait); err != nil {
+			b.count.unsent.Inc()
+			wait.failed.Store(true)
+			wait.settle(b, r)
+		}
+	}
+	return wait
+}
+
+// post sends the message at QoS 0.
+func (b *Broker) post(pub *publication, r *round) {
+	plain := false // r.frame holds the frame without groups
+	for i := range r.away {
+		f := &r.away[i]
+		if len(f.groups) > 0 || !plain {
+			r.frame = b.appendFrame(r.frame[:0], pub, f, r)
+			plain = len(f.groups) == 0
+		}
+		if !b.cfg.Cluster.Post(f.node.id, r.frame) {
+			b.count.dropped[dropLink].Inc()
+		}
+	}
+}
+
+// frameRoom is more than a frame has beside topic, groups and body.
+const frameRoom = 128
+
+// appendFrame appends the frame for a node. A new buffer gets the size it needs
+// at once.
+func (b *Broker) appendFrame(dst []byte, pub *publication, f *frameTo, r *round) []byte {
+	p := pub.packet
+	out := wire.Publish{Flags: p.QoS, ExpiresAt: pub.expiresAt, Mountpoint: pub.mount.bytes, Groups: f.groups}
+	if p.QoS > 0 {
+		id := pub.messageID(b)
+		out.ID = wire.MessageID{Ingress: id.Ingress, N: id.N}
+	}
+	if p.Retain {
+		out.Flags |= wire.PublishRetain
+	}
+	if !f.matches {
+		out.Targets = wire.ToGroups
+	}
+	if r.message != nil {
+		out.Body = r.message.Body
+	} else {
+		r.body = session.AppendBody(r.body[:0], p)
+		out.Body = r.body
+	}
+	if dst == nil {
+		size := frameRoom + len(out.Mountpoint) + len(out.Body)
+		for i := range f.groups {
+			size += len(f.groups[i].Name) + len(f.groups[i].Filter) + 10
+		}
+		dst = make([]byte, 0, size)
+	}
+	return wire.AppendPublish(dst, &out)
+}
+
+// resendMax is how often one publish is sent again after a stream lost it.
+const resendMax = 3
+
+// Ended is told how a frame without groups ended at a node. A publish is
+// acknowledged when all have ended well; one that was lost is answered with an
+// error, so that its publisher sends it again.
+func (w *pending) Ended(to wire.NodeID, res Result, _ uint8) {
+	if res == Lost && w.tries.Add(1) <= resendMax &&
+		w.b.cfg.Cluster.Send(to, wire.StreamPublish, wire.TypePublish, w.frame, w) == nil {
+		return
+	}
+	w.note(res)
+	r := w.b.answers.begin()
+	w.settle(w.b, r)
+	w.b.answers.end()
+}
+
+// note takes in how a part ended elsewhere.
+func (w *pending) note(res Result) {
+	switch res {
+	case Stored, InSpool:
+		w.matched.Store(true)
+	case NoMatch:
+	default:
+		w.b.count.unsent.Inc()
+		w.failed.Store(true)
+	}
+}
