@@ -56,7 +56,7 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) {
 	if len(r.receive) == 0 || pub.missed != 0 {
 		result = wire.NoMatch
 	}
-	pub.applied.Result, pub.applied.Reason = uint8(result), pub.missed
+	pub.applied.Result, pub.applied.Reason = result, pub.missed
 	if w := b.deliver(pub, set, nil, r); w != nil {
 		w.settle(b, r)
 		return
@@ -68,7 +68,7 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) {
 func (b *Broker) applied(pub *publication, result wire.Result, reason uint8) {
 	if pub.applied.Sequence != 0 {
 		a := pub.applied
-		a.Result, a.Reason = uint8(result), reason
+		a.Result, a.Reason = result, reason
 		b.cfg.Queue.Apply(a, nil)
 	}
 	pub.done(result, reason)
