@@ -51,7 +51,7 @@ Messages lost, duplicated or reordered are exit code 1.`,
 	} {
 		cmd.AddCommand(newBenchScenario(s.name, s.short))
 	}
-	cmd.AddCommand(newBenchCompare(), newBenchReport())
+	cmd.AddCommand(newBenchNetsplit(), newBenchCompare(), newBenchReport())
 	return cmd
 }
 
