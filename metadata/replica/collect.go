@@ -180,7 +180,8 @@ func (r *Replica) noteCollected(now time.Time, dropped dvv.Clock) {
 		if p.row.Descends(dropped) {
 			continue
 		}
-		if p.need.Len() == 0 {
+		if !p.capped {
+			p.capped = true
 			r.event(Event{Kind: EventCapped, Peer: p.id, Text: fmt.Sprintf("it has been away since %v", time.UnixMilli(p.heard).UTC())})
 		}
 		p.need = p.need.Join(tops)

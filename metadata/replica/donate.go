@@ -1,20 +1,12 @@
 package replica
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-)
-
-// stage is how far a donor has come in a full join.
-type stage uint8
-
-// The stages, in their order.
-const (
-	stageObjects stage = iota // all keys that have an object
-	stageLasting              // contexts that name lost dots, of keys that have none
-	stageDeletes              // deletes that are not yet stable
 )
 
 // hasLasting says whether there are lasting contexts in a snapshot.
@@ -24,69 +16,106 @@ func hasLasting(at kv.Snapshot) bool {
 	return it.First()
 }
 
-// fillFull fills c with the next keys in order, then with the lasting contexts of
-// keys that are not there, then with the unstable deletes.
-func (r *Replica) fillFull(o *outgoing, c *chunk) error {
-	for size := 0; size < r.config.ChunkBytes && len(c.list) < chunkKeysMax; {
-		if !o.it.Next() {
-			if err := o.it.Err(); err != nil || o.stage == stageDeletes {
-				c.last = true
-				return err
-			}
-			if o.nextStage() == stageLasting {
-				c.upTo = nil // this chunk speaks to the end of all keys
-				return nil
-			}
-			continue
+// walk goes through all keys of a snapshot that have an object or a lasting
+// context, in order. Both have to come with their key: a join that is resumed goes
+// on behind the last one in another snapshot, where a context may be gone. Owned by
+// an outgoing transfer.
+type walk struct {
+	objects, contexts       kv.Iterator
+	hasObject, hasContext   bool // the iterator stands on an entry
+	takeObject, takeContext bool // it stands on the key in hand
+}
+
+// newWalk begins behind cursor.
+func newWalk(at kv.Snapshot, cursor []byte) *walk {
+	from := func(area byte) kv.Iterator {
+		keys := kv.PrefixRange([]byte{area})
+		if len(cursor) > 0 {
+			keys.Start = append(withArea(area, cursor), 0)
 		}
-		w, ok, err := o.joinRecord()
+		return at.Iterator(keys)
+	}
+	return &walk{objects: from(AreaObject), contexts: from(areaLasting), takeObject: true, takeContext: true}
+}
+
+func (w *walk) close() {
+	w.objects.Close()
+	w.contexts.Close()
+}
+
+// next goes to the next key; false at the end.
+func (w *walk) next() (bool, error) {
+	if w.takeObject {
+		w.hasObject = w.objects.Next()
+	}
+	if w.takeContext {
+		w.hasContext = w.contexts.Next()
+	}
+	order := 0
+	switch {
+	case w.hasObject && w.hasContext:
+		order = bytes.Compare(w.objects.Key()[1:], w.contexts.Key()[1:])
+	case w.hasObject:
+		order = -1
+	case w.hasContext:
+		order = 1
+	default:
+		return false, errors.Join(w.objects.Err(), w.contexts.Err())
+	}
+	w.takeObject, w.takeContext = order <= 0, order >= 0
+	return true, nil
+}
+
+// record is the key in hand.
+func (w *walk) record() (r wireRecord, err error) {
+	if !w.takeContext {
+		r.key, r.raw = append([]byte{}, w.objects.Key()[1:]...), append([]byte{}, w.objects.Value()...)
+		return r, nil
+	}
+	r.key = append([]byte{}, w.contexts.Key()[1:]...)
+	var raw []byte
+	if w.takeObject {
+		raw = append(raw, w.objects.Value()...)
+	}
+	r.raw, err = wholeOf(raw, w.contexts.Value())
+	return r, err
+}
+
+// fillFull fills c with the next keys in order, then with the unstable deletes.
+func (r *Replica) fillFull(o *outgoing, c *chunk) error {
+	size := 0
+	for ; o.keys != nil && size < r.config.ChunkBytes && len(c.list) < chunkKeysMax; size += c.list[len(c.list)-1].size() {
+		more, err := o.keys.next()
 		if err != nil {
 			return err
 		}
-		if ok {
-			c.list, size = append(c.list, w), size+w.size()
+		if !more {
+			o.keys.close()
+			o.keys = nil
+			o.it = o.snapshot.Iterator(kv.PrefixRange([]byte{areaGarbage}))
+			c.upTo = nil // this chunk speaks to the end of all keys
+			return nil
 		}
-		if o.stage == stageObjects {
-			c.upTo = w.key
+		w, err := o.keys.record()
+		if err != nil {
+			return err
+		}
+		c.list, c.upTo = append(c.list, w), w.key
+	}
+	for o.keys == nil && size < r.config.ChunkBytes && len(c.list) < chunkKeysMax {
+		if !o.it.Next() {
+			c.last = true
+			return o.it.Err()
+		}
+		d, ok := parseDotKey(o.it.Key())
+		kind, err := o.snapshot.Get(appendDotKey(nil, areaIndex, d))
+		if err != nil || !ok || len(kind) == 0 {
+			return fmt.Errorf("garbage entry %x: %w", o.it.Key(), err)
+		}
+		if kind[0] == indexDelete {
+			w := wireRecord{key: append([]byte{}, o.it.Value()...), deletes: []dvv.Dot{d}, only: true}
+			c.list, size = append(c.list, w), size+w.size()
 		}
 	}
 	return nil
-}
-
-func (o *outgoing) nextStage() stage {
-	o.it.Close()
-	o.stage++
-	area := areaLasting
-	if o.stage == stageDeletes {
-		area = areaGarbage
-	}
-	o.it = o.snapshot.Iterator(kv.PrefixRange([]byte{area}))
-	return o.stage
-}
-
-// joinRecord is the record behind the entry in hand; ok is false if there is
-// nothing to tell.
-func (o *outgoing) joinRecord() (w wireRecord, ok bool, err error) {
-	switch o.stage {
-	case stageObjects:
-		w.key, w.raw = append([]byte{}, o.it.Key()[1:]...), append([]byte{}, o.it.Value()...)
-		if o.lasting {
-			w.raw, err = wholeIn(o.snapshot, w.key, w.raw)
-		}
-		return w, true, err
-	case stageLasting:
-		w.key = append([]byte{}, o.it.Key()[1:]...)
-		if _, err := o.snapshot.Get(objectKey(w.key)); !isNotFound(err) {
-			return w, false, err // it went with its object
-		}
-		w.raw, err = wholeIn(o.snapshot, w.key, nil)
-		return w, true, err
-	}
-	d, good := parseDotKey(o.it.Key())
-	kind, err := o.snapshot.Get(appendDotKey(nil, areaIndex, d))
-	if err != nil || !good || len(kind) == 0 {
-		return w, false, fmt.Errorf("garbage entry %x: %w", o.it.Key(), err)
-	}
-	w = wireRecord{key: append([]byte{}, o.it.Value()...), deletes: []dvv.Dot{d}, only: true}
-	return w, kind[0] == indexDelete, nil
 }

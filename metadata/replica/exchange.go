@@ -150,7 +150,7 @@ type outgoing struct {
 	bases    dvv.VV // of the clock in the snapshot
 	spans    []dvv.Span
 	it       kv.Iterator
-	stage    stage // of a full join
+	keys     *walk // of a full join that has not gone through all of them
 	sent     uint64
 	acked    uint64
 	done     bool
@@ -162,6 +162,10 @@ func (o *outgoing) close() {
 	if o.it != nil {
 		o.it.Close()
 		o.it = nil
+	}
+	if o.keys != nil {
+		o.keys.close()
+		o.keys = nil
 	}
 	o.snapshot.Release()
 }
@@ -180,12 +184,11 @@ func (r *Replica) asked(now time.Time, p *peer, full bool, rd *pack.Reader) {
 	}
 	p.asked, p.askedOf = id, p.nonce
 	r.noteClock(now, p, clock)
-	if p.need.Len() > 0 && !full {
-		if !clock.Descends(r.clock.Clip(p.need)) {
-			r.refuse(p, refuseNeedJoin)
-			return
-		}
-		p.need, r.dirty.peers = dvv.VV{}, true
+	// The need is never forgotten: who meets it now may come back from an older
+	// directory, and nothing durable would say then that it had met it.
+	if !full && !clock.Descends(r.clock.Clip(p.need)) {
+		r.refuse(p, refuseNeedJoin)
+		return
 	}
 	p.endTransfer()
 	o, theirs, err := r.openTransfer(now, id, full, clock, cursor)
@@ -214,16 +217,10 @@ func (r *Replica) openTransfer(now time.Time, id uint64, full bool, request dvv.
 		return nil, state{}, err
 	}
 	o := &outgoing{id: id, full: full, request: request, snapshot: snapshot, bases: s.clock.Bases(), opened: now, progress: now}
-	o.lasting = hasLasting(snapshot)
 	if full {
-		// The key behind cursor is the first that was not sent.
-		keys := kv.PrefixRange([]byte{AreaObject})
-		if len(cursor) > 0 {
-			keys.Start = append(objectKey(cursor), 0)
-		}
-		o.it = snapshot.Iterator(keys)
+		o.keys = newWalk(snapshot, cursor) // the key behind cursor is the first that was not sent
 	} else {
-		o.spans = s.clock.Missing(request)
+		o.spans, o.lasting = s.clock.Missing(request), hasLasting(snapshot)
 	}
 	return o, s, nil
 }

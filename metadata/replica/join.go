@@ -290,7 +290,9 @@ func (r *Replica) mergeChunk(now time.Time) {
 			// After a break the donor's second snapshot has deletes of keys that
 			// were merged from the first: those come with the next exchange.
 			w.deletes = slices.DeleteFunc(w.deletes, func(d dvv.Dot) bool { return !j.clock.Has(d) })
-			r.merge(now, p, c.bases, w)
+			if w.only {
+				r.merge(now, p, c.bases, w)
+			}
 		}
 		j.chunk = nil
 		r.finishChunk(now, p, c)

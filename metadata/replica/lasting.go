@@ -77,7 +77,12 @@ func wholeIn(at kv.Snapshot, name, raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := decodeLasting(b)
+	return wholeOf(raw, b)
+}
+
+// wholeOf is the record of an object, which may be none, with a lasting context.
+func wholeOf(raw, context []byte) ([]byte, error) {
+	v, err := decodeLasting(context)
 	if err != nil {
 		return nil, err
 	}

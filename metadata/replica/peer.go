@@ -38,6 +38,7 @@ type peer struct {
 	retiredSum uint64    // hash of the retired actors that it knows
 	offset     time.Duration
 	offsets    bool // offset is known
+	capped     bool // collection went on without it, and that was said
 	proved     bool // it agreed that our actor may go on
 	joining    bool // it said that it owes a full join itself
 

@@ -243,7 +243,7 @@ func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	if rd.Err() != nil || g.challenge != p.challenge || !r.holds(now, p, h.from) {
 		return
 	}
-	p.challenge = 0
+	p.challenge, p.capped = 0, false
 	if p.nonce != h.from {
 		p.reset()
 		p.nonce, p.up, p.candidate = h.from, true, dvv.Clock{}
