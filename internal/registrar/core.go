@@ -173,11 +173,13 @@ func (c *Core) SetView(v View, at At, e *Effects) {
 		slices.Sort(v.Reachable)
 	}
 	same := slices.Equal(v.Reachable, c.view.Reachable)
+	before := c.view
 	c.view, c.hash = v, v.hash()
 	if same {
 		return
 	}
 	c.abandonJobs(at, e)
+	c.partFromMeetings(&before)
 	c.leader.reset(&c.view, at.after(pullAfter))
 	c.listAll(at, e)
 	c.askAgain(at, e)

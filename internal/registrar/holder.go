@@ -26,7 +26,8 @@ type fence struct {
 // releasing is a client that the broker here is closing. Owned by its Core.
 type releasing struct {
 	client  wire.Client
-	askers  []asked // who waits for it
+	epoch   wire.Epoch // that it makes room for
+	askers  []asked    // who waits for it
 	forPeer wire.NodeID
 }
 
@@ -107,7 +108,7 @@ func (c *Core) takeRelease(from wire.NodeID, m *wire.Release, at At, e *Effects)
 		deny(f.epoch, 0) // where it went is the leader's to know
 		return
 	}
-	if home := c.liveHome(m); home != 0 {
+	if home := c.liveHome(m); home != 0 && from != c.self {
 		deny(m.Epoch, home)
 		return
 	}
@@ -134,7 +135,7 @@ func (c *Core) liveHome(m *wire.Release) wire.NodeID {
 func (c *Core) release(k wire.Client, epoch wire.Epoch, newHome wire.NodeID, by asked, at At, e *Effects) {
 	c.putFence(k, fence{epoch: epoch, home: newHome, until: at.after(fenceKept)})
 	c.holder.token++
-	r := &releasing{client: k}
+	r := &releasing{client: k, epoch: epoch}
 	if by.node != 0 {
 		r.askers = append(r.askers, by)
 	}
@@ -166,12 +167,16 @@ func (c *Core) ReleaseDone(token uint64, old wire.Epoch, existed, ok bool, at At
 		return
 	}
 	delete(c.holder.releases, token)
-	if h, here := c.holder.mine[r.client]; here && ok && compare(h.epoch, c.holder.fences[r.client].epoch) < 0 {
+	h, here := c.holder.mine[r.client]
+	again := here && compare(h.epoch, r.epoch) > 0 // granted meanwhile, above what was to be made room for
+	if here && ok && !again {
 		delete(c.holder.mine, r.client)
 		c.tell(wire.Connected{Client: r.client, Epoch: h.epoch, Gone: true}, at, e)
 	}
 	for _, a := range r.askers {
-		if ok {
+		if again {
+			c.answerRelease(a, nil, &wire.Deny{Request: a.request, View: c.hash, Reason: wire.DenyEpoch, Epoch: h.epoch, Home: c.self}, at, e)
+		} else if ok {
 			c.answerRelease(a, &wire.Released{Request: a.request, OldEpoch: old, Existed: existed}, nil, at, e)
 		} else {
 			c.answerRelease(a, nil, &wire.Deny{Request: a.request, View: c.hash, Reason: wire.DenyBusy, Home: c.self}, at, e)

@@ -41,6 +41,7 @@ func (c *Core) number(at At) uint64 {
 
 // takeRegister begins to decide, or puts the request into the line of its id.
 func (c *Core) takeRegister(from wire.NodeID, m *wire.Register, at At, e *Effects) {
+	c.sameView(from, m.View)
 	reason := wire.DenyReason(0)
 	switch {
 	case m.View != c.hash || !c.view.has(from):
@@ -162,6 +163,7 @@ func (c *Core) takeReleased(from wire.NodeID, m *wire.Released, at At, e *Effect
 // takeDeny takes a no: to a release of ours, to a registration of ours, or, when
 // it names no request, from a leader that lacks our listing.
 func (c *Core) takeDeny(from wire.NodeID, m *wire.Deny, at At, e *Effects) {
+	c.sameView(from, m.View)
 	if m.Request == 0 {
 		if m.Reason == wire.DenyView && m.View == c.hash && c.view.has(from) {
 			c.listFor(from, e)
@@ -208,6 +210,11 @@ func (c *Core) decide(j *job, at At, e *Effects) {
 	}
 	k := j.q.Client
 	s := c.leader.seat(k)
+	if i := slices.IndexFunc(s.homes, func(h home) bool { return h.node != j.from }); i >= 0 && j.tries < triesMax {
+		// It was granted there in another view, above our epoch.
+		c.again(j, &wire.Deny{Epoch: s.homes[i].epoch, Home: s.homes[i].node}, at, e)
+		return
+	}
 	delete(c.leader.jobs, j.number)
 	s.job = nil
 	s.leaves(j.from, j.epoch)

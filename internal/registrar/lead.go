@@ -98,6 +98,7 @@ func (s *seat) leaves(node wire.NodeID, epoch wire.Epoch) {
 
 // takeClients takes a part of a listing, or a change.
 func (c *Core) takeClients(from wire.NodeID, m *wire.Clients, at At, e *Effects) {
+	c.sameView(from, m.View)
 	if m.View == meetingView {
 		c.takeMeeting(from, m, at, e)
 		return
@@ -115,6 +116,15 @@ func (c *Core) takeClients(from wire.NodeID, m *wire.Clients, at At, e *Effects)
 	}
 	if _, begun := c.leader.listing[from]; begun && m.Last {
 		c.leader.listing[from] = true
+	}
+}
+
+// sameView notes the view of a member. What it listed is void once it has been
+// in another view, where it may have let clients in without asking here; that
+// we stayed in ours does not matter.
+func (c *Core) sameView(from wire.NodeID, view uint64) {
+	if view != c.hash {
+		delete(c.leader.listing, from)
 	}
 }
 

@@ -18,14 +18,15 @@ const (
 
 // met is the exchange with one peer that is linked. Owned by its Core.
 type met struct {
-	linked  bool
-	begun   bool // our listing is sent
-	heard   bool // theirs began
-	all     bool // theirs is here
-	done    bool // the peer has closed what ours asked for
-	closing int  // clients here that are being closed because of theirs
-	againAt int64
-	saidAt  int64
+	linked   bool
+	begun    bool // our listing is sent
+	heard    bool // theirs began
+	all      bool // theirs is here
+	done     bool // the peer has closed what ours asked for
+	closing  int  // clients here that are being closed because of theirs
+	againAt  int64
+	listedAt int64 // when ours was sent; not twice a second, so that two nodes do not answer each other for ever
+	saidAt   int64
 }
 
 // meeting is the exchange with peers outside the view. Owned by its Core.
@@ -54,9 +55,19 @@ func (c *Core) SetLinked(peer wire.NodeID, up bool, at At, e *Effects) {
 	c.listFor(peer, e)
 }
 
+// partFromMeetings begins anew with every peer that came into the view or left
+// it: what was agreed before is void when it leaves again.
+func (c *Core) partFromMeetings(before *View) {
+	for id, p := range c.meeting.peers {
+		if before.has(id) != c.view.has(id) {
+			c.meeting.peers[id] = &met{linked: p.linked, closing: p.closing}
+		}
+	}
+}
+
 // meet lists all clients here for a peer.
 func (c *Core) meet(peer wire.NodeID, p *met, at At, e *Effects) {
-	p.begun, p.done, p.againAt = true, false, at.after(meetAgain)
+	p.begun, p.done, p.againAt, p.listedAt = true, false, at.after(meetAgain), at.Now
 	sendListing(peer, meetingView, c.sorted(func(wire.Client) bool { return true }), e)
 }
 
@@ -86,7 +97,7 @@ func (c *Core) takeMeeting(from wire.NodeID, m *wire.Clients, at At, e *Effects)
 	}
 	if m.First {
 		p.heard, p.all = true, false
-		if !p.begun || p.done && !c.view.has(from) {
+		if !p.begun || (p.done || c.view.has(from)) && at.Now-p.listedAt >= time.Second.Milliseconds() {
 			c.meet(from, p, at, e)
 		}
 	}
@@ -136,7 +147,6 @@ func (c *Core) tickMeetings(at At, e *Effects) {
 		p := c.meeting.peers[id]
 		switch synced := p.all && p.done && p.closing == 0; {
 		case c.view.has(id):
-			p.begun = false
 		case !p.begun, !synced && at.Now >= p.againAt:
 			c.meet(id, p, at, e)
 		case synced && at.Now-p.saidAt >= syncEvery.Milliseconds():
