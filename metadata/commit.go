@@ -25,6 +25,7 @@ type job struct {
 	ready  replica.Ready
 	writes []write
 	errs   []error // of writes that were refused; nil if none was
+	met    []replica.Met
 	status *Status
 }
 
@@ -89,6 +90,8 @@ func (c *committer) run(ctx context.Context) error {
 		case <-c.timer.C():
 		case <-tick.C():
 			c.core.Tick(c.now())
+			c.waits.nudgeLate(c.core, c.now())
+			c.heard()
 			tick.Reset(tickEvery)
 		case r := <-c.written:
 			if err := c.freed(r); err != nil {
@@ -137,6 +140,9 @@ func (c *committer) step() bool {
 		m(c.core, c.now())
 		worked = true
 	}
+	if worked {
+		c.heard()
+	}
 	for c.core.Busy() && c.core.BatchBytes() < batchBytesMax && len(c.queue.ready) == 0 {
 		c.core.Work(c.now())
 		worked = true
@@ -153,6 +159,17 @@ func (c *committer) step() bool {
 	return c.flush() || worked
 }
 
+// heard goes on with what waits for news of other members.
+func (c *committer) heard() {
+	now := c.now()
+	for _, m := range c.core.Meet(now) {
+		if c.waits.linked(m.Peer) {
+			c.open.met = append(c.open.met, m)
+		}
+	}
+	c.answerWaits(c.waits.settle(c.core, now), nil)
+}
+
 // flush hands what is open to the disk, unless it is better to wait.
 func (c *committer) flush() bool {
 	n := len(c.open.writes)
@@ -160,7 +177,7 @@ func (c *committer) flush() bool {
 		return false
 	}
 	ready, ok := c.core.Ready()
-	if !ok && n == 0 {
+	if !ok && n == 0 && len(c.open.met) == 0 {
 		return false
 	}
 	c.open.ready, c.open.status = ready, c.statusOf()
@@ -292,6 +309,11 @@ func (c *committer) published(j *job) {
 		}
 	}
 	c.watches.note(j.ready.Changed)
+	for _, m := range j.met {
+		if c.config.OnExchange != nil {
+			c.config.OnExchange(Exchange{Peer: m.Peer, Began: m.Began, Ended: c.now()})
+		}
+	}
 	for _, e := range j.ready.Events {
 		if e.Kind == replica.EventServing {
 			c.trusted()
@@ -319,8 +341,12 @@ type Status struct {
 	Digest uint64
 	Live   int64
 	Joins  bool
+	own    []dvv.Actor // under which this node has written
 }
 
 func (c *committer) statusOf() *Status {
-	return &Status{Phase: c.core.Phase(), Actor: c.core.Actor(), Clock: c.core.Clock(), Digest: c.core.Digest(), Live: c.core.Live()}
+	return &Status{
+		Phase: c.core.Phase(), Actor: c.core.Actor(), Clock: c.core.Clock(), Digest: c.core.Digest(),
+		Live: c.core.Live(), own: c.core.OwnActors(),
+	}
 }

@@ -25,34 +25,43 @@ type ReplicaEvent = replica.Event
 // and counted, as if the link had lost it.
 const inboxFramesMax = 1024
 
-// inbox holds what came from outside for the core. Guarded by mu.
+// inbox holds what came from outside for the core. Guarded by mu. Frames are
+// bounded by inboxFramesMax, those who wait for the other members by
+// waitsMax; what is left is one entry for each change of a link or of the
+// member set.
 type inbox struct {
 	ready chan struct{}
 	mu    struct {
 		sync.Mutex
 		list   []entry
 		frames int
+		closed bool
 	}
 }
 
 // entry is one thing to do with the core. Immutable.
 type entry struct {
-	frame bool
-	fn    func(r *replica.Replica, now time.Time)
+	frame   bool
+	fn      func(r *replica.Replica, now time.Time)
+	refused func(error) // not nil: called instead of fn if the store ends before
 }
 
 func newInbox() *inbox { return &inbox{ready: make(chan struct{}, 1)} }
 
 func (b *inbox) add(isFrame bool, fn func(r *replica.Replica, now time.Time)) bool {
+	return b.put(entry{frame: isFrame, fn: fn})
+}
+
+func (b *inbox) put(e entry) bool {
 	b.mu.Lock()
-	if isFrame && b.mu.frames >= inboxFramesMax {
+	if b.mu.closed || e.frame && b.mu.frames >= inboxFramesMax {
 		b.mu.Unlock()
 		return false
 	}
-	if isFrame {
+	if e.frame {
 		b.mu.frames++
 	}
-	b.mu.list = append(b.mu.list, entry{isFrame, fn})
+	b.mu.list = append(b.mu.list, e)
 	b.mu.Unlock()
 	select {
 	case b.ready <- struct{}{}:
@@ -83,8 +92,18 @@ func (b *inbox) take() func(r *replica.Replica, now time.Time) {
 	return e.fn
 }
 
+// shut refuses all further entries and returns those that wait.
+func (b *inbox) shut() []entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rest := b.mu.list
+	b.mu.closed, b.mu.list, b.mu.frames = true, nil, 0
+	return rest
+}
+
 // Deliver takes in a frame of another member; the store keeps it. At the bound
-// it is dropped and counted.
+// it is dropped and counted. A frame may come before PeerUp and after PeerDown:
+// the two ends of a link do not see it stand in the same instant.
 func (s *Store) Deliver(from uint64, frame []byte) {
 	s.counters.received.Add(uint64(len(frame)))
 	if !s.inbox.add(true, func(r *replica.Replica, now time.Time) { r.Receive(now, from, frame) }) {
@@ -92,14 +111,21 @@ func (s *Store) Deliver(from uint64, frame []byte) {
 	}
 }
 
-// PeerUp says that the link to a member stands.
+// PeerUp says that the link to a node stands, whether it is a member yet or not.
+// Twice is once.
 func (s *Store) PeerUp(id uint64) {
-	s.inbox.add(false, func(r *replica.Replica, now time.Time) { r.PeerUp(now, id) })
+	s.inbox.add(false, func(r *replica.Replica, now time.Time) {
+		s.waits.up(id, now)
+		r.PeerUp(now, id)
+	})
 }
 
-// PeerDown says that the link to a member is gone, with all that was on its way.
+// PeerDown says that the link to a node is gone, with all that was on its way.
 func (s *Store) PeerDown(id uint64) {
-	s.inbox.add(false, func(r *replica.Replica, now time.Time) { r.PeerDown(now, id) })
+	s.inbox.add(false, func(r *replica.Replica, now time.Time) {
+		s.waits.down(id)
+		r.PeerDown(now, id)
+	})
 }
 
 // SetMembers replaces the durable member set; a lower version than the last one
@@ -107,9 +133,16 @@ func (s *Store) PeerDown(id uint64) {
 func (s *Store) SetMembers(version uint64, members []Member) {
 	list := slices.Clone(members)
 	s.inbox.add(false, func(r *replica.Replica, now time.Time) {
+		_, before := r.Members()
 		r.SetMembers(now, version, list)
 		_, current := r.Members()
 		s.members.Store(&current)
+		for _, m := range current {
+			known := slices.ContainsFunc(before, func(b Member) bool { return b.ID == m.ID })
+			if s.waits.linked(m.ID) && !known {
+				r.PeerUp(now, m.ID) // its link stood before it was a member
+			}
+		}
 	})
 }
 

@@ -50,6 +50,8 @@ type Store struct {
 	completer *completer
 	watches   watches
 	counters  counters
+	waits     *waits       // owned by Run
+	waiting   atomic.Int64 // calls of Replicated that are not answered
 
 	running chan struct{} // closed once Run accepts work
 	life    struct {
@@ -101,6 +103,7 @@ func Open(db kv.DB, c Config) (*Store, error) {
 		queue:     newQueue(c.QueueBytes),
 		overlay:   newOverlay(),
 		completer: newCompleter(),
+		waits:     newWaits(),
 		counters:  newCounters(c.Metrics),
 		running:   make(chan struct{}),
 	}
@@ -139,6 +142,8 @@ func (s *Store) Run(ctx context.Context) error {
 	if cause == nil {
 		cause = ErrClosed
 	}
+	s.refuseAsked(cause)
+	s.answerWaits(s.waits.clear(), cause)
 	for _, w := range s.queue.shut(cause) {
 		s.completer.add([]completion{{done: w.done, err: cause}})
 	}
@@ -164,9 +169,13 @@ func (s *Store) Close() error {
 	stop, ended := s.life.stop, s.life.ended
 	s.life.Unlock()
 	if stop == nil {
+		s.refuseAsked(ErrClosed)
 		for _, w := range s.queue.shut(ErrClosed) {
-			call([]completion{{done: w.done, err: ErrClosed}})
+			s.completer.add([]completion{{done: w.done, err: ErrClosed}})
 		}
+		over, end := context.WithCancel(context.Background())
+		end()
+		s.completer.run(over)
 		return nil
 	}
 	stop()

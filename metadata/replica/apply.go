@@ -27,9 +27,7 @@ func (r *Replica) pushed(now time.Time, p *peer, rd *pack.Reader) {
 		r.merge(now, p, bases, &list[i])
 	}
 	r.noteRow(p, bases.Clock())
-	// Said with the batch that holds the records, so that it is durable then.
-	frame := pack.AppendUint(p.header(r, frameHave), uint64(p.actor))
-	r.send(p, pack.AppendUint(frame, r.clock.Base(p.actor)))
+	r.sendHave(p)
 }
 
 // have takes in that p has made our dots durable.

@@ -27,6 +27,8 @@ const (
 	frameJoin    = 12 // send me all
 	framePart    = 13 // a piece of a frame that is too long for one
 	frameHave    = 14 // I have made your dots durable
+	frameMeet    = 15 // this is what I have: tell me once you have it as well
+	frameMet     = 16 // I have it, and this is what I have
 )
 
 // FrameBytesMax bounds a frame, so that a long one never delays a heartbeat.
@@ -71,7 +73,7 @@ func readHeader(r *pack.Reader) (h header) {
 var frameFields = map[uint64]int{
 	frameHello: 7, frameWelcome: 10, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
 	frameClock: 3, framePull: 2, frameBegin: 7, frameChunk: 6, frameNext: 2, frameJoin: 3,
-	framePart: 4, frameHave: 2,
+	framePart: 4, frameHave: 2, frameMeet: 4, frameMet: 4,
 }
 
 // wireRecord is one key of a push or a chunk: what the sender knows of it, with

@@ -117,6 +117,8 @@ func sampleFrames() map[string][]byte {
 		"join":    pack.AppendBytes(pack.AppendBytes(numbers(frameJoin, 77), []byte("\x05key")), sampleClock.Append(nil)),
 		"part":    pack.AppendBytes(numbers(framePart, 4, 0, 2), []byte("half")),
 		"have":    numbers(frameHave, 0xa1, 300),
+		"meet":    pack.AppendBytes(pack.AppendUint(pack.AppendBool(numbers(frameMeet, 7), true), 0xd1), sampleClock.Append(nil)),
+		"met":     pack.AppendBytes(pack.AppendBool(pack.AppendBool(numbers(frameMet, 7), false), true), nil),
 	}
 }
 

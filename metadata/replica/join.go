@@ -218,6 +218,7 @@ func (r *Replica) adopt(now time.Time, p *peer, clock dvv.Clock) {
 	}
 	r.setClock(r.clock.Join(clock))
 	r.noteRow(p, clock)
+	r.sendHave(p) // who waits for it may have pushed in vain
 }
 
 func (r *Replica) finishJoin(now time.Time, p *peer) {

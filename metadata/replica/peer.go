@@ -47,7 +47,8 @@ type peer struct {
 	askedOf  uint64 // in this opening: a request that comes twice must not begin twice
 	incoming *incoming
 	parts    assembly
-	haveOwn  uint64 // the last counter of our actor that it has made durable
+	haveOwn  uint64 // the last counter of our actor that it has made durable, in this session
+	meeting  meeting
 }
 
 func (p *peer) established() bool { return p.up && p.nonce != 0 }
@@ -92,6 +93,7 @@ func (p *peer) reset() {
 	p.incoming, p.nonce, p.proved, p.offsets = nil, 0, false, false
 	p.helloAt, p.challenge = time.Time{}, 0
 	p.parts = assembly{}
+	p.haveOwn, p.meeting = 0, meeting{}
 }
 
 // noteRow takes in that p has what c has, and of its own writes no more. The row

@@ -126,6 +126,10 @@ func (r *Replica) dispatch(now time.Time, p *peer, h header, rd *pack.Reader) {
 		r.part(now, p, rd)
 	case frameHave:
 		r.have(p, rd)
+	case frameMeet:
+		r.meetAsked(now, p, rd)
+	case frameMet:
+		r.meetAnswered(now, p, rd)
 	}
 }
 
