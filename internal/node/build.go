@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tombolo/internal/admin"
+	"tombolo/internal/cluster"
 	"tombolo/internal/log"
 	"tombolo/internal/metric"
 	"tombolo/internal/option"
@@ -22,13 +23,22 @@ func (n *Node) build() error {
 	if err := n.security.open(); err != nil {
 		return err
 	}
-	n.broker = broker.New(broker.Config{
+	config := broker.Config{
 		Node: n.set.String("nodename"), NodeID: n.id, Settings: brokerSettings(n.set),
 		Metadata: n.metadata, Queue: n.queue, Gate: &n.gate,
 		Authenticator: n.security.all, Authorizer: n.security.all,
 		Metrics: n.metrics, Log: n.log.For("mqtt"), Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, // never fails since Go 1.24
-	})
+	}
+	if n.cluster != nil {
+		config.Cluster = n.cluster
+	}
+	n.broker = broker.New(config)
+	if n.cluster != nil {
+		if err := n.cluster.Open(cluster.Parts{Metadata: n.metadata, Queue: n.queue, Broker: n.broker}, nil); err != nil {
+			return err
+		}
+	}
 	n.ports = &ports{n: n, refusals: log.NewLimiter(refusalEvery, 64, time.Now)}
 	n.admin = admin.New(n.adminConfig())
 	n.set.OnAnyChange(func(key, _, _ string) { n.changed(key) })
@@ -43,6 +53,9 @@ func (n *Node) changed(key string) {
 		}
 	}
 	n.broker.Change(brokerSettings(n.set))
+	if n.cluster != nil {
+		n.cluster.SetPolicy(netsplitPolicy(n.set))
+	}
 	n.security.changed()
 	n.logger.Info("option changed", "key", key, "value", n.set.Masked(key))
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tombolo/internal/admin"
+	"tombolo/internal/cluster"
 	"tombolo/internal/kv"
 	"tombolo/internal/log"
 	"tombolo/internal/metric"
@@ -48,6 +49,7 @@ type Node struct {
 	queueDB  kv.DB
 	metadata *metadata.Store
 	queue    *queue.Store
+	cluster  *cluster.Cluster // nil: a node by itself
 	broker   *broker.Broker
 	security *security
 	ports    *ports
@@ -170,6 +172,9 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 	defer stop()
 	var wg sync.WaitGroup
 	n.part(&wg, cancel, "broker", func() error { return n.broker.Run(serving) })
+	if n.cluster != nil {
+		n.part(&wg, cancel, "cluster", func() error { return n.cluster.Run(serving) })
+	}
 	n.part(&wg, cancel, "reports", func() error { return n.report(serving) })
 	n.part(&wg, cancel, "upkeep", func() error { return n.upkeep(serving) })
 	n.part(&wg, cancel, "files", func() error { return n.security.run(serving) })
@@ -205,6 +210,7 @@ func (n *Node) stop(ended func(time.Duration) bool, stop func(), wg *sync.WaitGr
 	}
 	limit := min(n.set.Duration("shutdown_timeout")/2, farewell)
 	n.ports.closeListeners()
+	n.markStopped(limit)
 	n.broker.Shutdown()
 	if !ended(limit) {
 		n.logger.Info("some connections did not take their last packet in time", "limit", limit)

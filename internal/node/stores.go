@@ -49,6 +49,9 @@ func (n *Node) openStores() error {
 	n.metrics.GaugeFunc(metric.Opts{Name: "leveldb_memory_limit_bytes", Help: "What both databases may use together for caches and buffers (leveldb.maximum_memory)."},
 		func() float64 { return float64(meta + msgs) })
 	n.countStores()
+	if err := n.openCluster(); err != nil {
+		return err
+	}
 	return n.openAbove()
 }
 
@@ -74,7 +77,11 @@ func (n *Node) countStores() {
 // openAbove opens the stores on the databases.
 func (n *Node) openAbove() error {
 	var err error
-	n.metadata, err = metadata.Open(n.metaDB, metadata.Config{Node: n.id, Metrics: n.metrics, Clock: clock.System()})
+	config := metadata.Config{Node: n.id, Metrics: n.metrics, Clock: clock.System(), OnEvent: n.replicaEvent}
+	if n.cluster != nil {
+		config.Transport, config.OnExchange, config.Join = n.cluster.Transport(), n.cluster.Exchange, n.joins()
+	}
+	n.metadata, err = metadata.Open(n.metaDB, config)
 	if err != nil {
 		return fmt.Errorf("metadata store: %w", err)
 	}
@@ -88,6 +95,11 @@ func (n *Node) openAbove() error {
 		return fmt.Errorf("message store: %w", err)
 	}
 	return nil
+}
+
+// replicaEvent logs what the metadata store has found; all of it is counted.
+func (n *Node) replicaEvent(e metadata.ReplicaEvent) {
+	n.log.For("metadata").Info("replication", "event", e.Kind.String(), "peer", fmt.Sprintf("%016x", e.Peer), "text", e.Text)
 }
 
 func durability(s string) queue.Durability {

@@ -84,7 +84,7 @@ func TestDescribe(t *testing.T) {
 		{"listener.ws.<name>", "WebSocket"},
 		{"log.level.$subsystem", "one subsystem"},
 		{"retry_interval", "Has no effect: nothing is sent again"},
-		{"cluster.name", "Takes effect once clustering"},
+		{"graphite_enabled", "Not built yet"},
 	} {
 		text, err := Describe(c.key)
 		if err != nil || !strings.Contains(text, c.want) {

@@ -25,31 +25,31 @@ func netsplitOptions() []Option {
 		return Option{Key: "allow_" + op + "_during_netsplit", Kind: KindEnum, Values: netsplitModes, Default: "off", Reloadable: true,
 			Doc: "Whether " + what + " while a member of the cluster cannot be reached. off: no; " + gets + " on: yes, in every part of the split; the parts are merged when it heals. majority: yes in the part that holds more than half of the members, so in one part at most. A cluster of two behaves as with off, a single node is always a majority."}
 	}
-	return section(sectionNetsplit, pendingAll([]Option{
+	return section(sectionNetsplit, []Option{
 		flag("register", "clients may connect", "CONNACK 3 (MQTT 5: 0x88) and a close."),
 		flag("publish", "clients may publish", "QoS 0 is dropped and counted, QoS 1 and 2 are answered as netsplit_publish_response says."),
 		flag("subscribe", "clients may subscribe", "SUBACK 0x80 (MQTT 5: 0x83) for every filter."),
 		flag("unsubscribe", "MQTT 5 clients may unsubscribe", "UNSUBACK 0x83. MQTT 3.1 and 3.1.1 have no code to refuse with: there it is always applied."),
 		{Key: keyTradeConsistency, Kind: KindBool, Default: "off", Reloadable: true,
 			Doc: "Sets the four allow_…_during_netsplit options to on, except those that are set themselves: availability on every side, at the price of two live sessions for one client id until the heal. At run time, switching it on sets all four; switching it off changes none."},
-		{Key: "netsplit_publish_response", Kind: KindEnum, Values: []string{"hold", "error"}, Default: "hold", Reloadable: true, Since: "0.1",
+		{Key: "netsplit_publish_response", Pending: pendingCluster, Kind: KindEnum, Values: []string{"hold", "error"}, Default: "hold", Reloadable: true, Since: "0.1",
 			Doc: "What an MQTT 5 client gets for a QoS 1 or 2 publish that the gate refuses. hold: no answer until the heal, as for MQTT 3. error: 0x83 with a reason string that names the netsplit; many client libraries take that for an end and forget the message."},
-		{Key: "netsplit_hold_timeout", Kind: KindDuration, Default: "10s", Min: 0, Max: 3600 * seconds, Reloadable: true, Since: "0.1",
+		{Key: "netsplit_hold_timeout", Pending: pendingCluster, Kind: KindDuration, Default: "10s", Min: 0, Max: 3600 * seconds, Reloadable: true, Since: "0.1",
 			Doc:  "How long a held publish waits for the heal. Then its connection is closed, so that the client connects elsewhere and sends it again. A client waits min(netsplit_hold_timeout, keep alive / 2).",
 			More: "More rides out longer splits without a reconnect; less moves clients to the other side sooner.",
 			Zero: "0 holds nothing: the connection is closed at once."},
-		{Key: "netsplit_hold_bytes", Kind: KindBytes, Default: "64MB", Min: 0, Max: 1 << 40, Reloadable: true, Since: "0.1",
+		{Key: "netsplit_hold_bytes", Pending: pendingCluster, Kind: KindBytes, Default: "64MB", Min: 0, Max: 1 << 40, Reloadable: true, Since: "0.1",
 			Doc:  "The memory that all held publishes of this node may take together; a client holds at most max_inflight_messages of them. At either bound the connection is closed and counted.",
 			More: "More keeps more clients connected through a split; less protects the node's memory.",
 			Zero: "0 holds nothing."},
-	}))
+	})
 }
 
 func clusterOptions() []Option {
 	os := []Option{
-		{Key: "cluster.name", Kind: KindString, Default: "tombolo", Doc: "The name of the cluster. A node of another name is refused, so that two clusters that find each other do not become one."},
-		{Key: "cluster.seeds", Kind: KindList, Example: "10.0.0.1:44054,10.0.0.2:44054", Doc: "Gossip addresses (host:port) of members to find the others through; one that answers is enough. Every node may carry the same list, itself included. Empty means a node that waits to be joined."},
-		{Key: "cluster.secret_key", Kind: KindString, Secret: true, Example: "$(</etc/tombolo/cluster.key)", Doc: "The shared secret of gossip and links: 16, 24 or 32 bytes in base64, the same on all nodes. Without it, and without TLS, nothing listens on an address that other machines can reach."},
+		{Key: "cluster.name", Kind: KindString, Default: "tombolo", Doc: "The name of the cluster. A node that has one of cluster.seeds, cluster.secret_key, cluster.bind_address, cluster.cafile and cluster.insecure set takes part in a cluster; without them it is by itself and opens no port for others. A node of another name is refused, so that two clusters that find each other do not become one."},
+		{Key: "cluster.seeds", Kind: KindList, Example: "10.0.0.1:44054,10.0.0.2:44054", Doc: "Gossip addresses (host:port) of members to find the others through; one that answers is enough. Every node may carry the same list, itself included. A port that is left out is cluster.gossip_port. Empty means a node that waits to be joined."},
+		{Key: "cluster.secret_key", Kind: KindString, Secret: true, Example: "$(</etc/tombolo/cluster.key)", Doc: "The shared secret of gossip and links, the same on all nodes: 16, 24 or 32 bytes in base64, or any text of 16 characters or more. Without it, and without TLS, nothing listens on an address that other machines can reach."},
 		{Key: "cluster.bind_address", Kind: KindString, Default: "0.0.0.0", Doc: "The IP address on which links and gossip listen."},
 		{Key: "cluster.advertise_address", Kind: KindString, Example: "10.0.0.1", Doc: "The IP address that other nodes use to reach this one, when it is not the bind address (NAT, containers). Unset, it is the bind address, or the first private address if that is 0.0.0.0."},
 		{Key: "cluster.link_port", Kind: KindInt, Default: "44053", Min: 1, Max: 65535, Doc: "The TCP port of the links between nodes.", More: "It is a name, not an amount."},
@@ -61,17 +61,18 @@ func clusterOptions() []Option {
 		{Key: "cluster.certfile", Kind: KindFile, Doc: "PEM file of this node's certificate (chain) for links."},
 		{Key: "cluster.keyfile", Kind: KindFile, Doc: "PEM file of the key to cluster.certfile."},
 		{Key: "cluster.expected_members", Kind: KindInt, Default: "0", Min: 0, Max: 1000, Doc: "How many members the cluster is meant to have. /ready answers 503 until that many are known, so that a load balancer does not send clients to a node that has just been born alone.", More: "More than there are keeps every node unready; fewer has no effect once they are there.", Zero: "0 expects nothing."},
-		{Key: "cluster.dead_member_timeout", Kind: KindDuration, Default: "never", Words: neverTime, Min: 60 * seconds, Max: forever, Reloadable: true, Doc: "After how long a missing member stops gating the others. Its data is kept, and it may come back; only the primary side of a split decides it.", More: "More waits longer for repair before the flags open; less opens the gate sooner after a machine died."},
+		{Key: "cluster.dead_member_timeout", Kind: KindDuration, Default: "never", Words: neverTime, Min: 60 * seconds, Max: forever, Doc: "After how long a missing member stops gating the others. Its data is kept, and it may come back; only the primary side of a split decides it.", More: "More waits longer for repair before the flags open; less opens the gate sooner after a machine died."},
 		{Key: "cluster.tiebreaker", Kind: KindString, Doc: "The node name that decides an even split: the half that holds it counts as the majority."},
-		{Key: "cluster.publish_confirm_wait", Kind: KindDuration, Default: "100ms", Min: millis, Max: 60 * seconds, Reloadable: true, Doc: "How long an admitted publish waits for another node's confirmation before a copy is written to the local spool and acknowledged on that.", More: "More saves disk writes when a peer is slow for a moment; less bounds the publisher's wait."},
-		{Key: "cluster.spool_limit", Kind: KindBytes, Default: "1GB", Min: 0, Max: 1 << 50, Doc: "How much the spool for one unreachable node may hold. At the limit publishes that would need it are no longer acknowledged.", More: "More rides out longer absences; less keeps room on the disk.", Zero: "0 spools nothing: publishes that need a missing node wait for it."},
+		{Key: "cluster.publish_confirm_wait", Kind: KindDuration, Default: "100ms", Min: millis, Max: 60 * seconds, Doc: "How long an admitted publish waits for another node's confirmation before a copy is written to the local spool and acknowledged on that.", More: "More saves disk writes when a peer is slow for a moment; less bounds the publisher's wait."},
+		{Key: "cluster.spool_limit", Pending: pendingCluster, Kind: KindBytes, Default: "1GB", Min: 0, Max: 1 << 50, Doc: "How much the spool for one unreachable node may hold. At the limit publishes that would need it are no longer acknowledged.", More: "More rides out longer absences; less keeps room on the disk.", Zero: "0 spools nothing: publishes that need a missing node wait for it."},
+		{Key: "cluster.rehearsal", Kind: KindBool, Default: "off", Hidden: true, Doc: "Lets tombolo dev split cut this node off from others through the admin socket, to rehearse a netsplit: every byte from and to them is dropped without a word. Not for production."},
 		{Key: "cluster.max_clock_drift", Kind: KindDuration, Default: "10s", Min: millis, Max: 86400 * seconds, Doc: "How far this node's clock may be from the median of its peers before an alarm is raised. No write is ever refused for it.", More: "More is silent longer; less alarms about ordinary jitter."},
 	}
 	os = append(os, memberlistOptions()...)
 	for i := range os {
 		os[i].Since = "0.1"
 	}
-	return section(sectionCluster, pendingAll(os))
+	return section(sectionCluster, os)
 }
 
 // memberlistOptions tune gossip; the judge of a netsplit is not among them.
@@ -93,13 +94,4 @@ func memberlistOptions() []Option {
 		count("retransmit_mult", "4", "News are sent retransmit_mult × log10(members + 1) times.", "More survives more packet loss; less is cheaper."),
 		count("suspicion_mult", "4", "A suspect is declared dead after suspicion_mult × log10(members) × probe_interval, at least suspicion_mult × probe_interval.", "More gives slow nodes time to refute; less declares death sooner."),
 	}
-}
-
-// pendingAll marks options that wait for the cluster: a node that is alone has
-// nobody to be cut off from.
-func pendingAll(options []Option) []Option {
-	for i := range options {
-		options[i].Pending = pendingCluster
-	}
-	return options
 }
