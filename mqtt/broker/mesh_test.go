@@ -1,0 +1,329 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+)
+
+// mesh joins the brokers of one test as links would: what is sent passes
+// through the codec, arrives in order on each stream, waits while its way is
+// cut or paused, and is "in the spool" when it has waited for a while.
+type mesh struct {
+	nodes []*rigNode
+	stop  chan struct{}
+	wg    sync.WaitGroup
+}
+
+// confirmWait is after which time a message counts as spooled (R9).
+const confirmWait = 20 * time.Millisecond
+
+// hop is the way from one node to another. Guarded by mu.
+type hop struct {
+	from, to *rigNode
+	mu       sync.Mutex
+	cond     *sync.Cond
+	queues   map[wire.Stream][]*parcel
+	paused   map[wire.Stream]bool
+	down     bool // nothing passes
+	ended    bool
+	seq      uint64
+	// verdict, if not nil, ends publishes in the receiver's place.
+	verdict func(*parcel) (Result, uint8, bool)
+	sent    uint64 // routes
+	taken   uint64
+	carried []wire.Publish // publishes that were sent, parsed, bodies included
+}
+
+// parcel is one message on its way. Guarded by hop.mu.
+type parcel struct {
+	stream wire.Stream
+	kind   wire.Type
+	body   []byte
+	ticket Ticket
+	seq    uint64
+}
+
+var rigStreams = []wire.Stream{wire.StreamFast, wire.StreamControl, wire.StreamHead, wire.StreamPublish, wire.StreamMigration}
+
+func (m *mesh) join(from, to *rigNode) *hop {
+	h := &hop{from: from, to: to, queues: map[wire.Stream][]*parcel{}, paused: map[wire.Stream]bool{}}
+	h.cond = sync.NewCond(&h.mu)
+	for _, s := range rigStreams {
+		m.wg.Go(func() { h.run(s) })
+	}
+	return h
+}
+
+func (h *hop) change(f func()) {
+	h.mu.Lock()
+	f()
+	h.mu.Unlock()
+	h.cond.Broadcast()
+}
+
+func (h *hop) run(s wire.Stream) {
+	for {
+		h.mu.Lock()
+		for !h.ended && (len(h.queues[s]) == 0 || h.paused[s] || h.down) {
+			h.cond.Wait()
+		}
+		if h.ended {
+			h.mu.Unlock()
+			return
+		}
+		p := h.queues[s][0]
+		h.queues[s] = h.queues[s][1:]
+		verdict := h.verdict
+		h.mu.Unlock()
+		h.deliver(p, verdict)
+	}
+}
+
+func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
+	b := h.to.b
+	from := h.from.id
+	switch p.kind {
+	case wire.TypeRoutes:
+		var m wire.Routes
+		must(wire.ParseRoutes(p.body, &m))
+		b.TakeRoutes(from, &m)
+		h.change(func() { h.taken++ })
+	case wire.TypeCancel:
+		var c wire.Cancel
+		must(wire.ParseCancel(p.body, &c))
+		b.TakeCancel(from, &c)
+	case wire.TypePublish:
+		if verdict != nil {
+			if res, reason, is := verdict(p); is {
+				h.end(p, res, reason)
+				return
+			}
+		}
+		var m wire.Publish
+		must(wire.ParsePublish(slices.Clone(p.body), &m))
+		if p.stream == wire.StreamFast {
+			b.TakeFast(from, &m)
+			return
+		}
+		b.TakePublish(from, 1, p.seq, &m, func(res wire.Result, reason uint8) {
+			go h.end(p, [...]Result{Stored, NoMatch, Refused}[res], reason)
+		})
+	}
+}
+
+// end tells the sender how a message ended, once.
+func (h *hop) end(p *parcel, res Result, reason uint8) {
+	h.mu.Lock()
+	tk := p.ticket
+	p.ticket = nil
+	h.mu.Unlock()
+	if tk != nil {
+		tk.Ended(h.to.id, res, reason)
+	}
+}
+
+func (h *hop) push(p *parcel) {
+	h.change(func() {
+		if p.stream == wire.StreamPublish {
+			h.seq++
+			p.seq = h.seq
+			var m wire.Publish
+			must(wire.ParsePublish(slices.Clone(p.body), &m))
+			h.carried = append(h.carried, m)
+		}
+		if p.kind == wire.TypeRoutes {
+			h.sent++
+		}
+		h.queues[p.stream] = append(h.queues[p.stream], p)
+	})
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// fakeCluster is the Cluster of one node of a mesh. Guarded by mu.
+type fakeCluster struct {
+	n  *rigNode
+	mu struct {
+		sync.Mutex
+		hops      map[wire.NodeID]*hop
+		unreached map[wire.NodeID]bool
+		full      map[wire.NodeID]bool // the spool for a node has no room
+		timeout   time.Duration
+		sequence  uint64
+	}
+}
+
+func (f *fakeCluster) hopTo(id wire.NodeID) *hop {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.hops[id]
+}
+
+func (f *fakeCluster) reachable() (list []*hop) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id, h := range f.mu.hops {
+		if !f.mu.unreached[id] {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
+func (f *fakeCluster) Alone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.mu.hops) == 0
+}
+
+func (f *fakeCluster) Register(_ context.Context, q Registration) (Grant, error) {
+	return Grant{Epoch: metadata.Epoch{HLC: f.n.meta.Stamp(), Node: uint64(f.n.id)}, OldHome: q.HomeSeen, OldEpoch: q.EpochSeen, Closed: true}, nil
+}
+
+func (f *fakeCluster) Connected(Key, metadata.Epoch, bool) {}
+func (f *fakeCluster) Gone(Key, metadata.Epoch)            {}
+
+func (f *fakeCluster) Announce(r wire.Route) {
+	f.routes(&wire.Routes{List: []wire.Route{r}})
+}
+
+func (f *fakeCluster) routes(m *wire.Routes) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.sequence++
+	m.Sequence = f.mu.sequence
+	body := wire.AppendRoutes(nil, m)
+	for _, h := range f.mu.hops {
+		h.push(&parcel{stream: wire.StreamControl, kind: wire.TypeRoutes, body: body})
+	}
+}
+
+var errLate = errors.New("not in time")
+
+// poll asks until ok, or until the timeout of the cluster is over.
+func (f *fakeCluster) poll(done func(error), ok func() bool) {
+	f.mu.Lock()
+	timeout := f.mu.timeout
+	f.mu.Unlock()
+	f.n.m.wg.Go(func() {
+		late := time.NewTimer(timeout)
+		defer late.Stop()
+		look := time.NewTicker(time.Millisecond)
+		defer look.Stop()
+		for !ok() {
+			select {
+			case <-look.C:
+			case <-late.C:
+				done(errLate)
+				return
+			case <-f.n.m.stop:
+				return
+			}
+		}
+		done(nil)
+	})
+}
+
+func (f *fakeCluster) Announced(done func(error)) {
+	need := map[wire.NodeID]uint64{}
+	for _, h := range f.reachable() {
+		h.mu.Lock()
+		need[h.to.id] = h.sent
+		h.mu.Unlock()
+	}
+	f.poll(done, func() bool {
+		for _, h := range f.reachable() {
+			h.mu.Lock()
+			late := h.taken < need[h.to.id]
+			h.mu.Unlock()
+			if late {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (f *fakeCluster) Replicated(done func(error)) {
+	target := f.n.meta.Status().Clock
+	f.poll(done, func() bool {
+		for _, h := range f.reachable() {
+			if !h.to.meta.Status().Clock.Descends(target) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (f *fakeCluster) Post(to wire.NodeID, body []byte) bool {
+	h := f.hopTo(to)
+	if h == nil || h.isDown() {
+		return false
+	}
+	h.push(&parcel{stream: wire.StreamFast, kind: wire.TypePublish, body: slices.Clone(body)})
+	return true
+}
+
+func (h *hop) isDown() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.down
+}
+
+var errSpoolFull = errors.New("spool full")
+
+func (f *fakeCluster) Send(to wire.NodeID, s wire.Stream, t wire.Type, body []byte, tk Ticket) error {
+	h := f.hopTo(to)
+	f.mu.Lock()
+	full := f.mu.full[to]
+	f.mu.Unlock()
+	if h == nil || full && h.isDown() {
+		return errSpoolFull
+	}
+	p := &parcel{stream: s, kind: t, body: body, ticket: tk}
+	h.push(p)
+	if s == wire.StreamPublish {
+		time.AfterFunc(confirmWait, func() { h.end(p, InSpool, 0) })
+	}
+	return nil
+}
+
+func (f *fakeCluster) Admits(to wire.NodeID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.mu.full[to]
+}
+
+func (f *fakeCluster) Reachable(to wire.NodeID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.mu.unreached[to]
+}
+
+// eventually polls cond until it holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for !cond() {
+		select {
+		case <-look.C:
+		case <-deadline.C:
+			t.Fatalf("did not happen: %s", what)
+		}
+	}
+}

@@ -1,0 +1,321 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	mqttclient "tombolo/internal/client"
+	"tombolo/internal/conn"
+	"tombolo/internal/kv"
+	"tombolo/internal/metric"
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+	"tombolo/metadata/replica"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/netsplit"
+	"tombolo/queue"
+)
+
+// rigNode is one broker of a test with stores, a listener and a cluster of its
+// own. Immutable once it runs.
+type rigNode struct {
+	m       *mesh
+	id      wire.NodeID
+	b       *Broker
+	meta    *metadata.Store
+	queue   *queue.Store
+	gate    netsplit.Gate
+	cluster *fakeCluster
+	metrics *metric.Registry
+	addr    string
+}
+
+// Send carries frames of replication.
+func (n *rigNode) Send(to uint64, frame []byte) {
+	if h := n.cluster.hopTo(wire.NodeID(to)); h != nil && !h.isDown() {
+		h.to.meta.Deliver(uint64(n.id), frame)
+	}
+}
+
+type everything struct{}
+
+func (everything) RulesFor(*Identity) Rules { return nil }
+func (everything) Authenticate(context.Context, *Identity, []byte) Verdict {
+	return Verdict{}
+}
+
+func rigSettings() *Settings {
+	return &Settings{
+		Limits: &session.Limits{
+			Versions: session.AllVersions, ClientIDBytesMax: 100, InflightMax: 20, ReceiveMaxClient: 100, ReceiveMaxBroker: 100,
+			SessionExpiryMax: session.ExpiryNever, PersistentExpiry: session.ExpiryNever, WillDelayMax: session.ExpiryNever,
+		},
+		Queue: queue.Config{MaxOnline: 1000, MaxOffline: 1000}, ConnectTimeout: 10 * time.Second, Anonymous: true,
+	}
+}
+
+// rig starts n brokers that are joined.
+func rig(t *testing.T, n int, change ...func(*Settings)) *mesh {
+	t.Helper()
+	m := &mesh{stop: make(chan struct{})}
+	for i := range n {
+		m.nodes = append(m.nodes, m.node(t, wire.NodeID(i+1)))
+	}
+	set := rigSettings()
+	for _, f := range change {
+		f(set)
+	}
+	var members []metadata.Member
+	var ids []wire.NodeID
+	for _, a := range m.nodes {
+		members = append(members, metadata.Member{ID: uint64(a.id)})
+		ids = append(ids, a.id)
+		for _, o := range m.nodes {
+			if a != o {
+				a.cluster.mu.hops[o.id] = m.join(a, o)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	for _, a := range m.nodes {
+		a.b.Change(set)
+		a.start(t, ctx)
+		a.b.MembersChanged(ids)
+	}
+	for _, a := range m.nodes {
+		a.meta.SetMembers(1, members)
+		for _, o := range m.nodes {
+			if o != a {
+				a.meta.PeerUp(uint64(o.id))
+			}
+		}
+		a.snapshot()
+	}
+	t.Cleanup(func() {
+		close(m.stop)
+		for _, a := range m.nodes {
+			a.b.Shutdown()
+		}
+		cancel()
+		for _, a := range m.nodes {
+			for _, h := range a.cluster.mu.hops {
+				h.change(func() { h.ended = true })
+			}
+		}
+		m.wg.Wait()
+	})
+	for _, a := range m.nodes {
+		for _, o := range ids {
+			if o != a.id {
+				eventually(t, "routes of all members", func() bool { return a.b.HasRoutesOf(o) })
+			}
+		}
+	}
+	return m
+}
+
+func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
+	n := &rigNode{m: m, id: id, metrics: metric.New()}
+	n.cluster = &fakeCluster{n: n}
+	n.cluster.mu.hops = map[wire.NodeID]*hop{}
+	n.cluster.mu.unreached = map[wire.NodeID]bool{}
+	n.cluster.mu.full = map[wire.NodeID]bool{}
+	n.cluster.mu.timeout = 10 * time.Second
+	var err error
+	n.meta, err = metadata.Open(kv.OpenMemory(), metadata.Config{
+		Node: uint64(id), Transport: n, Replica: replica.Config{ExchangeEvery: 50 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.queue, err = queue.OpenStore(kv.OpenMemory(), queue.StoreConfig{BatchEnd: func() { n.b.BatchEnd() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.b = New(Config{
+		Node: fmt.Sprint("n", id), NodeID: uint64(id), Settings: rigSettings(), Metadata: n.meta, Queue: n.queue,
+		Gate: &n.gate, Authenticator: everything{}, Authorizer: everything{}, Cluster: n.cluster, Metrics: n.metrics,
+		Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: func(b []byte) { _, _ = rand.Read(b) },
+	})
+	return n
+}
+
+// start runs the parts of a node; the stores end after the broker.
+func (n *rigNode) start(t *testing.T, ctx context.Context) {
+	t.Helper()
+	stores, stop := context.WithCancel(context.Background())
+	go func() { _ = n.meta.Run(stores) }()
+	go func() { _ = n.queue.Run(stores) }()
+	<-n.meta.Running()
+	if err := n.b.Load(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := conn.Listen(conn.Config{Name: "rig", Kind: conn.KindTCP, Address: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.addr = l.AddrString()
+	n.m.wg.Go(func() { l.Serve(ctx, n.b.Accept(&Listener{Name: "rig"})) })
+	n.m.wg.Go(func() {
+		_ = n.b.Run(ctx)
+		stop()
+	})
+}
+
+// snapshot tells the others all routes of the node.
+func (n *rigNode) snapshot() {
+	n.b.RouteSnapshot(func(list []wire.Route) {
+		n.cluster.routes(&wire.Routes{First: true, Last: true, Snapshot: true, List: list})
+	})
+}
+
+// cut ends what passes between two nodes; verdict tells them of it or of its
+// end.
+func (m *mesh) cut(a, b *rigNode, down bool) {
+	for _, h := range []*hop{a.cluster.hopTo(b.id), b.cluster.hopTo(a.id)} {
+		h.change(func() { h.down = down })
+	}
+}
+
+func (m *mesh) verdict(a, b *rigNode, up bool) {
+	for _, p := range [][2]*rigNode{{a, b}, {b, a}} {
+		n, o := p[0], p[1]
+		n.cluster.mu.Lock()
+		n.cluster.mu.unreached[o.id] = !up
+		n.cluster.mu.Unlock()
+		n.b.PeerReachable(o.id, up)
+		if up {
+			n.meta.PeerUp(uint64(o.id))
+			n.snapshot()
+		} else {
+			n.meta.PeerDown(uint64(o.id))
+		}
+	}
+}
+
+// split sets the gate of a node.
+func (n *rigNode) split(on bool, open ...netsplit.Operation) {
+	n.gate.Publish(netsplit.NewSnapshot(on, open...))
+	n.b.GateChanged()
+}
+
+// counter reads one of the node's figures.
+func (n *rigNode) counter(name string) (sum int) {
+	n.metrics.Each(func(s metric.Sample) {
+		if s.Name == name {
+			sum += int(s.Value)
+		}
+	})
+	return sum
+}
+
+// person is a client of a test.
+type person struct {
+	t *testing.T
+	*mqttclient.Client
+}
+
+func (n *rigNode) dial(t *testing.T, id string, change ...func(*packet.Connect)) *person {
+	t.Helper()
+	c := packet.Connect{Version: packet.V5, CleanStart: true, ClientID: []byte(id)}
+	for _, f := range change {
+		f(&c)
+	}
+	cl, err := mqttclient.Dial(context.Background(), mqttclient.Config{Address: n.addr, Connect: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cl.Run(context.Background()) }()
+	t.Cleanup(func() { cl.Close(); <-ended })
+	return &person{t, cl}
+}
+
+func v311(c *packet.Connect) { c.Version = packet.V311 }
+
+// lasting makes a session that outlives its connections.
+func lasting(c *packet.Connect) {
+	c.CleanStart = false
+	if c.Version == packet.V5 {
+		c.Properties.Set |= packet.PropSessionExpiry
+		c.Properties.SessionExpiry = session.ExpiryNever
+	}
+}
+
+// subscribe wants the SUBACK to grant everything.
+func (p *person) subscribe(qos uint8, filters ...string) {
+	p.t.Helper()
+	for _, r := range p.trySubscribe(qos, filters...) {
+		if r.Failed() {
+			p.t.Fatalf("SUBACK with %v", r)
+		}
+	}
+}
+
+func (p *person) trySubscribe(qos uint8, filters ...string) []packet.ReasonCode {
+	p.t.Helper()
+	var s packet.Subscribe
+	for _, f := range filters {
+		s.Subscriptions = append(s.Subscriptions, packet.Subscription{Filter: []byte(f), QoS: qos})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	rs, err := p.Subscribe(ctx, &s)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return rs
+}
+
+// send publishes and wants it acknowledged.
+func (p *person) send(topic, payload string, qos uint8, change ...func(*packet.Publish)) packet.ReasonCode {
+	p.t.Helper()
+	r, err := p.trySend(20*time.Second, topic, payload, qos, change...)
+	if err != nil || r.Failed() {
+		p.t.Fatalf("publish to %s: %v, %v", topic, r, err)
+	}
+	return r
+}
+
+func (p *person) trySend(patience time.Duration, topic, payload string, qos uint8, change ...func(*packet.Publish)) (packet.ReasonCode, error) {
+	pub := packet.Publish{Topic: []byte(topic), Payload: []byte(payload), QoS: qos}
+	for _, f := range change {
+		f(&pub)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, _, err := p.Publish(ctx, &pub)
+	return r, err
+}
+
+func retained(p *packet.Publish) { p.Retain = true }
+
+// expect wants these payloads next, in order.
+func (p *person) expect(payloads ...string) {
+	p.t.Helper()
+	late := time.NewTimer(20 * time.Second)
+	defer late.Stop()
+	for _, want := range payloads {
+		select {
+		case m := <-p.Messages():
+			if m == nil || string(m.Payload) != want {
+				p.t.Fatalf("came %v, want %q", m, want)
+			}
+		case <-late.C:
+			p.t.Fatalf("%q did not come", want)
+		}
+	}
+}
+
+// expectNothing wants nothing to come before a message that is sent now.
+func (p *person) expectNothing(by *person) {
+	p.t.Helper()
+	p.subscribe(1, "mark/"+p.ClientID())
+	by.send("mark/"+p.ClientID(), "mark", 1)
+	p.expect("mark")
+}
