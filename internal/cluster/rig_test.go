@@ -3,9 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -98,7 +96,7 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 	x := &instance{id: id}
 	registry := metric.New()
 	x.cluster = New(Config{Name: "test", Node: id, NodeName: fmt.Sprintf("n%d", id), Incarnation: wire.Incarnation(time.Now().UnixMilli()),
-		Durability: "fsync", Bind: bind, Secret: []byte("a secret of sixteen"), Gate: &x.gate, Policy: policy, Metrics: registry, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		Durability: "fsync", Bind: bind, Secret: []byte("a secret of sixteen"), Gate: &x.gate, Policy: policy, Metrics: registry})
 	metaDB, queueDB := kv.OpenMemory(), kv.OpenMemory()
 	var err error
 	x.meta, err = metadata.Open(metaDB, metadata.Config{Node: uint64(id), Transport: x.cluster.Transport(), OnExchange: x.cluster.Exchange})
@@ -124,19 +122,6 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 			}
 		})
 	}
-	wg.Go(func() {
-		tk := time.NewTicker(200 * time.Millisecond)
-		for {
-			select {
-			case <-run.Done():
-				return
-			case <-tk.C:
-				for _, m := range members {
-					x.cluster.Exchange(metadata.Exchange{Peer: uint64(m.ID), Began: time.Now()})
-				}
-			}
-		}
-	})
 	x.stop = sync.OnceFunc(func() {
 		cancel()
 		wg.Wait()

@@ -48,11 +48,6 @@ func (c *Cluster) adoptMembers() bool {
 			_ = c.mesh.AddPeer(m.ID, m.Link) // refuses only when the mesh is over
 		}
 	}
-	for _, s := range c.mesh.Status() {
-		if c.linked(s.ID) {
-			c.parts.Metadata.PeerUp(uint64(s.ID)) // counts only now that it is a member
-		}
-	}
 	c.parts.Broker.MembersChanged(ids)
 	c.mesh.Judge(func(now int64) { c.judge.members(version, list, now) })
 	c.nudge()

@@ -30,6 +30,9 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		WillGrace:              willGrace,
 		Anonymous:              s.Bool("allow_anonymous"),
 		QuietKeepAlive:         !s.Bool("logging.keepalive_as_warning"),
+		HoldTimeout:            max(s.Duration("netsplit_hold_timeout"), time.Nanosecond), // zero would be the default there
+		HoldBytesMax:           max(s.Bytes("netsplit_hold_bytes"), 1),
+		RefuseWhenGated:        s.String("netsplit_publish_response") == "error",
 	}
 }
 
