@@ -1,0 +1,155 @@
+package member
+
+import (
+	"fmt"
+	"testing"
+
+	"tombolo/internal/wire"
+)
+
+// chaos runs a random schedule over formed nodes: changes from everywhere,
+// cuts, deaths, losses; then quiet, after which all agree and a change passes.
+func chaos(t testing.TB, seed uint64, set func(w *world)) *world {
+	w := newWorld(t, seed, 3+int(seed%3))
+	w.formed()
+	if set != nil {
+		set(w)
+	}
+	w.lossy = true
+	for range 800 {
+		n := w.nodes[w.rnd.IntN(len(w.nodes))]
+		if n.dead && w.rnd.IntN(4) == 0 {
+			w.start(n)
+		}
+		switch w.rnd.IntN(40) {
+		case 0, 1, 2:
+			n.cut = !n.cut
+			w.relink()
+		case 3, 4, 5:
+			other := w.nodes[w.rnd.IntN(len(w.nodes))].self.ID
+			state := wire.MemberState(w.rnd.IntN(4))
+			w.ask(n, func(c *core, id uint64) {
+				c.request(&request{id: id, change: change{kind: changeState, member: wire.Member{ID: other, State: state}}})
+			})
+		case 9:
+			n.self.Link = fmt.Sprintf("l%d", w.rnd.IntN(1000))
+			w.crash(n)
+		}
+		w.pass()
+	}
+	w.quiet()
+	w.agree()
+	n := w.nodes[0]
+	if err := w.do(n, func(c *core, id uint64) {
+		c.request(&request{id: id, change: change{kind: changeState, member: wire.Member{ID: 2, State: wire.MemberLeaving}}})
+	}); err != nil {
+		w.fault("a change after quiet: %v", err)
+	}
+	return w
+}
+
+// TestSchedules is R24 under every schedule that the seeds make.
+func TestSchedules(t *testing.T) {
+	for seed := range uint64(100) {
+		w := chaos(t, seed, nil)
+		w.report()
+		if t.Failed() {
+			t.Fatalf("seed %d; alone: go test ./internal/member -run TestSchedules", seed)
+		}
+	}
+}
+
+// TestCheckersSeePlantedBugs breaks the protocol in four ways and wants the
+// checkers of TestSchedules to say so.
+func TestCheckersSeePlantedBugs(t *testing.T) {
+	for name, set := range map[string]func(w *world){
+		"votes are forgotten in a crash": func(w *world) { w.forget = true },
+		"a promise hides what was taken before": func(w *world) {
+			w.plant = func(_ wire.NodeID, m *wire.Members) {
+				if m.Step == wire.MembersPromise {
+					m.Accepted, m.List = 0, nil
+				}
+			}
+		},
+		"a refusal counts as a confirmation": func(w *world) {
+			w.plant = func(_ wire.NodeID, m *wire.Members) {
+				if m.Step == wire.MembersRefuse {
+					m.Step, m.Round = wire.MembersConfirm, m.Round-1
+				}
+			}
+		},
+		"a promise counts as a confirmation": func(w *world) {
+			w.plant = func(_ wire.NodeID, m *wire.Members) {
+				if m.Step == wire.MembersPropose {
+					m.Step = wire.MembersPrepare
+				} else if m.Step == wire.MembersPromise && m.Round%2 == 0 {
+					m.Step = wire.MembersConfirm
+				}
+			}
+		},
+	} {
+		caught := false
+		for seed := uint64(0); seed < 300 && !caught; seed++ {
+			caught = len(chaos(t, seed, set).faults) > 0
+		}
+		if !caught {
+			t.Errorf("%s, and no checker notices", name)
+		}
+	}
+}
+
+// TestFounding: nodes that all seek, in every order of starting and with
+// everything that can be lost, make one cluster.
+func TestFounding(t *testing.T) {
+	for seed := range uint64(100) {
+		w := newWorld(t, seed, 3+int(seed%3))
+		if len(w.nodes) > 3 || seed%2 == 0 {
+			w.expected = len(w.nodes)
+			for _, n := range w.nodes {
+				n.core.settings.expected = w.expected
+			}
+		}
+		settled := 0 // of three nodes may be one stands by itself and seeks nobody
+		if len(w.nodes) == 3 {
+			settled = int(seed % 4)
+		}
+		for i, n := range w.nodes {
+			if n.seeking = i+1 != settled; n.seeking {
+				w.step(n, n.core.begin)
+			}
+		}
+		w.lossy = true
+		for range 200 {
+			n := w.nodes[w.rnd.IntN(len(w.nodes))]
+			switch w.rnd.IntN(30) {
+			case 0:
+				n.cut = !n.cut
+				w.relink()
+			case 1:
+				w.crash(n)
+			case 2, 3:
+				if n.dead {
+					w.start(n)
+				}
+			}
+			w.pass()
+		}
+		w.quiet()
+		w.agree()
+		origin := wire.NodeID(0)
+		for _, n := range w.nodes {
+			origin = max(origin, n.core.kept.record.Origin)
+		}
+		for _, n := range w.nodes {
+			if n.core.standing() == Alone && !n.seeking {
+				continue // the others may have founded while it was away
+			}
+			if n.core.standing() != Joined && n.seeking || n.core.formed() && n.core.kept.record.Origin != origin {
+				w.fault("%s: %v, pledged to %x, %s", n.self.Name, n.core.standing(), uint64(n.core.kept.pledge), n.core.seekText())
+			}
+		}
+		if w.report(); t.Failed() {
+			return
+		}
+	}
+}
