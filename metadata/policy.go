@@ -17,7 +17,8 @@ type policy struct{}
 // is a register.
 func (policy) Set(name []byte) bool { return name[0] == codeSubscription }
 
-// Rank: a session and a subscription of a higher epoch win over later writes.
+// Rank: a session and a subscription of a higher epoch win over later writes,
+// and the member set of a higher version over one that was written later (R24).
 func (policy) Rank(name []byte, v replica.Value) (high, low uint64) {
 	var e Epoch
 	switch {
@@ -30,8 +31,33 @@ func (policy) Rank(name []byte, v replica.Value) (high, low uint64) {
 		if s, err := decodeSubscription(v.Bytes); err == nil {
 			e = s.Epoch
 		}
+	case name[0] == codeMembers && !v.Tombstone:
+		return memberRank(v.Bytes)
 	}
 	return e.HLC, e.Node
+}
+
+// memberRank reads version and nonce of a member record, which internal/member
+// writes: they stand behind the format; zeros if the record is damaged.
+func memberRank(b []byte) (version, nonce uint64) {
+	r := pack.NewReader(b)
+	r.ArrayMin(3)
+	r.Uint()
+	version, nonce = r.Uint(), r.Uint()
+	if r.Err() != nil {
+		return 0, 0
+	}
+	return version, nonce
+}
+
+func (p policy) admitMembers(name []byte, values []replica.Value, next []byte) ([]byte, error) {
+	version, nonce := memberRank(next)
+	for _, v := range values {
+		if high, low := p.Rank(name, v); version < high || version == high && nonce < low {
+			return nil, ErrMembers
+		}
+	}
+	return next, nil
 }
 
 // sessionEpoch reads the epoch alone; zero if the record is damaged.
@@ -47,8 +73,12 @@ func sessionEpoch(b []byte) Epoch {
 }
 
 // Admit refuses a session of a lower epoch than it has, keeps floor and end
-// from going back, and has the tombstone of a session bear its epoch.
+// from going back, and has the tombstone of a session bear its epoch; it refuses
+// a member set of a lower version.
 func (p policy) Admit(name []byte, current func() []replica.Value, next []byte) ([]byte, error) {
+	if name[0] == codeMembers && next != nil {
+		return p.admitMembers(name, current(), next)
+	}
 	if name[0] != codeSession {
 		return next, nil
 	}

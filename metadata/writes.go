@@ -17,6 +17,8 @@ var (
 	ErrTooLarge = errors.New("metadata: key or value too large")
 	// ErrEpoch refuses to write a session under a lower epoch than it has (R17).
 	ErrEpoch = errors.New("metadata: the session has a higher epoch")
+	// ErrMembers refuses a member set of a lower version than there is (R24).
+	ErrMembers = errors.New("metadata: the member set has a higher version")
 )
 
 // The bounds of a record.

@@ -25,6 +25,7 @@ type Config struct {
 	Path     string // of the file that holds record and vote; "": nothing outlives the process
 	Store    *metadata.Store
 	Gossip   GossipConfig
+	Version  string // of the program, for others to see
 
 	// Send hands a frame to the control stream of a link; false: there is none
 	// or it is full. It must not block and does not keep m.
@@ -134,6 +135,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("member: a node's name has at most %d bytes, an address %d", nameBytesMax, addressBytesMax)
 	case c.Cluster == "" || len(c.Cluster) > clusterBytesMax:
 		return fmt.Errorf("member: cluster.name has 1 to %d bytes", clusterBytesMax)
+	case len(c.Version) > versionBytesMax:
+		return fmt.Errorf("member: the program's version has at most %d bytes", versionBytesMax)
 	case c.Send == nil:
 		return errors.New("member: a Set needs a way to send")
 	case c.Expected < 0 || c.Expected > membersMax:

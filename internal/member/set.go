@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"tombolo/internal/wire"
 )
@@ -32,13 +35,33 @@ type Status struct {
 	Text     string // a sentence on what it waits for; "" if for nothing
 }
 
-// Set is this node's end of the durable member set. Safe for concurrent use.
-type Set struct {
-	config Config
-	status atomic.Pointer[Status]
+// Node is one that gossip knows to be alive. A value.
+type Node struct {
+	ID                          wire.NodeID
+	Name, Link, Gossip, Version string
+	Member                      bool
 }
 
-var errThin = errors.New("member: not built yet")
+// Set is this node's end of the durable member set. Safe for concurrent use;
+// its fields are immutable once built but for those that say who owns them.
+type Set struct {
+	config  Config
+	begun   time.Time
+	kept    kept // until Run begins
+	table   *table
+	gossip  *gossip // nil: none
+	mailbox *mailbox
+	status  atomic.Pointer[Status]
+	nodes   atomic.Pointer[[]Node]
+	facts   chan []byte // the newest; owned by the loop on one side, the finder on the other
+	mu      struct {
+		sync.Mutex
+		seeds  []string
+		calls  map[uint64]chan error
+		number uint64
+		over   bool
+	}
+}
 
 // New makes a Set; it reads what is kept of the member set, and nothing else.
 func New(c Config) (*Set, error) {
@@ -46,76 +69,244 @@ func New(c Config) (*Set, error) {
 		return nil, err
 	}
 	c.defaults()
-	s := &Set{config: c}
-	s.status.Store(&Status{Record: Record{Members: []wire.Member{c.Self}}})
+	s := &Set{config: c, table: newTable(c.Store), mailbox: newMailbox(), facts: make(chan []byte, 1)}
+	s.begun = c.Clock.Now()
+	s.mu.seeds, s.mu.calls = slices.Clone(c.Seeds), map[uint64]chan error{}
+	var err error
+	if s.kept, err = load(c.Path); err != nil {
+		return nil, err
+	}
+	shared, err := s.table.read()
+	if err != nil {
+		return nil, err
+	}
+	if old := &s.kept.record; shared.Version != 0 && shared.above(old) && (old.Version != 0 || shared.has(c.Self.ID)) {
+		if old.Version != 0 && old.Origin != shared.Origin {
+			return nil, fmt.Errorf("member: %s is of the cluster that node %s founded, the tables are of that of node %s: they are not of one node; restore both from one backup",
+				c.Path, idText(old.Origin), idText(shared.Origin))
+		}
+		s.kept = kept{record: shared}
+	}
+	if c.Gossip.Bind != "" {
+		s.gossip = newGossip(&s.config)
+	}
+	s.status.Store(newCore(settings{}, c.Self, s.kept).status())
+	s.nodes.Store(&[]Node{})
 	return s, nil
 }
 
 // Listen opens the gossip port, so that it is known and a fault is told before
-// Run.
-func (s *Set) Listen() error { return errThin }
+// Run, which has to follow. A node that was removed opens none.
+func (s *Set) Listen() error {
+	if s.gossip == nil || s.Status().Standing == Removed {
+		return nil
+	}
+	address, err := s.gossip.listen()
+	if err == nil && s.config.Self.Gossip == "" {
+		s.config.Self.Gossip = address
+	}
+	return err
+}
 
 // GossipAddress is what others are told, once Listen has succeeded.
 func (s *Set) GossipAddress() string { return s.config.Self.Gossip }
-
-// Run serves until ctx ends, and returns when everything it started has.
-func (s *Set) Run(ctx context.Context) error { return errThin }
 
 // Current returns the version in effect and its members by id; 0 and this node
 // alone if there is none.
 func (s *Set) Current() (version uint64, list []wire.Member) {
 	st := s.status.Load()
-	return st.Record.Version, slices.Clone(st.Record.Members)
+	return st.Record.Version, copyOf(st.Record.Members)
 }
 
 // Status returns where this node stands.
-func (s *Set) Status() Status { return *s.status.Load() }
+func (s *Set) Status() Status {
+	st := *s.status.Load()
+	st.Record.Members = copyOf(st.Record.Members)
+	return st
+}
 
-// Receive takes a frame of a linked node. It copies what it keeps, and blocks
-// only while many wait.
-func (s *Set) Receive(from wire.NodeID, m *wire.Members) {}
+// Nodes returns the other nodes that gossip knows to be alive, by id, members
+// or not. It says nothing about links.
+func (s *Set) Nodes() []Node { return slices.Clone(*s.nodes.Load()) }
+
+// Receive takes a frame of a linked node. It copies what it keeps and never
+// blocks; while many wait it drops the frame, which will be sent again.
+func (s *Set) Receive(from wire.NodeID, m *wire.Members) {
+	own := *m
+	own.List = copyOf(m.List)
+	s.mailbox.frame(func(c *core) { c.receive(from, &own) })
+}
 
 // PeerUp says that the link to a node stands, member or not.
-func (s *Set) PeerUp(id wire.NodeID) {}
+func (s *Set) PeerUp(id wire.NodeID) { s.mailbox.add(func(c *core) { c.up(id) }) }
 
 // PeerDown says that the link is gone.
-func (s *Set) PeerDown(id wire.NodeID) {}
+func (s *Set) PeerDown(id wire.NodeID) { s.mailbox.add(func(c *core) { c.down(id) }) }
 
 // SetView tells what the detector sees: the members that are reachable by
 // verdict, this node included, and whether this node is in the primary group
 // (R25). Dead members are marked by it.
-func (s *Set) SetView(reachable []wire.NodeID, primary bool) {}
+func (s *Set) SetView(reachable []wire.NodeID, primary bool) {
+	list := slices.Clone(reachable)
+	s.mailbox.add(func(c *core) { c.sees(list, primary) })
+}
 
-// Exchanged says that an exchange of metadata with a member, begun since this
-// process started, completed in both directions. When that is so for every
-// member that is not itself stopped or absent, this node's own mark is cleared
-// (R27).
-func (s *Set) Exchanged(id wire.NodeID) {}
+// Exchanged says that an exchange of metadata with a member, begun since its
+// link stood, completed in both directions. When that is so for every member
+// that is not itself stopped or absent, this node's own mark is cleared (R27).
+func (s *Set) Exchanged(id wire.NodeID) {
+	s.mailbox.add(func(c *core) { c.view.exchanged[id] = true })
+}
 
 // Join makes this node a member of the cluster that the seeds (gossip
 // addresses) belong to, and waits until it is. Joining where it is a member
 // already is nothing.
-func (s *Set) Join(ctx context.Context, seeds []string) error { return errThin }
+func (s *Set) Join(ctx context.Context, seeds []string) error {
+	if s.gossip == nil {
+		return errors.New("member: gossip is off, so that seeds cannot be asked: set cluster.gossip_listen")
+	}
+	if st := s.Status(); st.Standing == Alone {
+		what, err := s.table.history()
+		if err != nil {
+			return err
+		}
+		if what != "" {
+			return errors.New("member: " + historyText(what))
+		}
+	}
+	s.mu.Lock()
+	for _, seed := range seeds {
+		if !slices.Contains(s.mu.seeds, seed) {
+			s.mu.seeds = append(s.mu.seeds, seed)
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.gossip.started:
+	case <-ctx.Done():
+		return fmt.Errorf("member: join: gossip has not started: %w", ctx.Err())
+	}
+	var errs []error
+	for _, seed := range seeds {
+		if err := s.gossip.contact(0, seed); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == len(seeds) {
+		return fmt.Errorf("member: no seed answers: see whether it runs, has the same cluster.name and cluster.secret_key, and can be reached by TCP and UDP: %w", errors.Join(errs...))
+	}
+	s.mailbox.add(s.look)
+	return s.call(ctx, "join", func(c *core, id uint64) { c.join(id) })
+}
 
-// SetState changes this node's own state and waits until every reachable member
-// holds the change (R27).
-func (s *Set) SetState(ctx context.Context, state wire.MemberState) error { return errThin }
+// SetState changes this node's own state and waits until every member that is
+// linked holds the change (R27). A node that is in no cluster has none.
+func (s *Set) SetState(ctx context.Context, state wire.MemberState) error {
+	self := s.config.Self.ID
+	return s.call(ctx, "set state "+stateNames[state], func(c *core, id uint64) {
+		c.stopping = state == wire.MemberStopped
+		r := &request{id: id, everywhere: true, change: change{kind: changeState, member: wire.Member{ID: self, State: state}}}
+		if !c.formed() {
+			c.end(r, nil)
+			return
+		}
+		c.request(r)
+	})
+}
 
 // MarkAbsent says that a member is gone for so long that it gates no more;
 // only the primary side may (R24).
-func (s *Set) MarkAbsent(ctx context.Context, nameOrID string) error { return errThin }
+func (s *Set) MarkAbsent(ctx context.Context, nameOrID string) error {
+	m, err := lookUp(&s.status.Load().Record, nameOrID)
+	if err != nil {
+		return fmt.Errorf("member: %w", err)
+	}
+	return s.call(ctx, "mark "+m.Name+" absent", func(c *core, id uint64) { c.request(c.absence(m.ID, id)) })
+}
 
 // Remove takes a member out of the set for good. force does it without a
 // majority: GivesUp says what may come of it.
-func (s *Set) Remove(ctx context.Context, nameOrID string, force bool) error { return errThin }
+func (s *Set) Remove(ctx context.Context, nameOrID string, force bool) error {
+	m, err := lookUp(&s.status.Load().Record, nameOrID)
+	if err != nil {
+		return fmt.Errorf("member: %w", err)
+	}
+	return s.call(ctx, "remove "+m.Name, func(c *core, id uint64) { c.remove(id, m, force) })
+}
 
 // GivesUp says in words what removing a member gives up, and with force what
 // may diverge.
-func (s *Set) GivesUp(nameOrID string, force bool) (string, error) { return "", errThin }
+func (s *Set) GivesUp(nameOrID string, force bool) (string, error) {
+	r := &s.status.Load().Record
+	m, err := lookUp(r, nameOrID)
+	if err != nil {
+		return "", fmt.Errorf("member: %w", err)
+	}
+	text := fmt.Sprintf("%s (%s) will be no member any more. Queued messages that only its disk holds are given up; its sessions and their "+
+		"subscriptions go on at the other members, with what is queued there. Started again, it serves no client: its data directory has to be moved away.", m.Name, idText(m.ID))
+	if force {
+		text += fmt.Sprintf(" Forced, this takes effect without %d of the %d members confirming it. If members that this node does not reach are alive, there are two "+
+			"member sets until they meet: both sides may be open under 'majority', grant one client id twice and remove each other. When they meet, the set with the "+
+			"higher version wins (of equal ones the higher nonce), and what the other side changed in its set is lost. Be sure that %s is down for good.", r.majority(), len(r.Members), m.Name)
+	}
+	return text, nil
+}
 
 // SetCut makes gossip from and to these nodes vanish, and no other: a rehearsal
 // of a split.
-func (s *Set) SetCut(ids []wire.NodeID) {}
+func (s *Set) SetCut(ids []wire.NodeID) {
+	if s.gossip == nil || s.gossip.transport == nil {
+		return
+	}
+	for _, m := range s.status.Load().Record.Members {
+		s.gossip.transport.know(m.ID, m.Gossip)
+	}
+	s.gossip.transport.setCut(ids)
+}
+
+// call hands a request to the core and waits for its end.
+func (s *Set) call(ctx context.Context, what string, fn func(c *core, id uint64)) error {
+	done := make(chan error, 1)
+	s.mu.Lock()
+	if s.mu.over {
+		s.mu.Unlock()
+		return fmt.Errorf("member: %s: %w", what, errStopped)
+	}
+	s.mu.number++
+	id := s.mu.number
+	s.mu.calls[id] = done
+	s.mu.Unlock()
+	s.mailbox.add(func(c *core) { fn(c, id) })
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		s.mailbox.add(func(c *core) { c.cancel(id) })
+		select {
+		case err = <-done:
+		case <-time.After(time.Second): // Run has not begun
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("member: %s: %w", what, err)
+	}
+	return nil
+}
+
+// errStopped is told to callers after Run has ended.
+var errStopped = errors.New("this node is stopping")
+
+// answer ends a call.
+func (s *Set) answer(id uint64, err error) {
+	s.mu.Lock()
+	done := s.mu.calls[id]
+	delete(s.mu.calls, id)
+	s.mu.Unlock()
+	if done != nil {
+		done <- err
+	}
+}
 
 // systemRand draws nonces: they must differ from those of every other node.
 func systemRand() uint64 {
