@@ -127,12 +127,12 @@ func (s *Store) appendLocked(g *group, ev *Event) {
 		t := &ev.Targets[i]
 		t.Seq = 0
 		l := s.mu.lanes[t.Queue]
-		if l == nil || l.dropped {
+		if l == nil || l.dropped || l.moving != nil && !s.firstCopyLocked(l, ev.Msg.ID) {
 			continue
 		}
-		t.Seq = s.sequenceLocked(g, l)
+		t.Seq = s.sequenceLocked(g, l.newest())
 		if shared {
-			holders = append(holders, holder{l.id, l.generation, t.Seq})
+			holders = append(holders, holder{l.id, l.newest().generation, t.Seq})
 		}
 	}
 	if len(holders) > 0 {
@@ -146,22 +146,35 @@ func (s *Store) appendLocked(g *group, ev *Event) {
 			continue
 		}
 		s.mu.scratch = appendRecord(s.mu.scratch[:0], ev.Msg, t, at)
-		g.batch.Put(k.record(t.Queue, firstGeneration, t.Seq), s.mu.scratch)
+		g.batch.Put(k.record(t.Queue, s.mu.lanes[t.Queue].newest().generation, t.Seq), s.mu.scratch)
 	}
 }
 
 // sequenceLocked gives the next sequence of a queue. A lease that is used up is
 // renewed in the group that holds the record, so that either both are there
 // after a crash or neither.
-func (s *Store) sequenceLocked(g *group, l *lane) uint64 {
-	seq := l.tail
-	if seq >= l.lease {
-		l.lease = seq + seqLease
-		s.cursorLocked(g, l)
+func (s *Store) sequenceLocked(g *group, st *strand) uint64 {
+	seq := st.tail
+	if seq >= st.lease {
+		st.lease, st.changed = seq+seqLease, true
+		s.cursorLocked(g, st.lane)
 	}
-	l.tail++
-	g.marks = append(g.marks, mark{l, l.tail})
+	st.tail++
+	g.marks = append(g.marks, mark{st, st.tail})
 	return seq
+}
+
+// firstCopyLocked says whether a message is new to a queue whose session moved
+// here lately: it may have come through its old home too (R21).
+func (s *Store) firstCopyLocked(l *lane, id MessageID) bool {
+	if l.moving.knows(id) {
+		s.counts.leftOut.Inc()
+		return false
+	}
+	if !l.moving.append(id) {
+		s.counts.idsForgotten.Inc()
+	}
+	return true
 }
 
 func (s *Store) receivedLocked(g *group, in Inbound, id MessageID) {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"sort"
 
 	"tombolo/internal/invariant"
@@ -10,14 +11,15 @@ import (
 // its Queue. All stored entries that are not in memory have sequences in
 // [from, through].
 type backlog struct {
-	ops      []Op
-	batch    uint64    // how often Ops gave something out
-	instance uint64    // State.instance
-	bound    []Binding // ascending by sequence; bounded by the in-flight window
-	stored   int       // waiting entries that are only in the store
-	from     uint64    // where the next read begins
-	through  uint64    // the highest sequence that is committed
-	opened   uint64    // State.Tail: what is below was counted when the queue was opened
+	ops        []Op
+	generation uint64    // what the ops are about; 0 is the newest
+	batch      uint64    // how often Ops gave something out
+	instance   uint64    // State.instance
+	bound      []Binding // ascending by sequence; bounded by the in-flight window
+	stored     int       // waiting entries that are only in the store
+	from       uint64    // where the next read begins
+	through    uint64    // the highest sequence that is committed
+	opened     uint64    // State.Tail: what is below was counted when the queue was opened
 
 	bytes      int // bodies of what waits in memory
 	entriesMax int
@@ -31,12 +33,18 @@ type backlog struct {
 	evictDue    int    // evictions that wait for the answer
 
 	sentDirty bool // sentThrough rose since the last Ops
+
+	// Of an older generation, since the last read was asked for: how many
+	// records came from another node, and what was acknowledged that the read
+	// may find again.
+	fresh   int
+	settled []uint64
 }
 
 func newBacklog(c Config, st State) *backlog {
 	b := &backlog{
 		stored: st.Count, from: st.Head, opened: st.Tail,
-		bound: append([]Binding(nil), st.Bound...), readTag: ReadTag, instance: st.instance,
+		bound: append([]Binding(nil), st.Bound...), readTag: ReadTag, instance: st.instance, generation: st.Generation,
 	}
 	if st.Tail > 0 {
 		b.through = st.Tail - 1
@@ -65,7 +73,10 @@ func (q *Queue) Ops(dst []Op) []Op {
 	}
 	if b.sentDirty {
 		b.sentDirty = false
-		b.ops = append(b.ops, Op{Kind: OpSent, Seq: q.sentThrough})
+		b.ops = append(b.ops, Op{Kind: OpSent, Seq: q.sentThrough, generation: b.generation})
+	}
+	if q.elders != nil {
+		q.olderOps()
 	}
 	if len(b.ops) == 0 {
 		return dst
@@ -89,7 +100,12 @@ const opsKept = 16
 
 // HasOps says whether Ops would return anything.
 func (q *Queue) HasOps() bool {
-	return q.backlog != nil && (len(q.backlog.ops) > 0 || q.backlog.sentDirty)
+	if q.backlog == nil {
+		return false
+	}
+	has := len(q.backlog.ops) > 0 || q.backlog.sentDirty
+	q.eachElder(func(el *elder) { has = has || el.HasOps() })
+	return has
 }
 
 // commit takes a committed entry into memory if everything before it is there
@@ -135,13 +151,18 @@ func (q *Queue) read() {
 	b.reading = true
 	b.readTag++
 	b.readThrough, b.readStored = b.through, b.stored
-	b.ops = append(b.ops, Op{Kind: OpRead, Seq: b.from, N: b.entriesMax - int(q.waiting.n), Tag: b.readTag})
+	b.fresh, b.settled = 0, b.settled[:0]
+	b.ops = append(b.ops, Op{Kind: OpRead, generation: b.generation, Seq: b.from, N: b.entriesMax - int(q.waiting.n), Tag: b.readTag})
 }
 
 // Loaded is the answer to the OpRead with this tag: entries in order, and
 // whether there may be more behind them. An answer to a read from before the
 // client went offline is ignored.
 func (q *Queue) Loaded(tag uint64, es []Entry, more bool) {
+	if el := q.byTag(tag); el != nil {
+		el.loaded(tag, es, more)
+		return
+	}
 	b := q.backlog
 	if b == nil || !b.reading || tag != b.readTag {
 		return
@@ -186,6 +207,9 @@ func (q *Queue) Loaded(tag uint64, es []Entry, more bool) {
 // ReadFailed says that the OpRead with this tag ended in an error. Nothing is
 // read until the client comes back.
 func (q *Queue) ReadFailed(tag uint64) {
+	if el := q.byTag(tag); el != nil {
+		q = el.Queue
+	}
 	b := q.backlog
 	if b == nil || !b.reading || tag != b.readTag {
 		return
@@ -202,10 +226,10 @@ func (q *Queue) forget() {
 	q.settleEvictions()
 	first := b.from
 	if q.waiting.n > 0 {
-		first = q.waiting.front().Seq
+		first = min(first, q.waiting.front().Seq)
 	}
 	if q.flight.n > 0 {
-		first = q.flight.front().Seq
+		first = min(first, q.flight.front().Seq)
 	}
 	b.stored += q.flight.live() + int(q.waiting.n)
 	b.from, b.bytes = first, 0
@@ -222,24 +246,28 @@ func (b *backlog) ack(e *Entry) {
 			return
 		}
 	}
-	b.ops = append(b.ops, Op{Kind: OpAck, Seq: e.Seq, N: 1, segment: seg})
+	b.ops = append(b.ops, Op{Kind: OpAck, generation: b.generation, Seq: e.Seq, N: 1, segment: seg})
 }
 
 func (b *backlog) bind(n Binding, tag uint64) {
+	b.note(n)
+	b.ops = append(b.ops, Op{Kind: OpBind, Seq: n.Seq, PacketID: n.PacketID, Tag: tag, generation: b.generation})
+}
+
+func (b *backlog) note(n Binding) {
 	i := b.search(n.Seq)
 	if i < len(b.bound) && b.bound[i].Seq == n.Seq {
 		b.bound[i] = n
-	} else {
-		b.bound = append(b.bound, Binding{})
-		copy(b.bound[i+1:], b.bound[i:])
-		b.bound[i] = n
+		return
 	}
-	b.ops = append(b.ops, Op{Kind: OpBind, Seq: n.Seq, PacketID: n.PacketID, Tag: tag})
+	b.bound = append(b.bound, Binding{})
+	copy(b.bound[i+1:], b.bound[i:])
+	b.bound[i] = n
 }
 
 func (b *backlog) release(e *Entry, packetID uint16, tag uint64) {
 	b.unbind(e.Seq)
-	b.ops = append(b.ops, Op{Kind: OpRelease, Seq: e.Seq, PacketID: packetID, Tag: tag, segment: e.Msg.segment})
+	b.ops = append(b.ops, Op{Kind: OpRelease, generation: b.generation, Seq: e.Seq, PacketID: packetID, Tag: tag, segment: e.Msg.segment})
 }
 
 func (b *backlog) search(seq uint64) int {
@@ -265,7 +293,7 @@ func (b *backlog) packetID(seq uint64) uint16 {
 // evictHeld drops an entry that is in memory.
 func (b *backlog) evictHeld(e *Entry) {
 	b.bytes -= len(e.Msg.Body)
-	b.ops = append(b.ops, Op{Kind: OpEvict, Seq: e.Seq, segment: e.Msg.segment})
+	b.ops = append(b.ops, Op{Kind: OpEvict, generation: b.generation, Seq: e.Seq, segment: e.Msg.segment})
 }
 
 // evictStored drops the oldest entry that is only stored and not bound, or notes
@@ -294,7 +322,7 @@ func (b *backlog) evict(seq uint64, n int) {
 			return
 		}
 	}
-	b.ops = append(b.ops, Op{Kind: OpEvict, Seq: seq, N: n, segment: refUnknown})
+	b.ops = append(b.ops, Op{Kind: OpEvict, generation: b.generation, Seq: seq, N: n, segment: refUnknown})
 }
 
 func (q *Queue) settleEvictions() {
@@ -303,6 +331,22 @@ func (q *Queue) settleEvictions() {
 	b.evictDue = 0
 	for range due {
 		q.evictOldest()
+	}
+}
+
+// excessDurable drops what is too much of all generations, as if they were one
+// backlog.
+func (q *Queue) excessDurable(excess int) {
+	parts := []*Queue{q}
+	q.eachElder(func(el *elder) { parts = append(parts, el.Queue) })
+	// The newest is first, the others follow from the oldest on.
+	if parts = append(parts[1:], parts[0]); !q.lifo {
+		slices.Reverse(parts)
+	}
+	for _, p := range parts {
+		n := p.excessStored(excess)
+		q.count().DroppedExcess += uint64(n)
+		excess -= n
 	}
 }
 

@@ -94,7 +94,10 @@ func (s *Store) commit(g *group) {
 	s.mu.batches++
 	if err == nil {
 		for _, m := range g.marks {
-			m.lane.committed = max(m.lane.committed, m.tail)
+			m.strand.committed = max(m.strand.committed, m.tail)
+		}
+		for _, a := range g.arrived {
+			a.strand.arrived(a.lo, a.hi)
 		}
 		if g.leased > 0 {
 			s.leased.Store(g.leased)
@@ -124,10 +127,16 @@ func (s *Store) drain() {
 	s.mu.space.Broadcast()
 	// An orderly stop gives the rest of the leases back.
 	for _, id := range slices.Sorted(maps.Keys(s.mu.lanes)) {
-		if l := s.mu.lanes[id]; !l.dropped && (l.lease != l.tail || l.dirty) {
-			l.lease = l.tail
-			s.cursorLocked(s.groupLocked(0), l)
+		l := s.mu.lanes[id]
+		if l.dropped {
+			continue
 		}
+		for _, st := range l.strands {
+			if st.lease != st.tail {
+				st.lease, st.changed = st.tail, true
+			}
+		}
+		s.cursorLocked(s.groupLocked(0), l)
 	}
 	s.marksLocked(s.mu.open) // ends that nobody waits for
 	s.mu.Unlock()
@@ -143,6 +152,11 @@ func (s *Store) drain() {
 // complete is the completion goroutine.
 func (s *Store) complete() {
 	for r := range s.completions {
+		if r.then != nil {
+			r.then()
+			s.c.BatchEnd()
+			continue
+		}
 		if r.group == nil {
 			r.answer(r.tag, r.entries, r.more, r.err)
 			s.c.BatchEnd()
@@ -175,7 +189,9 @@ func (s *Store) recycle(g *group) {
 }
 
 // dirtyLocked notes that the cursor on disk is behind by n acknowledgements.
-func (s *Store) dirtyLocked(l *lane, n int) {
+func (s *Store) dirtyLocked(st *strand, n int) {
+	l := st.lane
+	st.changed = true
 	if l.dropped {
 		return
 	}
@@ -243,27 +259,36 @@ func (s *Store) dueLocked() time.Duration {
 	return wait
 }
 
-// cursorLocked writes the cursor of a queue and deletes what it forgot, in one
-// group: after a crash either both happened or neither.
+// cursorLocked writes the cursors of a queue that changed and deletes what they
+// forgot, in one group: after a crash either all happened or nothing.
 func (s *Store) cursorLocked(g *group, l *lane) {
 	l.dirty, l.urgent, l.count = false, false, 0
-	var k key
 	before := g.batch.Bytes()
-	s.mu.scratch = l.cursor.append(s.mu.scratch[:0])
-	g.batch.Put(k.cursor(l.id, l.generation), s.mu.scratch)
-	for _, r := range l.gone {
-		for i := range r.n {
-			g.batch.Delete(k.record(l.id, l.generation, r.seq+i))
+	for _, st := range l.strands {
+		if st.changed {
+			s.strandLocked(g, st)
 		}
-		s.releaseLocked(r.segment, r.n)
-		s.mu.deleted += r.n
 	}
-	l.gone = l.gone[:0]
 	g.tickets = append(g.tickets, l.tags...)
 	clear(l.tags)
 	l.tags = l.tags[:0]
 	grown := g.batch.Bytes() - before
 	g.bytes += grown
 	s.mu.pending += grown
+}
+
+func (s *Store) strandLocked(g *group, st *strand) {
+	var k key
+	st.changed = false
+	s.mu.scratch = st.stored().append(s.mu.scratch[:0])
+	g.batch.Put(k.cursor(st.lane.id, st.generation), s.mu.scratch)
+	for _, r := range st.gone {
+		for i := range r.n {
+			g.batch.Delete(k.record(st.lane.id, st.generation, r.seq+i))
+		}
+		s.releaseLocked(r.segment, r.n)
+		s.mu.deleted += r.n
+	}
+	st.gone = st.gone[:0]
 	s.counts.cursors.Inc()
 }

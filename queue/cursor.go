@@ -15,12 +15,16 @@ import "encoding/binary"
 //	             before (minus head), packet id
 //	released     uvarint count; packet ids as uvarints, in order
 //
+//	absent       uvarint count; each span as two uvarints: distance from the end
+//	             of the one before (from 0), length. Left out if there are none
+//
 // What follows is of a later version and kept out of the way: it is ignored.
 type cursor struct {
 	head, tail, lease, sent uint64
 	forgotten               spans // within [head, tail)
 	bound                   []Binding
 	released                []uint16
+	absent                  spans // below head or in forgotten, and not acknowledged: at another node
 }
 
 func (c *cursor) append(dst []byte) []byte {
@@ -46,6 +50,15 @@ func (c *cursor) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(c.released)))
 	for _, id := range c.released {
 		dst = binary.AppendUvarint(dst, uint64(id))
+	}
+	if len(c.absent) > 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(c.absent)))
+		last = 0
+		for _, s := range c.absent {
+			dst = binary.AppendUvarint(dst, s.lo-last)
+			dst = binary.AppendUvarint(dst, s.hi-s.lo)
+			last = s.hi
+		}
 	}
 	return dst
 }
@@ -76,7 +89,28 @@ func decodeCursor(v []byte) (cursor, error) {
 		last = s.hi
 	}
 	c.decodeQoS2(&r)
+	c.decodeAbsent(&r)
 	return c, r.failed("cursor")
+}
+
+func (c *cursor) decodeAbsent(r *reader) {
+	if len(r.rest) == 0 {
+		return
+	}
+	last := uint64(0)
+	for range r.count(2) {
+		s := span{lo: last + r.below(sequenceMax)}
+		s.hi = s.lo + r.below(sequenceMax)
+		here := s.hi > c.head && s.hi-max(s.lo, c.head) != c.forgotten.size(max(s.lo, c.head), s.hi)
+		if s.lo == last || s.hi == s.lo || s.hi > c.tail || here {
+			r.bad = true
+		}
+		if r.bad {
+			return
+		}
+		c.absent = append(c.absent, s)
+		last = s.hi
+	}
 }
 
 func (c *cursor) decodeQoS2(r *reader) {

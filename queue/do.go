@@ -101,70 +101,100 @@ func (s *Store) newTurnsLocked(l *lane, instance uint64) {
 
 func (s *Store) doLocked(l *lane, op *Op, done Answer) {
 	switch op.Kind {
-	case OpAck:
-		s.forgetLocked(l, op)
-	case OpEvict:
-		if op.N != 0 {
-			s.readLocked(readJob{lane: l, op: *op})
-			break
-		}
-		s.forgetLocked(l, op)
-	case OpBind:
-		l.bind(op.Seq, op.PacketID)
-		s.answerLocked(l, op.Tag, done)
-	case OpRelease:
-		// Both halves are in one cursor, or the message would come again under
-		// an id that the client has released.
-		if s.unknownLocked(op.segment) {
-			s.readLocked(readJob{lane: l, op: *op, answer: done})
-			break
-		}
-		s.forgetLocked(l, op)
-		l.release(op.PacketID)
-		s.answerLocked(l, op.Tag, done)
 	case OpComplete:
-		l.complete(op.PacketID)
-		s.dirtyLocked(l, 1)
-	case OpSent:
-		if op.Seq > l.sent {
-			l.sent = op.Seq
-			s.dirtyLocked(l, 0)
+		if st := l.complete(op.PacketID); st != nil {
+			s.dirtyLocked(st, 1)
 		}
+		return
 	case OpInboundDone:
-		delete(l.received, op.PacketID)
-		var k key
-		s.mu.open.batch.Delete(k.inbound(l.id, op.PacketID))
+		s.inboundDoneLocked(l, op, done)
+		return
+	}
+	st := l.strand(op.generation)
+	if st == nil {
+		// A generation that was empty and is no longer remembered.
 		if op.Tag != 0 {
 			s.mu.open.tickets = append(s.mu.open.tickets, ticket{answer: done, tag: op.Tag})
+			s.wake()
 		}
-		s.wake()
+		return
+	}
+	switch op.Kind {
+	case OpAck:
+		s.forgetLocked(st, op)
+	case OpEvict:
+		if op.N != 0 {
+			s.readLocked(readJob{strand: st, op: *op})
+			break
+		}
+		s.forgetLocked(st, op)
+	case OpBind:
+		st.bind(op.Seq, op.PacketID)
+		s.answerLocked(st, op.Tag, done)
+	case OpRelease, opAway:
+		// Both halves of a release are in one cursor, or the message would come
+		// again under an id that the client has released.
+		if s.unknownLocked(op.segment) {
+			s.readLocked(readJob{strand: st, op: *op, answer: done})
+			break
+		}
+		s.forgetLocked(st, op)
+		if op.Kind == OpRelease {
+			st.release(op.PacketID)
+		}
+		s.answerLocked(st, op.Tag, done)
+	case OpSent:
+		if op.Seq > st.sent {
+			st.sent = op.Seq
+			s.dirtyLocked(st, 0)
+		}
 	case OpRead:
-		s.readLocked(readJob{lane: l, op: *op, answer: done})
+		s.readLocked(readJob{strand: st, op: *op, answer: done})
 	}
 }
 
-// answerLocked answers tag when the cursor as it is now is durable.
-func (s *Store) answerLocked(l *lane, tag uint64, done Answer) {
-	s.dirtyLocked(l, 1)
-	if tag != 0 {
-		l.tags = append(l.tags, ticket{answer: done, tag: tag})
+func (s *Store) inboundDoneLocked(l *lane, op *Op, done Answer) {
+	delete(l.received, op.PacketID)
+	var k key
+	s.mu.open.batch.Delete(k.inbound(l.id, op.PacketID))
+	if op.Tag != 0 {
+		s.mu.open.tickets = append(s.mu.open.tickets, ticket{answer: done, tag: op.Tag})
 	}
-	s.urgeLocked(l)
+	s.wake()
+}
+
+// answerLocked answers tag when the cursor as it is now is durable.
+func (s *Store) answerLocked(st *strand, tag uint64, done Answer) {
+	s.dirtyLocked(st, 1)
+	if tag != 0 {
+		st.lane.tags = append(st.lane.tags, ticket{answer: done, tag: tag})
+	}
+	s.urgeLocked(st.lane)
 }
 
 // forgetLocked forgets records. Where their bodies are is known from the op,
 // unless the segment was rewritten since the message was read: then a reader
 // looks at the record first.
-func (s *Store) forgetLocked(l *lane, op *Op) {
+func (s *Store) forgetLocked(st *strand, op *Op) {
 	n := max(op.N, 1)
 	if s.unknownLocked(op.segment) {
-		s.readLocked(readJob{lane: l, op: Op{Kind: OpAck, Seq: op.Seq, N: n}})
+		s.readLocked(readJob{strand: st, op: Op{Kind: OpAck, Seq: op.Seq, N: n}})
 		return
 	}
-	if forgotten := l.forget(op.Seq, uint64(n), op.segment); forgotten > 0 {
-		s.counts.acks.Add(uint64(forgotten))
-		s.dirtyLocked(l, forgotten)
+	s.forgotLocked(st, st.forget(op.Seq, uint64(n), op.segment, op.Kind == opAway), op.Kind)
+}
+
+// forgotLocked counts n records that an op of a kind took out.
+func (s *Store) forgotLocked(st *strand, n int, kind OpKind) {
+	if n == 0 {
+		return
 	}
+	if kind == opAway {
+		s.counts.exported.Add(uint64(n))
+	} else {
+		s.counts.acks.Add(uint64(n))
+	}
+	s.dirtyLocked(st, n)
 }
 
 // unknownLocked says whether a segment's references may have gone elsewhere.

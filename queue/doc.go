@@ -37,6 +37,18 @@
 //     the bound.
 //  8. Space comes back: records go with the acknowledgement's batch, shared bodies
 //     a segment at a time.
+//  9. The end of a peer's frame is in the batch of its effect; a frame that comes
+//     again has none (R2).
+//  10. A message that moves keeps its generation and sequence (R20). Import is a
+//     union of what is stored and of what is acknowledged, so that batches may
+//     come again and in any order; Exported deletes only what was in the batch
+//     (R22).
+//
+// Generations: a queue that moved has several, older ones before newer ones, each
+// with a cursor of its own. The newest takes what is published, older ones what
+// the old home sends. While [Queue.SetMoving] is on, they come out as far as the
+// old home has sent all it has, so that a queue that returns before all of it
+// was gone stays in order.
 //
 // Crash argument for QoS 2. Outbound: the binding is durable before the PUBLISH
 // goes out, so after a crash the same id is used again and the client knows it;

@@ -44,6 +44,15 @@ func (ev *Event) leaveOut() {
 // method of the Store that blocks (Append, Sync, Open); AppendNow is for it.
 type Done func(err error)
 
+// with is done that tells of an error, whatever becomes of the commit that it
+// waits for.
+func (done Done) with(err error) Done {
+	if done == nil {
+		return nil
+	}
+	return func(error) { done(err) }
+}
+
 // Answer is Done for the ops of Do. For an OpRead es are the entries, in order,
 // and more says that there may be others behind them.
 type Answer func(tag uint64, es []Entry, more bool, err error)

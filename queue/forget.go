@@ -6,11 +6,12 @@ import "fmt"
 // eviction finds, or those of an op whose segment was rewritten. It returns false
 // if what it read was moved meanwhile.
 func (s *Store) forgetByReading(j readJob) bool {
-	l := j.lane
+	st := j.strand
+	l := st.lane
 	s.mu.Lock()
 	moves := s.mu.moves
 	s.mu.Unlock()
-	found := s.find(l, j.op)
+	found := s.find(st, j.op)
 	s.mu.Lock()
 	if s.mu.stopped || l.dropped {
 		s.mu.Unlock()
@@ -31,21 +32,20 @@ func (s *Store) forgetByReading(j readJob) bool {
 		}
 	}
 	for _, f := range found {
-		if n := l.forget(f.seq, 1, f.segment); n > 0 {
-			s.counts.acks.Add(uint64(n))
-			s.dirtyLocked(l, n)
-		}
+		s.forgotLocked(st, st.forget(f.seq, 1, f.segment, j.op.Kind == opAway), j.op.Kind)
 	}
 	if j.op.Kind == OpRelease {
-		l.release(j.op.PacketID)
-		s.answerLocked(l, j.op.Tag, j.answer)
+		st.release(j.op.PacketID)
+	}
+	if j.op.Kind == OpRelease || j.op.Kind == opAway {
+		s.answerLocked(st, j.op.Tag, j.answer)
 	}
 	return true
 }
 
 // find lists the records that an op is about, with their segments.
-func (s *Store) find(l *lane, op Op) []goneRange {
-	w := s.window(l, 0)
+func (s *Store) find(st *strand, op Op) []goneRange {
+	w := s.window(st, 0)
 	limit := op.N
 	switch {
 	case op.Kind != OpEvict:

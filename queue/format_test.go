@@ -36,13 +36,16 @@ func goldenValues() []string {
 	add("body of two records", k.body(258, 5), append(body, "shared"...))
 	seg := segment{bodies: 6, bytes: 700, live: 9}
 	add("segment", k.segment(258), seg.append(nil))
-	empty := newLane(7, "")
+	empty := newLane(7, "").add(1)
 	add("cursor of a fresh queue", k.cursor(7, 1), empty.cursor.append(nil))
 	c := cursor{head: 40, tail: 500, lease: 4096, sent: 44, forgotten: spans{{41, 43}, {45, 46}},
 		bound: []Binding{{43, 9}, {46, 300}}, released: []uint16{8, 7}}
 	add("cursor with all there is", k.cursor(7, 1), c.append(nil))
+	older := cursor{head: 40, tail: 60, lease: 60, sent: 44, forgotten: spans{{41, 43}}, absent: spans{{1, 20}, {42, 43}}}
+	add("cursor of an older generation, with what is elsewhere", k.cursor(9, 0x0123456789), older.append(nil))
 	add("inbound packet id 513", k.inbound(7, 513), appendReceived(nil, MessageID{1, 300}))
 	add("dropped queue", k.dropped(7), []byte{formatVersion})
+	add("moving mark: the rest is at node 11, packet ids up to 65,541 were taken", k.moving(9), (&moving{from: 11, taken: 65541}).value(nil))
 	mark := appliedMark{incarnation: 1_800_000_000_123, through: 5000, ended: spans{{5002, 5004}},
 		outcomes: []outcomeRun{{4990, 3, wire.NoMatch, 16}, {5003, 1, wire.Refused, 0x97}}}
 	add("applied mark of peer 11, stream 6", k.applied(11, 6), mark.append(nil))
@@ -149,9 +152,15 @@ func FuzzDecodeCursor(f *testing.F) {
 			}
 			last = s.hi
 		}
-		l := lane{cursor: c, committed: c.tail}
-		if st := l.state(); st.Count < 0 || st.Head > st.Tail {
-			t.Errorf("%x: state %+v", v, st)
+		if st := (&strand{cursor: c, committed: c.tail}); st.live() < 0 || st.head > st.tail {
+			t.Errorf("%x: %d live, %+v", v, st.live(), c)
+		}
+		for _, s := range c.absent {
+			for seq := s.lo; seq < min(s.hi, s.lo+100); seq++ {
+				if seq >= c.head && !c.forgotten.has(seq) {
+					t.Errorf("%x: %d is absent and there", v, seq)
+				}
+			}
 		}
 	})
 }

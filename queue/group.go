@@ -12,6 +12,7 @@ type group struct {
 	batch   kv.Batch
 	tickets []ticket
 	marks   []mark
+	arrived []arrival
 	leased  uint64 // message ids below are leased once this is committed, 0 none
 	bytes   int    // what was counted against MaxBytesPending
 }
@@ -32,10 +33,16 @@ func (t *ticket) call(err error) {
 	t.answer(t.tag, nil, false, err)
 }
 
-// mark is the end of what a group appends to a lane.
+// mark is the end of what a group appends to a generation of a queue.
 type mark struct {
-	lane *lane
-	tail uint64
+	strand *strand
+	tail   uint64
+}
+
+// arrival is records that a group brings into an older generation.
+type arrival struct {
+	strand *strand
+	span
 }
 
 func (g *group) empty() bool { return g.batch.Len() == 0 && len(g.tickets) == 0 }
@@ -44,7 +51,7 @@ func (g *group) reset() {
 	g.batch.Reset()
 	clear(g.tickets)
 	clear(g.marks)
-	g.tickets, g.marks, g.leased, g.bytes = g.tickets[:0], g.marks[:0], 0, 0
+	g.tickets, g.marks, g.arrived, g.leased, g.bytes = g.tickets[:0], g.marks[:0], nil, 0, 0
 }
 
 // reply is what the completion goroutine is to pass on: a group, or the answer
@@ -52,6 +59,8 @@ func (g *group) reset() {
 type reply struct {
 	group *group
 	err   error
+
+	then func() // alone
 
 	answer  Answer
 	tag     uint64

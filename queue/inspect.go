@@ -18,9 +18,12 @@ func (s *Store) Inspect(name string) (Inspection, bool) {
 	if l == nil {
 		return Inspection{}, false
 	}
-	in := Inspection{ID: l.id, Name: name, State: l.state(), Early: len(l.turns.early), Uncommitted: int(l.tail - l.committed)}
-	for _, r := range l.gone {
-		in.Unwritten += int(r.n)
+	in := Inspection{ID: l.id, Name: name, State: l.state(), Early: len(l.turns.early)}
+	for _, st := range l.strands {
+		in.Uncommitted += int(st.tail - st.committed + st.arriving.size(0, sequenceMax))
+		for _, r := range st.gone {
+			in.Unwritten += int(r.n)
+		}
 	}
 	return in, true
 }

@@ -14,11 +14,12 @@ const (
 	tableBody    byte = 'b' // segment, index → body
 	tableSegment byte = 's' // segment → live count
 	tableDropped byte = 'd' // queue → nothing; its records are being deleted
+	tableMoving  byte = 'm' // queue → the node that holds a part of it
 	tableApplied byte = 'a' // peer, stream → how far it was applied (R2)
 )
 
-// firstGeneration is the generation of every queue until sessions move between
-// nodes (R20): then it is the epoch under which a message was stored.
+// firstGeneration is the generation of a queue that was opened without one: from
+// before there was a cluster (R20).
 const firstGeneration = 1
 
 // key is large enough for every key of fixed width.
@@ -69,6 +70,8 @@ func (k *key) applied(peer uint64, stream uint32) []byte {
 	binary.BigEndian.PutUint32(k[9:], stream)
 	return k[:13]
 }
+
+func (k *key) moving(id QueueID) []byte { return k.one(tableMoving, uint64(id)) }
 
 func (k *key) dropped(id QueueID) []byte { return k.one(tableDropped, uint64(id)) }
 

@@ -1,13 +1,6 @@
 package queue
 
-import (
-	"errors"
-
-	"tombolo/internal/wire"
-)
-
-// errNotBuilt goes with the last commit of this part.
-var errNotBuilt = errors.New("migration of queues is not built yet")
+import "tombolo/internal/wire"
 
 // Place is where a migration stands: everything up to Seq of Generation is
 // behind it. The zero value is the beginning.
@@ -29,6 +22,10 @@ type Record struct {
 	Received bool // inbound: PacketID of the client's own is bound to Msg.ID (R4)
 }
 
+// releasedFrom is added to a released packet id to make its sequence in
+// generation 0.
+const releasedFrom = 1 << 16
+
 // Batch is a part of one generation of a queue, in order: what one migration
 // frame carries. Generation 0 is the queue's QoS 2 packet ids and comes first.
 // Immutable once built.
@@ -36,10 +33,21 @@ type Batch struct {
 	Generation   uint64
 	Acknowledged []wire.Span // what nobody needs any more, up to the last record
 	Records      []Record
-	Last         bool    // of the generation: nothing more can come to it here
+	Last         bool    // of the generation: what follows is of a newer one
 	Next         Place   // where the next Export begins (source only)
 	More         bool    // Export has more at once (source only)
 	Receipt      Receipt // what Exported wants to know (source only)
+}
+
+// end is the place up to which a batch tells all that its source knows.
+func (b *Batch) end() Place {
+	switch {
+	case b.Last:
+		return Place{b.Generation, ^uint64(0)}
+	case len(b.Records) > 0:
+		return Place{b.Generation, b.Records[len(b.Records)-1].Seq}
+	}
+	return Place{Generation: b.Generation}
 }
 
 // Receipt names the records of a batch. It holds no bodies.
@@ -48,45 +56,66 @@ type Receipt struct {
 	parts      []goneRange
 }
 
-// OpenGeneration is Open for a session's new home or its new connection: what
-// is appended from here on belongs to this generation (R20), which is its
-// session's epoch and never below those that are stored. Older ones are kept
-// and come first. Fresh drops what was there. The State has all of them.
-//
-// Whoever calls it sees to it that no Append to this queue is under way whose
-// Done goes to another Queue than the one made of the State.
-func (s *Store) OpenGeneration(name string, generation uint64, fresh bool) (QueueID, State, error) {
-	return 0, State{}, errNotBuilt
+func (r *Receipt) add(seq, segment uint64) {
+	if n := len(r.parts); n > 0 {
+		if last := &r.parts[n-1]; last.segment == segment && last.seq+last.n == seq {
+			last.n++
+			return
+		}
+	}
+	r.parts = append(r.parts, goneRange{seq, 1, segment})
 }
 
-// Moving notes durably that a part of the queue is still at another node, 0 for
-// none: State.MovingFrom tells after a restart. While it is set the store knows
-// the ids that came in and leaves a second copy out (R21).
-func (s *Store) Moving(id QueueID, from uint64, done Done) {
-	s.mu.Lock()
-	s.refuseLocked(done, errNotBuilt)
-}
-
-// Export reads what follows after a place, at most so many records and, beyond
-// the first, so many bytes of bodies. It changes nothing. done is called from the
-// completion goroutine, or at once if the queue is not open; a batch without
-// records and with Next equal to after says that there is nothing.
-func (s *Store) Export(id QueueID, after Place, countMax, bytesMax int, done func(b *Batch, err error)) {
-	done(nil, errNotBuilt)
-}
-
-// Exported deletes what a batch held, since its target has it durably (R22).
+// Exported deletes what a batch held, since its target has it durably (R22). It
+// is not forgotten as acknowledged: it may come back.
 func (s *Store) Exported(id QueueID, r Receipt, done Done) {
 	s.mu.Lock()
-	s.refuseLocked(done, errNotBuilt)
+	l := s.mu.lanes[id]
+	err := s.refusalLocked()
+	if err == nil && (l == nil || l.dropped) {
+		err = ErrNoQueue
+	}
+	if err != nil {
+		s.refuseLocked(done.with(err), err)
+		return
+	}
+	if r.generation == 0 || len(r.parts) == 0 {
+		g := s.groupLocked(0)
+		before := g.batch.Bytes()
+		s.exportedIDsLocked(g, l, r)
+		s.handedLocked(g, before, done)
+		return
+	}
+	// Answers come from one goroutine, one for each part.
+	left := len(r.parts)
+	var first error
+	answer := func(_ uint64, _ []Entry, _ bool, err error) {
+		if left--; first == nil {
+			first = err
+		}
+		if left == 0 && done != nil {
+			done(first)
+		}
+	}
+	for _, p := range r.parts {
+		s.doLocked(l, &Op{Kind: opAway, Seq: p.seq, N: int(p.n), Tag: 1, generation: r.generation, segment: p.segment}, answer)
+	}
+	s.mu.Unlock()
 }
 
-// Import takes a batch in, behind what is there of its generation, with ap in
-// the same commit (nil for none). stored is what was new: the rest is here, was
-// acknowledged here, or came another way. done is called from the completion
-// goroutine; hand stored to Queue.Imported in it. It does not block, and no
-// limit of the queue holds it up (R22): what comes in is bounded by the limits
-// of its source and, until it is committed, by the link's credit.
-func (s *Store) Import(id QueueID, b *Batch, ap *Applied, done func(stored []Record, err error)) {
-	done(nil, errNotBuilt)
+func (s *Store) exportedIDsLocked(g *group, l *lane, r Receipt) {
+	var k key
+	for _, p := range r.parts {
+		for seq := p.seq; seq < p.seq+p.n; seq++ {
+			if seq >= releasedFrom {
+				if st := l.complete(uint16(seq - releasedFrom)); st != nil {
+					st.changed = true
+				}
+				continue
+			}
+			delete(l.received, uint16(seq))
+			g.batch.Delete(k.inbound(l.id, uint16(seq)))
+		}
+	}
+	s.cursorLocked(g, l)
 }

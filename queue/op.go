@@ -25,6 +25,9 @@ const (
 	// ones at or after Seq if N is positive; the last -N at or before Seq if it
 	// is negative.
 	OpEvict
+	// opAway forgets the N messages from Seq on, which another node has. Answered
+	// with Tag when durable.
+	opAway
 )
 
 // ReadTag marks the tags of OpRead, so that a session can tell them from its
@@ -43,12 +46,14 @@ type Op struct {
 	N        int
 	Tag      uint64 // 0: no answer is wanted
 
+	generation uint64 // 0: the newest
+
 	segment  uint64 // Message.segment of what is forgotten
 	instance uint64 // which Queue took this out, 0 for an op that a session made
 	batch    uint64 // which of its Ops
 }
 
-var opNames = [...]string{"none", "ack", "bind", "release", "complete", "inbound-done", "sent", "read", "evict"}
+var opNames = [...]string{"none", "ack", "bind", "release", "complete", "inbound-done", "sent", "read", "evict", "away"}
 
 // String names the kind.
 func (k OpKind) String() string {

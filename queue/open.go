@@ -13,6 +13,25 @@ import (
 // It reads a few keys, whatever the queue holds. What it changes is durable with
 // the next commit: who must know calls Barrier.
 func (s *Store) Open(name string, fresh bool) (QueueID, State, error) {
+	return s.open(name, 0, fresh)
+}
+
+// OpenGeneration is Open for a session that has a new home: what is appended
+// from here on belongs to this generation (R20), which is its session's epoch and
+// not below those that are stored. Older ones are kept and come first. Fresh
+// drops what was there. The State has all of them.
+//
+// Whoever calls it sees to it that no Append to this queue is under way whose
+// Done goes to another Queue than the one made of the State.
+func (s *Store) OpenGeneration(name string, generation uint64, fresh bool) (QueueID, State, error) {
+	if generation < firstGeneration || generation > sequenceMax {
+		return 0, State{}, fmt.Errorf("open queue %q: no generation %d", name, generation)
+	}
+	return s.open(name, generation, fresh)
+}
+
+// open takes generation 0 for the newest that is there.
+func (s *Store) open(name string, generation uint64, fresh bool) (QueueID, State, error) {
 	for {
 		s.mu.Lock()
 		if err := s.refusalLocked(); err != nil {
@@ -22,7 +41,15 @@ func (s *Store) Open(name string, fresh bool) (QueueID, State, error) {
 		if l := s.mu.names[name]; l != nil {
 			if fresh {
 				s.dropLocked(l)
-				l = s.createLocked(name)
+				l = s.createLocked(name, generation)
+			}
+			if err := s.beginLocked(l, generation); err != nil {
+				s.mu.Unlock()
+				return 0, State{}, fmt.Errorf("open queue %q: %w", name, err)
+			}
+			for l.unsettled() && s.mu.failed == nil && !s.mu.stopped {
+				s.wake()
+				s.mu.space.Wait()
 			}
 			id, st := l.id, l.state()
 			s.mu.instances++
@@ -40,7 +67,7 @@ func (s *Store) Open(name string, fresh bool) (QueueID, State, error) {
 			<-wait
 			continue
 		}
-		err := s.load(name)
+		err := s.load(name, generation)
 		s.mu.Lock()
 		close(s.mu.opening[name])
 		delete(s.mu.opening, name)
@@ -59,7 +86,7 @@ func (s *Store) refusalLocked() error {
 }
 
 // load puts the queue with this name into memory, from disk or as a new one.
-func (s *Store) load(name string) error {
+func (s *Store) load(name string, generation uint64) error {
 	s.mu.Lock()
 	drops := s.mu.drops
 	s.mu.Unlock()
@@ -80,7 +107,7 @@ func (s *Store) load(name string) error {
 		// The name on disk may be that of a queue that is just being dropped:
 		// Open looks again.
 	case l == nil:
-		s.createLocked(name)
+		s.createLocked(name, generation)
 	default:
 		s.mu.lanes[id], s.mu.names[name] = l, l
 	}
@@ -95,9 +122,10 @@ func (s *Store) isDropped(id QueueID) bool {
 	return l != nil && l.dropped
 }
 
-func (s *Store) createLocked(name string) *lane {
+func (s *Store) createLocked(name string, generation uint64) *lane {
 	g := s.groupLocked(0)
 	l := newLane(s.takeQueueLocked(g), name)
+	l.add(max(generation, firstGeneration))
 	g.batch.Put(nameKey(name), appendName(nil, l.id))
 	s.cursorLocked(g, l)
 	s.mu.lanes[l.id], s.mu.names[name] = l, l
@@ -142,108 +170,6 @@ func (s *Store) lookup(name string) (QueueID, error) {
 		return 0, err
 	}
 	return decodeName(v)
-}
-
-// loadLane reads what is known about a queue. A cursor that is damaged or lost
-// does not lose the queue: its records are served again from the first on, which
-// is a duplicate where they were acknowledged, since those are deleted with the
-// cursor that says so.
-func (s *Store) loadLane(id QueueID, name string) (*lane, error) {
-	l := newLane(id, name)
-	var k key
-	v, err := s.db.Get(k.cursor(id, l.generation))
-	if err == nil {
-		l.cursor, err = decodeCursor(v)
-	}
-	if err != nil {
-		s.c.Fault(fmt.Errorf("cursor of queue %q is lost, its messages are served from the first on: %w", name, err))
-		s.counts.damaged.Inc()
-		if l.cursor, err = s.rebuild(l); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.findTail(l); err != nil {
-		return nil, err
-	}
-	return l, s.loadReceived(l)
-}
-
-// findTail finds what was appended after the cursor was written, by its last
-// record. What was leased and never used, or lost with a crash, is passed over:
-// a sequence that anybody may have seen is never given again.
-func (s *Store) findTail(l *lane) error {
-	last, found, err := s.lastRecord(l, l.tail)
-	if err != nil {
-		return err
-	}
-	if found {
-		l.tail = max(l.tail, last+1)
-	}
-	l.committed = l.tail
-	if l.lease > l.tail {
-		if l.head == l.tail {
-			l.head = l.lease
-		} else {
-			l.forgotten.add(l.tail, l.lease)
-		}
-		l.tail, l.committed = l.lease, l.lease
-	}
-	l.lease = l.tail
-	return nil
-}
-
-func (s *Store) lastRecord(l *lane, from uint64) (seq uint64, found bool, err error) {
-	var lo, hi key
-	it := s.db.Iterator(kv.Range{Start: lo.record(l.id, l.generation, from), Limit: hi.record(l.id, l.generation, sequenceMax)})
-	defer it.Close()
-	if it.Last() {
-		return number(it.Key(), 2), true, nil
-	}
-	return 0, false, it.Err()
-}
-
-// rebuild makes a cursor of what records there are; a sequence without one is
-// forgotten. It reads the whole queue, which only damage asks for.
-func (s *Store) rebuild(l *lane) (cursor, error) {
-	c := cursor{head: 1, tail: 1, lease: 1}
-	var lo, hi key
-	it := s.db.Iterator(kv.Range{Start: lo.record(l.id, l.generation, 0), Limit: hi.record(l.id, l.generation, sequenceMax)})
-	defer it.Close()
-	for it.Next() {
-		seq := number(it.Key(), 2)
-		switch {
-		case c.tail == c.head:
-			c.head = seq
-		case seq > c.tail:
-			c.forgotten = append(c.forgotten, span{c.tail, seq})
-		}
-		c.tail = seq + 1
-	}
-	// How far sequences went is not known: the last records may be deleted. No
-	// queue takes a million messages a second for all its life, so the time in
-	// microseconds is above all of them.
-	c.lease = max(c.tail, uint64(s.c.Clock.Now().UnixMicro()))
-	c.sent = c.tail
-	return c, it.Err()
-}
-
-func (s *Store) loadReceived(l *lane) error {
-	var lo, hi key
-	it := s.db.Iterator(kv.Range{Start: lo.one(tableInbound, uint64(l.id)), Limit: hi.one(tableInbound, uint64(l.id)+1)})
-	defer it.Close()
-	for it.Next() {
-		k := it.Key()
-		id, err := decodeReceived(it.Value())
-		if err != nil || len(k) != 11 {
-			s.c.Fault(fmt.Errorf("inbound packet id of queue %q: %w", l.name, damaged("key or value")))
-			continue
-		}
-		if l.received == nil {
-			l.received = map[uint16]MessageID{}
-		}
-		l.received[binary.BigEndian.Uint16(k[9:])] = id
-	}
-	return it.Err()
 }
 
 // Lookup returns the queue with this name.

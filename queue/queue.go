@@ -34,6 +34,7 @@ type Queue struct {
 	refuse      bool
 	override    bool
 	backlog     *backlog // nil: not durable
+	elders      *elders  // nil: there never was an older generation
 	counts      *Stats   // nil until something was dropped
 }
 
@@ -51,6 +52,7 @@ func New(c Config, durable bool, st State) *Queue {
 	}
 	if durable {
 		q.backlog = newBacklog(c, st)
+		q.openElders(&st)
 	}
 	return q
 }
@@ -65,6 +67,10 @@ func (q *Queue) SetLimits(c Config) {
 	if q.backlog != nil {
 		q.backlog.setMemory(c)
 	}
+	q.eachElder(func(el *elder) {
+		el.lifo = q.lifo
+		el.backlog.setMemory(c)
+	})
 }
 
 // SetOnline says that the client came or went. When it goes, what was in flight
@@ -75,6 +81,12 @@ func (q *Queue) SetOnline(online bool, _ int64) {
 		return
 	}
 	q.online = online
+	q.eachElder(func(el *elder) {
+		el.online, el.backlog.failed = online, false
+		if !online {
+			el.land()
+		}
+	})
 	if !online {
 		q.land()
 		return
@@ -171,7 +183,17 @@ func (q *Queue) Abandoned() {
 // QoS 0 is gone. Expired ones are acknowledged away and counted. It returns
 // false when nothing is ready, which may only mean that a read is under way.
 func (q *Queue) Next(now int64) (Entry, bool) {
-	for q.online && q.waiting.n > 0 {
+	if q.elders != nil {
+		if e, ok, served := q.nextOlder(now); served {
+			return e, ok
+		}
+	}
+	return q.next(now, ^uint64(0))
+}
+
+// next is Next for one generation, up to a sequence.
+func (q *Queue) next(now int64, upTo uint64) (Entry, bool) {
+	for q.online && q.waiting.n > 0 && q.waiting.front().Seq <= upTo {
 		e := *q.waiting.front()
 		q.waiting.drop()
 		if q.backlog != nil {
@@ -188,7 +210,7 @@ func (q *Queue) Next(now int64) (Entry, bool) {
 			q.sent(e.Seq)
 		}
 		if e.QoS > 0 {
-			q.flight.push(&e)
+			q.flight.enter(&e)
 		}
 		q.read()
 		return e, true
@@ -198,11 +220,23 @@ func (q *Queue) Next(now int64) (Entry, bool) {
 }
 
 // Ready says whether Next would look at an entry.
-func (q *Queue) Ready() bool { return q.online && q.waiting.n > 0 }
+func (q *Queue) Ready() bool {
+	if q.elders != nil {
+		el, upTo, ok := q.elders.turn()
+		if !ok || el != nil {
+			return ok && q.online && el.waiting.n > 0 && el.waiting.front().Seq <= upTo
+		}
+	}
+	return q.online && q.waiting.n > 0
+}
 
 // Sent says that the PUBLISH of a QoS 2 entry went out, after its binding was
 // durable.
-func (q *Queue) Sent(seq uint64, _ uint16) {
+func (q *Queue) Sent(seq uint64, id uint16) {
+	if el, own := q.part(seq); el != nil {
+		el.Sent(own, id)
+		return
+	}
 	if q.flight.find(seq) != nil {
 		q.sent(seq)
 	}
@@ -220,6 +254,10 @@ func (q *Queue) sent(seq uint64) {
 // Ack forgets an entry in flight: PUBACK came, or a PUBREC that refuses. One
 // that is not in flight is ignored, and false returned.
 func (q *Queue) Ack(seq uint64) bool {
+	if el, own := q.part(seq); el != nil {
+		el.settle(own)
+		return el.Ack(own)
+	}
 	e := q.flight.find(seq)
 	if e == nil {
 		return false
@@ -232,6 +270,9 @@ func (q *Queue) Ack(seq uint64) bool {
 // Bind gives a QoS 2 entry in flight its packet id. It returns true when the
 // PUBLISH must wait until the store answers tag; tag is below ReadTag and not 0.
 func (q *Queue) Bind(seq uint64, packetID uint16, tag uint64) (wait bool) {
+	if el, own := q.part(seq); el != nil {
+		return el.Bind(own, packetID, tag)
+	}
 	e := q.flight.find(seq)
 	if e == nil {
 		return false
@@ -248,6 +289,13 @@ func (q *Queue) Bind(seq uint64, packetID uint16, tag uint64) (wait bool) {
 // stays until Complete. It returns true when PUBREL must wait until the store
 // answers tag.
 func (q *Queue) Release(seq uint64, packetID uint16, tag uint64) (wait bool) {
+	if el, own := q.part(seq); el != nil {
+		el.settle(own)
+		if wait = el.Release(own, packetID, tag); wait {
+			q.released, el.released = append(q.released, packetID), nil
+		}
+		return wait
+	}
 	e := q.flight.find(seq)
 	if e == nil {
 		return false
@@ -297,15 +345,29 @@ func (q *Queue) Restored() []Entry {
 
 // Len is the number of entries that wait, in memory or stored.
 func (q *Queue) Len() int {
-	if q.backlog == nil {
-		return int(q.waiting.n)
+	n := int(q.waiting.n)
+	if q.backlog != nil {
+		n += q.backlog.stored - q.backlog.evictDue
 	}
-	return int(q.waiting.n) + q.backlog.stored - q.backlog.evictDue
+	if q.elders != nil {
+		for _, el := range q.elders.list {
+			n += el.Len()
+		}
+	}
+	return n
 }
 
 // InFlight is the number of entries that were handed out and not acknowledged,
 // without released packet ids.
-func (q *Queue) InFlight() int { return q.flight.live() }
+func (q *Queue) InFlight() int {
+	n := q.flight.live()
+	if q.elders != nil {
+		for _, el := range q.elders.list {
+			n += el.flight.live()
+		}
+	}
+	return n
+}
 
 // Stats returns the numbers of this queue.
 func (q *Queue) Stats() Stats {
@@ -317,6 +379,12 @@ func (q *Queue) Stats() Stats {
 	if q.backlog != nil {
 		s.Stored, s.Bytes = q.backlog.stored, q.backlog.bytes
 	}
+	q.eachElder(func(el *elder) {
+		s.Stored, s.Bytes = s.Stored+el.backlog.stored, s.Bytes+el.backlog.bytes
+		if el.counts != nil {
+			s.add(el.counts)
+		}
+	})
 	return s
 }
 
@@ -326,6 +394,7 @@ func (q *Queue) Trim() {
 	q.waiting.trim()
 	q.flight.close()
 	q.flight.trim()
+	q.eachElder(func(el *elder) { el.Trim() })
 }
 
 func (q *Queue) count() *Stats {
@@ -346,6 +415,9 @@ func (q *Queue) forgotten(e *Entry) {
 // name, in the store by place. While a read is under way nobody knows which one
 // that is.
 func (q *Queue) evictOldest() {
+	if q.elders != nil && q.evictOlder() {
+		return
+	}
 	for i := uint32(0); i < q.waiting.n; i++ {
 		if e := q.waiting.at(i); e.PacketID == 0 {
 			q.count().DroppedOldest++
@@ -366,7 +438,7 @@ func (q *Queue) evictOldest() {
 // messages stay.
 func (q *Queue) dropExcess(excess int) {
 	if q.backlog != nil {
-		q.count().DroppedExcess += uint64(q.excessStored(excess))
+		q.excessDurable(excess)
 		return
 	}
 	for i := uint32(0); i < q.waiting.n && excess > 0; {

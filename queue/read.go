@@ -23,10 +23,11 @@ const pointReadsMax = 4096
 
 // readJob is a read, or something that has to read before it can forget.
 type readJob struct {
-	lane    *lane
+	strand  *strand
 	op      Op
 	answer  Answer
-	barrier *barrier // the only field that is set
+	barrier *barrier   // the only field that is set
+	export  *exportJob // then strand tells only which reader
 }
 
 // readQueue is what one reader has to do. Guarded by mu. Bounded by one read and
@@ -79,12 +80,12 @@ func (r *readQueue) take() (readJob, bool) {
 
 // readLocked hands a job to the reader of its queue.
 func (s *Store) readLocked(j readJob) {
-	r := s.readers[uint64(j.lane.id)%readerCount]
+	r := s.readers[uint64(j.strand.lane.id)%readerCount]
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := len(r.mu.jobs); n > 0 {
 		last := &r.mu.jobs[n-1]
-		if last.lane == j.lane && last.op.Kind == OpEvict && j.op.Kind == OpEvict && last.op.N > 0 && j.op.N > 0 && last.op.Seq == j.op.Seq {
+		if last.strand == j.strand && last.op.Kind == OpEvict && j.op.Kind == OpEvict && last.op.N > 0 && j.op.N > 0 && last.op.Seq == j.op.Seq {
 			last.op.N += j.op.N
 			return
 		}
@@ -132,8 +133,16 @@ func (s *Store) serveReads(r *readQueue) {
 		if !ok {
 			return
 		}
+		if j.export != nil {
+			b, err := s.export(j.export)
+			if err != nil {
+				s.c.Fault(err)
+			}
+			s.completions <- reply{then: func() { j.export.done(b, err) }}
+			continue
+		}
 		if j.op.Kind == OpRead && j.barrier == nil {
-			es, more, err := s.read(j.lane, j.op)
+			es, more, err := s.read(j.strand, j.op)
 			if err != nil {
 				s.c.Fault(err)
 			}
@@ -153,9 +162,9 @@ func (s *Store) serveReads(r *readQueue) {
 }
 
 // read collects the answer to an OpRead.
-func (s *Store) read(l *lane, op Op) ([]Entry, bool, error) {
-	w := s.window(l, op.Seq)
-	c := &collector{s: s, w: w, max: min(max(op.N, 1), readEntriesMax)}
+func (s *Store) read(st *strand, op Op) ([]Entry, bool, error) {
+	w := s.window(st, op.Seq)
+	c := &collector{s: s, w: w, max: min(max(op.N, 1), readEntriesMax), bytesMax: readBytesMax}
 	err := s.walk(w, c.take)
 	if err != nil && len(c.entries) == 0 {
 		return nil, false, fmt.Errorf("read queue %d from %d: %w", w.id, w.lo, err)
@@ -171,6 +180,7 @@ type collector struct {
 	s        *Store
 	w        window
 	max      int
+	bytesMax int
 	entries  []Entry
 	messages []Message
 	bodies   []byte
@@ -179,7 +189,7 @@ type collector struct {
 }
 
 func (c *collector) take(seq uint64, v []byte) bool {
-	if len(c.entries) >= c.max || len(c.entries) > 0 && len(c.bodies) >= readBytesMax {
+	if len(c.entries) >= c.max || len(c.entries) > 0 && len(c.bodies) >= c.bytesMax {
 		c.full = true
 		return false
 	}
@@ -225,12 +235,12 @@ func (s *Store) damage(w window, seq uint64, err error) {
 }
 
 // lost forgets records that are not there, but for those that were forgotten
-// since w was taken.
+// since w was taken. Nobody acknowledged them: another node may still have them.
 func (s *Store) lost(w window, lo, hi uint64, err error) {
 	s.mu.Lock()
-	n := w.lane.forget(lo, hi-lo, 0)
+	n := w.strand.forget(lo, hi-lo, 0, true)
 	if n > 0 {
-		s.dirtyLocked(w.lane, n)
+		s.dirtyLocked(w.strand, n)
 	}
 	s.mu.Unlock()
 	if n > 0 {

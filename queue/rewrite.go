@@ -203,6 +203,12 @@ func (s *Store) keptRecord(h holder, at place) (keptRecord, bool, error) {
 	return r, true, nil
 }
 
+// holds says whether a record is committed and wanted.
+func (l *lane) holds(h holder) bool {
+	st := l.strand(h.generation)
+	return !l.dropped && st != nil && st.has(h.seq)
+}
+
 // moveLocked puts a body elsewhere for those of its records that nobody forgot
 // meanwhile: those go with their cursor, and with the old segment.
 func (s *Store) moveLocked(g *group, from uint64, body []byte, records []keptRecord) int {
@@ -210,7 +216,7 @@ func (s *Store) moveLocked(g *group, from uint64, body []byte, records []keptRec
 	var holders []holder
 	for _, r := range records {
 		l := s.mu.lanes[r.holder.queue]
-		if l != nil && (l.dropped || !l.live(r.holder.seq)) {
+		if l != nil && !l.holds(r.holder) {
 			continue
 		}
 		live = append(live, r)

@@ -114,6 +114,15 @@ type flight struct {
 
 func (f *flight) live() int { return int(f.n - f.gaps) }
 
+// enter puts an entry in its place: the end, unless an older part of the queue
+// came from another node after newer ones were handed out.
+func (f *flight) enter(e *Entry) {
+	f.push(e)
+	for i := f.n - 1; i > 0 && f.at(i-1).Seq > e.Seq; i-- {
+		*f.at(i), *f.at(i - 1) = *f.at(i - 1), *f.at(i)
+	}
+}
+
 // find returns the entry with this sequence, nil if it is not in flight.
 func (f *flight) find(seq uint64) *Entry {
 	if f.n == 0 {

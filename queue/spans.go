@@ -1,6 +1,9 @@
 package queue
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // span is the numbers lo ≤ n < hi.
 type span struct{ lo, hi uint64 }
@@ -38,6 +41,41 @@ func (s *spans) add(lo, hi uint64) {
 		copy(all[i+1:], all[i:])
 		all[i] = span{lo, hi}
 		*s = all
+	}
+}
+
+// put puts in [lo, hi), parts of which may be in the set.
+func (s *spans) put(lo, hi uint64) {
+	var parts [4]span
+	found := parts[:0]
+	s.missing(lo, hi, func(lo, hi uint64) { found = append(found, span{lo, hi}) })
+	for _, m := range found {
+		s.add(m.lo, m.hi)
+	}
+}
+
+// cut takes out what of [lo, hi) is in the set.
+func (s *spans) cut(lo, hi uint64) {
+	all := *s
+	i := all.from(lo)
+	if lo >= hi || i == len(all) || all[i].lo >= hi {
+		return
+	}
+	j := i
+	for j < len(all) && all[j].lo < hi {
+		j++
+	}
+	var kept [2]span
+	rest := kept[:0]
+	if first := all[i]; first.lo < lo {
+		rest = append(rest, span{first.lo, lo})
+	}
+	if last := all[j-1]; last.hi > hi {
+		rest = append(rest, span{hi, last.hi})
+	}
+	*s = slices.Replace(all, i, j, rest...)
+	if len(*s) == 0 {
+		*s = nil
 	}
 }
 

@@ -14,6 +14,7 @@ type counts struct {
 	events, acks, commits, committedBytes, cursors *metric.Counter
 	reads, readEntries, blocked, damaged           *metric.Counter
 	segmentsFreed, bodiesMoved                     *metric.Counter
+	exported, imported, leftOut, idsForgotten      *metric.Counter
 	commitSeconds                                  *metric.Histogram
 }
 
@@ -32,6 +33,10 @@ func (c *counts) register(r *metric.Registry, s *Store) {
 	c.damaged = counter("store_damaged_total", "Records that could not be read.")
 	c.segmentsFreed = counter("store_segments_freed_total", "Segments of shared bodies that were freed.")
 	c.bodiesMoved = counter("store_bodies_moved_total", "Records whose shared body was moved out of a sparse segment.")
+	c.exported = counter("store_exported_total", "Messages that were deleted because another node has them.")
+	c.imported = counter("store_imported_total", "Messages that came from another node.")
+	c.leftOut = counter("store_left_out_total", "Messages that came from another node and were here already.")
+	c.idsForgotten = counter("store_moving_ids_forgotten_total", "Ids of messages of a moving session that were not remembered: a second copy would be delivered.")
 	c.commitSeconds = r.Histogram(metric.Opts{Name: "store_commit_seconds", Help: "How long a group commit took."},
 		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1})
 	r.GaugeFunc(metric.Opts{Name: "store_pending_bytes", Help: "What was handed in and is not committed."},

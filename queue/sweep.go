@@ -40,14 +40,20 @@ func (s *Store) dropLocked(l *lane) {
 	g := s.groupLocked(0)
 	var k key
 	g.batch.Delete(nameKey(l.name))
-	g.batch.Delete(k.cursor(l.id, l.generation))
+	for _, st := range l.strands {
+		g.batch.Delete(k.cursor(l.id, st.generation))
+		st.gone = nil
+	}
+	if l.moving != nil {
+		g.batch.Delete(k.moving(l.id))
+	}
 	for _, id := range slices.Sorted(maps.Keys(l.received)) {
 		g.batch.Delete(k.inbound(l.id, id))
 	}
 	g.batch.Put(k.dropped(l.id), []byte{formatVersion})
 	// Whoever waits for the cursor waits no more: what it would say is moot.
 	g.tickets = append(g.tickets, l.tags...)
-	l.dropped, l.dirty, l.urgent, l.tags, l.received, l.gone = true, false, false, nil, nil, nil
+	l.dropped, l.dirty, l.urgent, l.tags, l.received, l.moving = true, false, false, nil, nil, nil
 	delete(s.mu.names, l.name)
 	s.mu.drops++
 	id := l.id
@@ -111,7 +117,7 @@ func (s *Store) findDropped() error {
 	for it.Next() {
 		id := QueueID(number(it.Key(), 0))
 		if l := s.mu.lanes[id]; l == nil {
-			s.mu.lanes[id] = &lane{id: id, generation: firstGeneration, dropped: true}
+			s.mu.lanes[id] = &lane{id: id, dropped: true}
 			s.mu.dropped = append(s.mu.dropped, id)
 		}
 	}
@@ -238,7 +244,7 @@ func (s *Store) tidy(ctx context.Context) {
 // Compact gives the space of all that was deleted back to the disk, table by
 // table. It may take long; the store serves meanwhile.
 func (s *Store) Compact() error {
-	for _, table := range []byte{tableRecord, tableBody, tableCursor, tableInbound, tableSegment, tableName, tableDropped} {
+	for _, table := range []byte{tableRecord, tableBody, tableCursor, tableInbound, tableSegment, tableName, tableDropped, tableApplied, tableMoving} {
 		if err := s.db.CompactRange(kv.PrefixRange([]byte{table})); err != nil {
 			return fmt.Errorf("compact table %q: %w", table, err)
 		}

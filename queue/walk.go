@@ -6,9 +6,9 @@ import (
 	"tombolo/internal/kv"
 )
 
-// window is what a reader needs to know about a lane.
+// window is what a reader needs to know about one generation of a queue.
 type window struct {
-	lane       *lane
+	strand     *strand
 	id         QueueID
 	generation uint64
 	lo, hi     uint64
@@ -17,12 +17,16 @@ type window struct {
 	sent       uint64
 }
 
-func (s *Store) window(l *lane, from uint64) window {
+func (s *Store) window(st *strand, from uint64) window {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := window{lane: l, id: l.id, generation: l.generation, lo: max(from, l.head), hi: l.committed, sent: l.sent}
-	w.forgotten = append(w.forgotten, l.forgotten...)
-	w.bound = append(w.bound, l.bound...)
+	return st.window(from)
+}
+
+func (st *strand) window(from uint64) window {
+	w := window{strand: st, id: st.lane.id, generation: st.generation, lo: max(from, st.head), hi: st.committed, sent: st.sent}
+	w.forgotten = append(w.forgotten, st.forgotten...)
+	w.bound = append(w.bound, st.bound...)
 	return w
 }
 
@@ -92,8 +96,8 @@ func (s *Store) pointReads(w window, fn func(seq uint64, v []byte) bool) (next u
 }
 
 func (w *window) isBound(seq uint64) bool {
-	l := lane{cursor: cursor{bound: w.bound}}
-	return l.isBound(seq)
+	st := strand{cursor: cursor{bound: w.bound}}
+	return st.isBound(seq)
 }
 
 // lastLive returns the sequence from which on n records are wanted and unbound.

@@ -1,0 +1,66 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrGeneration is a generation that may not be, beside those that are stored.
+var ErrGeneration = errors.New("generation out of order")
+
+// memoriesKept is how many older generations stay known after their last message
+// went, so that a node that crashed before it heard so does not bring them back.
+// What comes back of a generation that is not known is delivered again.
+const memoriesKept = 8
+
+// beginLocked makes a generation the one that takes what is appended; 0 leaves
+// it as it is.
+func (s *Store) beginLocked(l *lane, generation uint64) error {
+	last := l.newest()
+	switch {
+	case generation == 0 || generation == last.generation:
+		return nil
+	case generation < last.generation:
+		return fmt.Errorf("%d after %d: %w", generation, last.generation, ErrGeneration)
+	}
+	g := s.groupLocked(0)
+	// Nothing is appended to the one before any more.
+	last.lease, last.changed = last.tail, true
+	l.add(generation)
+	s.cursorLocked(g, l)
+	s.pruneLocked(g, l)
+	return nil
+}
+
+// unsettled says whether something is on its way into an older generation, which
+// a State must not leave out: nobody would be told of it.
+func (l *lane) unsettled() bool {
+	for _, st := range l.strands[:max(len(l.strands), 1)-1] {
+		if st.committed != st.tail || len(st.arriving) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// pruneLocked forgets older generations that hold nothing, but for some.
+func (s *Store) pruneLocked(g *group, l *lane) {
+	idle := 0
+	for _, st := range l.strands[:len(l.strands)-1] {
+		if st.idle() {
+			idle++
+		}
+	}
+	var k key
+	kept := l.strands[:0]
+	for i, st := range l.strands {
+		if i < len(l.strands)-1 && idle > memoriesKept && st.idle() && !st.changed {
+			idle--
+			g.batch.Delete(k.cursor(l.id, st.generation))
+			continue
+		}
+		kept = append(kept, st)
+	}
+	clear(l.strands[len(kept):])
+	l.strands = kept
+}
