@@ -43,6 +43,9 @@ type Config struct {
 	// knows itself is filled in. Nil: the members given to Open, for good.
 	Members *member.Config
 
+	// Answer answers what operators ask through other nodes; nil: nobody does.
+	Answer Answerer
+
 	Metrics *metric.Registry
 	Log     *slog.Logger
 	Clock   clock.Clock // nil: the machine's
@@ -69,7 +72,11 @@ type Cluster struct {
 	feeds     *feeds
 	calls     *calls
 	waits     *waits
+	asks      *asks
 	started   time.Time
+
+	ctx       context.Context // while Run runs; set by it before links stand
+	answering sync.WaitGroup
 
 	current atomic.Pointer[state]
 	tell    chan struct{} // the teller has something to do
@@ -121,7 +128,7 @@ func New(c Config) *Cluster {
 		c.Metrics = metric.New()
 	}
 	cl := &Cluster{config: c, tell: make(chan struct{}, 1), started: c.Clock.Now()}
-	cl.calls = newCalls()
+	cl.calls, cl.asks = newCalls(), newAsks()
 	cl.feeds = newFeeds(cl)
 	cl.waits = newWaits(cl)
 	cl.mu.policy = c.Policy
@@ -173,6 +180,7 @@ func (c *Cluster) LinkAddress() string {
 
 // Run serves until ctx ends, and returns when everything it started has.
 func (c *Cluster) Run(ctx context.Context) error {
+	c.ctx = ctx
 	var wg sync.WaitGroup
 	wg.Go(func() { c.tells(ctx) })
 	wg.Go(func() { c.feeds.run(ctx) })
@@ -189,6 +197,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	var last sync.WaitGroup
 	last.Go(func() { c.calls.run(called) })
 	err := c.mesh.Run(ctx)
+	c.answering.Wait()
 	wg.Wait()
 	c.waits.end()
 	end()

@@ -105,6 +105,10 @@ func (c *Cluster) takeOther(m *link.Message) error {
 		return wire.ParseSettled(m.Body, &x)
 	case wire.TypeRegister, wire.TypeGrant, wire.TypeDeny, wire.TypeRelease, wire.TypeReleased, wire.TypeClients:
 		return c.registrar.Receive(m.From, m.Type, m.Body)
+	case wire.TypeAsk:
+		return c.takeAsk(m)
+	case wire.TypeAnswer:
+		return c.takeAnswer(m)
 	default:
 		return fmt.Errorf("nobody here takes %s", m.Type)
 	}

@@ -29,6 +29,8 @@ const (
 	TypeWillFired
 	TypeMembers
 	TypeSettled
+	TypeAsk
+	TypeAnswer
 	types
 )
 
@@ -39,6 +41,7 @@ var typeNames = [types]string{
 	TypeRoutes: "routes", TypeRegister: "register", TypeGrant: "grant", TypeDeny: "deny",
 	TypeRelease: "release", TypeReleased: "released", TypeClients: "clients",
 	TypeMigration: "migration", TypeWillFired: "will_fired", TypeMembers: "members", TypeSettled: "settled",
+	TypeAsk: "ask", TypeAnswer: "answer",
 }
 
 // String is the type's name as it stands in metrics and logs.
@@ -68,6 +71,8 @@ var carriers = [types]uint32{
 	TypeWillFired: 1 << StreamControl,
 	TypeMembers:   1 << StreamControl,
 	TypeSettled:   1 << StreamControl,
+	TypeAsk:       1 << StreamControl,
+	TypeAnswer:    1 << StreamControl,
 }
 
 func (t Type) on(s Stream) bool { return s < streams && carriers[t]&(1<<s) != 0 }

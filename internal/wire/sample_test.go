@@ -65,6 +65,8 @@ func codecs() []codec {
 		of(TypeMembers, Members{Step: MembersPropose, Version: 2, Nonce: 1 << 62, List: []Member{
 			{ID: 1, Name: "a", Link: "10.0.0.1:44053", Gossip: "10.0.0.1:44054", State: MemberStopped, Since: -1}},
 			Origin: 1, Forced: true, Round: 300, Accepted: 2, AcceptedBy: 1 << 40, Text: "no"}, AppendMembers, ParseMembers),
+		of(TypeAsk, Ask{7, "GET", "/api/v1/cluster", []byte("{}")}, AppendAsk, ParseAsk),
+		of(TypeAnswer, Answer{7, 200, []byte("{}")}, AppendAnswer, ParseAnswer),
 		of(TypeSettled, Settled{Below: MessageID{1, 1 << 20}}, AppendSettled, ParseSettled),
 	}
 }
