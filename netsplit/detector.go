@@ -10,6 +10,7 @@ import (
 // those of the promise P3.
 type Config struct {
 	Interval     time.Duration // between heartbeats on each plane; 250 ms
+	JoinWithin   time.Duration // how long a member that is new may take to be reached before it gates; 10 s
 	SuspectAfter time.Duration // silence that is counted and shown; 1 s
 	DownAfter    time.Duration // silence after which a link is down; 2.5 s
 	HealAfter    time.Duration // steadiness before a link is up again; 2 s
@@ -25,6 +26,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.Interval, 250*time.Millisecond)
+	set(&c.JoinWithin, 10*time.Second)
 	set(&c.SuspectAfter, time.Second)
 	set(&c.DownAfter, 2500*time.Millisecond)
 	set(&c.HealAfter, 2*time.Second)
@@ -109,6 +111,7 @@ type Detector struct {
 	members     *Members
 	links       []*link // by id
 	rows        []Row   // beside members; a zero Row is nothing known
+	newUntil    []int64 // beside members; until when a new member does not gate, 0: it does
 	primaryFrom int64   // since when this node is in a majority without a gap; 0: it is not
 	verdict     *Verdict
 	nextBeat    int64
@@ -134,6 +137,7 @@ func millis(d time.Duration) int64 { return d.Milliseconds() }
 
 // adopt brings the links in line with a member set.
 func (d *Detector) adopt(m *Members, now int64) {
+	before, newUntil := d.members, make([]int64, m.Len())
 	d.members = m
 	var links []*link
 	m.Each(func(x Member) {
@@ -152,13 +156,19 @@ func (d *Detector) adopt(m *Members, now int64) {
 	rows := make([]Row, m.Len())
 	for i := range rows {
 		rows[i].Node = m.list[i].ID
-		for _, old := range d.rows {
+		for k, old := range d.rows {
 			if old.Node == rows[i].Node {
-				rows[i] = old
+				rows[i], newUntil[i] = old, d.newUntil[k]
 			}
 		}
+		if before == nil || rows[i].Node == d.self {
+			continue
+		}
+		if _, known := before.find(rows[i].Node); !known {
+			newUntil[i] = now + millis(d.config.JoinWithin)
+		}
 	}
-	d.links, d.rows = links, rows
+	d.links, d.rows, d.newUntil = links, rows, newUntil
 }
 
 // handover is how long a node that comes into the majority group waits before

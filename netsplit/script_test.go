@@ -95,7 +95,8 @@ type flying struct {
 
 const transit = 20
 
-// newCluster reads "nodes 3 [tiebreaker=1] [stopped=2] [absent=3]".
+// newCluster reads "nodes 3 [tiebreaker=1] [stopped=2] [absent=3] [joins=3]"; one
+// that joins is by itself until "join".
 func newCluster(line string) *cluster {
 	words := strings.Fields(line)
 	n, _ := strconv.Atoi(words[1])
@@ -103,6 +104,7 @@ func newCluster(line string) *cluster {
 	c.policy = Policy{Majority, Majority, Majority, Majority}
 	var config Config
 	states := map[int]State{}
+	joins := 0
 	for _, w := range words[2:] {
 		name, value, _ := strings.Cut(w, "=")
 		id, _ := strconv.Atoi(value)
@@ -113,10 +115,15 @@ func newCluster(line string) *cluster {
 			states[id] = Stopped
 		case "absent":
 			states[id] = Absent
+		case "joins":
+			joins = id
 		}
 	}
 	var members []Member
 	for i := 1; i <= n; i++ {
+		if i == joins {
+			continue
+		}
 		members = append(members, Member{ID: NodeID(i), State: states[i]})
 	}
 	set := NewMembers(1, members...)
@@ -125,6 +132,9 @@ func newCluster(line string) *cluster {
 	}
 	for id := range states {
 		c.nodes[id-1].frozen = true
+	}
+	if joins > 0 {
+		c.nodes[joins-1] = &scripted{d: NewDetector(config, NodeID(joins), 7, NewMembers(0, Member{ID: NodeID(joins)}), c.now), wake: c.now}
 	}
 	return c
 }
@@ -138,6 +148,16 @@ func (c *cluster) do(t *testing.T, line string) {
 			t.Fatal(err)
 		}
 		c.advance(d.Milliseconds())
+	case "join":
+		var all []Member
+		for i := range c.nodes {
+			all = append(all, Member{ID: NodeID(i + 1)})
+		}
+		for i, n := range c.nodes {
+			var e Effects
+			n.d.SetMembers(NewMembers(2, all...), c.now, &e)
+			c.effects(i, &e)
+		}
 	case "cut", "heal":
 		c.change(words[1:], words[0] == "cut")
 	case "freeze", "thaw":

@@ -31,6 +31,7 @@ func (d *Detector) judge(now int64) *Verdict {
 		m.rows[i] = d.bits(&d.rows[i])
 	}
 	adjacent := m.mutual()
+	d.settleNew(adjacent, now)
 	for i := range n {
 		a := d.members.list[i]
 		if a.ID != d.self && !d.reaches(a.ID) {
@@ -38,7 +39,7 @@ func (d *Detector) judge(now int64) *Verdict {
 		}
 		for j := i + 1; j < n; j++ {
 			b := d.members.list[j]
-			if a.State == Joined && b.State == Joined && adjacent[i]&(1<<j) == 0 {
+			if a.State == Joined && b.State == Joined && adjacent[i]&(1<<j) == 0 && d.newUntil[i] == 0 && d.newUntil[j] == 0 {
 				v.Missing = append(v.Missing, [2]NodeID{a.ID, b.ID})
 			}
 		}
@@ -64,6 +65,23 @@ func (d *Detector) judge(now int64) *Verdict {
 		}
 	}
 	return v
+}
+
+// settleNew makes a new member one like the others, once it reaches everybody or
+// has had its time. Until then it gates nobody: whoever joins has no clients yet,
+// and must not close the gates of those who have.
+func (d *Detector) settleNew(adjacent []uint64, now int64) {
+	joined := uint64(0)
+	for i, m := range d.members.list {
+		if m.State == Joined {
+			joined |= 1 << i
+		}
+	}
+	for i, until := range d.newUntil {
+		if until > 0 && (now >= until || adjacent[i]&joined == joined) {
+			d.newUntil[i] = 0
+		}
+	}
 }
 
 // holdsMajority reports whether a group is more than half of the members, or

@@ -73,7 +73,7 @@ type Cluster struct {
 	calls     *calls
 	waits     *waits
 	asks      *asks
-	started   time.Time
+	since     atomic.Int64 // when the wait for the others began (R7), unix ns
 
 	ctx       context.Context // while Run runs; set by it before links stand
 	answering sync.WaitGroup
@@ -127,7 +127,8 @@ func New(c Config) *Cluster {
 	if c.Metrics == nil {
 		c.Metrics = metric.New()
 	}
-	cl := &Cluster{config: c, tell: make(chan struct{}, 1), started: c.Clock.Now()}
+	cl := &Cluster{config: c, tell: make(chan struct{}, 1)}
+	cl.since.Store(c.Clock.Now().UnixNano())
 	cl.calls, cl.asks = newCalls(), newAsks()
 	cl.feeds = newFeeds(cl)
 	cl.waits = newWaits(cl)

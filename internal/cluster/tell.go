@@ -59,8 +59,13 @@ func (j *judge) members(version uint64, list []wire.Member, now int64) {
 	j.d.SetTiebreaker(j.c.tiebreaker())
 	j.d.SetMembers(splitMembers(version, list), now, &j.effects)
 	j.c.mu.Lock()
+	joined := j.c.mu.judgedVersion == 0 && version > 0 && len(list) > 1
 	j.c.mu.judgedVersion, j.c.mu.judged = version, list
 	j.c.mu.Unlock()
+	if joined { // what it finds there has to come first (R7)
+		j.c.since.Store(j.c.config.Clock.Now().UnixNano())
+		j.c.opened.Store(false)
+	}
 	j.apply()
 	j.c.refresh(j.d.Verdict())
 	j.suspects()
