@@ -20,6 +20,7 @@ type target struct {
 // not alive and, while one is missing or none is known, for the seeds:
 // memberlist by itself never finds a node again after a cut.
 func (s *Set) finds(ctx context.Context) error {
+	defer s.gossip.stop()
 	select { // what we say of ourselves is needed first
 	case f := <-s.facts:
 		s.gossip.facts.Store(&f)
@@ -51,8 +52,6 @@ func (s *Set) finds(ctx context.Context) error {
 			timer.Reset(s.jittered(d))
 		}
 		if s.Status().Standing == Removed {
-			s.config.Log(slog.LevelInfo, "gossip ends")
-			s.gossip.stop()
 			return nil
 		}
 	}

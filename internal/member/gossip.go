@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,10 +32,6 @@ func gossipKey(secret []byte) ([]byte, error) {
 	return hkdf.Key(sha256.New, secret, nil, gossipKeyLabel, 32)
 }
 
-// deadNodeReclaim is how long a node must have been dead to come back under
-// another address.
-const deadNodeReclaim = time.Second
-
 // gossip is memberlist behind what a Set needs of it. Safe for concurrent use
 // once it has started. It is told of in no exported signature.
 type gossip struct {
@@ -44,10 +41,16 @@ type gossip struct {
 	facts     atomic.Pointer[[]byte]
 	started   chan struct{} // closed when nodes can be asked
 	notice    chan struct{} // holds a token when nodes have come, gone or changed
+	mu        struct {
+		sync.Mutex
+		nodes map[wire.NodeID]heard // the others that are alive
+	}
 }
 
 func newGossip(c *Config) *gossip {
-	return &gossip{config: c, started: make(chan struct{}), notice: make(chan struct{}, 1)}
+	g := &gossip{config: c, started: make(chan struct{}), notice: make(chan struct{}, 1)}
+	g.mu.nodes = map[wire.NodeID]heard{}
+	return g
 }
 
 // listen opens the port and returns the address that others are to use.
@@ -91,7 +94,7 @@ func (g *gossip) start(ctx context.Context, self *wire.Member) error {
 	m.GossipInterval, m.GossipToTheDeadTime = c.GossipInterval, c.GossipToTheDeadTime
 	m.IndirectChecks, m.RetransmitMult, m.SuspicionMult = c.IndirectChecks, c.RetransmitMult, c.SuspicionMult
 	m.SuspicionMaxTimeoutMult = 3 // an isolated node forgets the others in 12 s instead of 24
-	m.DeadNodeReclaimTime = deadNodeReclaim
+	m.DeadNodeReclaimTime = c.ProbeInterval // for so long a node must have been dead to come back under another address
 	m.Delegate, m.Events, m.Alive = &delegate{g}, &delegate{g}, &delegate{g}
 	if c.Secret != nil {
 		key, err := gossipKey(c.Secret)
@@ -159,22 +162,36 @@ type heard struct {
 
 // nodes returns the others that are alive, by id.
 func (g *gossip) nodes() []heard {
-	l := g.list.Load()
-	if l == nil {
-		return nil
-	}
-	var list []heard
-	for _, n := range l.Members() {
-		f, err := parseFacts(n.Meta)
-		if err != nil || f.id == g.config.Self.ID {
-			continue
-		}
-		h := heard{f, n.Address()}
-		g.transport.know(f.id, h.address)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := make([]heard, 0, len(g.mu.nodes))
+	for _, h := range g.mu.nodes {
 		list = append(list, h)
 	}
 	slices.SortFunc(list, func(a, b heard) int { return cmp.Compare(a.id, b.id) })
 	return list
+}
+
+// hear notes a node that has come or changed, or that is gone. memberlist's own
+// list is not asked: it gives away what it goes on changing.
+func (g *gossip) hear(n *memberlist.Node, alive bool) {
+	f, err := parseFacts(n.Meta)
+	if err != nil || f.id == g.config.Self.ID {
+		return
+	}
+	h := heard{f, n.Address()}
+	g.transport.know(f.id, h.address)
+	g.mu.Lock()
+	if alive && (len(g.mu.nodes) < addressesMax || g.mu.nodes[f.id].id != 0) {
+		g.mu.nodes[f.id] = h
+	} else {
+		delete(g.mu.nodes, f.id)
+	}
+	g.mu.Unlock()
+	select {
+	case g.notice <- struct{}{}:
+	default:
+	}
 }
 
 // tell gives the others new facts about this node.
@@ -227,15 +244,9 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// delegate is what memberlist calls, under its locks: none of it blocks.
+// delegate is what memberlist calls, under its locks: none of it blocks, or
+// calls memberlist. Immutable.
 type delegate struct{ g *gossip }
-
-func (d *delegate) notify() {
-	select {
-	case d.g.notice <- struct{}{}:
-	default:
-	}
-}
 
 // NodeMeta is memberlist's.
 func (d *delegate) NodeMeta(limit int) []byte {
@@ -259,13 +270,13 @@ func (d *delegate) LocalState(bool) []byte { return nil }
 func (d *delegate) MergeRemoteState([]byte, bool) {}
 
 // NotifyJoin is memberlist's.
-func (d *delegate) NotifyJoin(*memberlist.Node) { d.notify() }
+func (d *delegate) NotifyJoin(n *memberlist.Node) { d.g.hear(n, true) }
 
 // NotifyLeave is memberlist's.
-func (d *delegate) NotifyLeave(*memberlist.Node) { d.notify() }
+func (d *delegate) NotifyLeave(n *memberlist.Node) { d.g.hear(n, false) }
 
 // NotifyUpdate is memberlist's.
-func (d *delegate) NotifyUpdate(*memberlist.Node) { d.notify() }
+func (d *delegate) NotifyUpdate(n *memberlist.Node) { d.g.hear(n, true) }
 
 // NotifyAlive refuses a node whose facts cannot be read, or whose name is not
 // its id.

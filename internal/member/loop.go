@@ -97,8 +97,7 @@ func (s *Set) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		s.gossip.transport.run()
-		defer s.gossip.stop()
+		s.gossip.transport.run(ctx)
 		running.Go(func() { l.failed <- s.finds(ctx) })
 	}
 	return l.run(ctx)

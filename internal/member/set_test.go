@@ -205,9 +205,12 @@ func TestForeign(t *testing.T) {
 	f := r.unit(6)
 	f.config.Self.Name = "node1"
 	f.start()
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-	defer cancel()
-	if err := f.set.Join(ctx, []string{a.set.GossipAddress()}); err == nil || !strings.Contains(err.Error(), "the name node1 belongs to member 0000000000000001") {
+	ctx, cancel := context.WithCancel(soon(t))
+	ended := make(chan error, 1)
+	go func() { ended <- f.set.Join(ctx, []string{a.set.GossipAddress()}) }()
+	within(t, "an answer", func() bool { return strings.Contains(f.set.Status().Text, "says:") })
+	cancel()
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "the name node1 belongs to member 0000000000000001") {
 		t.Errorf("a second node1 joins: %v", err)
 	}
 }

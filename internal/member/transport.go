@@ -27,7 +27,7 @@ type cutTransport struct {
 	closing chan struct{} // nobody reads packets and streams any more
 	closed  chan struct{} // nothing comes any more
 	once    sync.Once
-	dialing context.Context
+	open    context.Context // of the streams; set by run
 	hangUp  context.CancelFunc
 	mu      struct {
 		sync.Mutex
@@ -38,7 +38,6 @@ type cutTransport struct {
 
 func newCutTransport(t *memberlist.NetTransport) *cutTransport {
 	c := &cutTransport{NetTransport: t, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), closing: make(chan struct{}), closed: make(chan struct{})}
-	c.dialing, c.hangUp = context.WithCancel(context.Background())
 	c.mu.cut, c.mu.addresses = map[wire.NodeID]bool{}, map[string]wire.NodeID{}
 	return c
 }
@@ -100,8 +99,9 @@ func (c *cutTransport) beyondIP(a net.Addr) bool {
 	return known
 }
 
-// run hands on what comes until Shutdown.
-func (c *cutTransport) run() {
+// run hands on what comes until Shutdown; the end of ctx breaks all streams.
+func (c *cutTransport) run(ctx context.Context) {
+	c.open, c.hangUp = context.WithCancel(ctx)
 	go func() {
 		for {
 			select {
@@ -127,7 +127,7 @@ func (c *cutTransport) run() {
 					continue
 				}
 				select {
-				case c.streams <- s:
+				case c.streams <- c.stream(s):
 				case <-c.closing:
 					_ = s.Close()
 				}
@@ -168,22 +168,28 @@ func (c *cutTransport) DialAddressTimeout(a memberlist.Address, timeout time.Dur
 		return nil, errCut
 	}
 	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(c.dialing, "tcp", a.Addr)
+	conn, err := d.DialContext(c.open, "tcp", a.Addr)
 	if err != nil {
 		return nil, err
 	}
-	return &stream{Conn: conn, stop: context.AfterFunc(c.dialing, func() { _ = conn.Close() })}, nil
+	return c.stream(conn), nil
 }
 
 // Shutdown is memberlist's.
 func (c *cutTransport) Shutdown() (err error) {
 	c.once.Do(func() {
-		c.hangUp()
+		if c.hangUp != nil {
+			c.hangUp()
+		}
 		close(c.closing)
 		err = c.NetTransport.Shutdown()
 		close(c.closed)
 	})
 	return err
+}
+
+func (c *cutTransport) stream(conn net.Conn) *stream {
+	return &stream{Conn: conn, stop: context.AfterFunc(c.open, func() { _ = conn.Close() })}
 }
 
 // stream is a connection that the transport's end closes. Immutable.
