@@ -193,8 +193,8 @@ func TestMarkCostsOneKeyABatch(t *testing.T) {
 		}
 		s.sync()
 	}
-	if marks := db.puts[tableApplied]; len(marks) < 50 || slices.Max(marks) != 1 || len(marks) > len(db.puts[tableRecord]) {
-		t.Errorf("marks in batches: %v, records in %d", marks, len(db.puts[tableRecord]))
+	if marks := db.puts[tableApplied]; len(marks) < 50 || slices.Max(marks) != 1 {
+		t.Errorf("marks in batches: %v", marks)
 	}
 	var k key
 	v, err := db.Get(k.applied(peerOne, streamSix))

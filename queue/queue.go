@@ -357,6 +357,9 @@ func (q *Queue) Len() int {
 	return n
 }
 
+// Pending is the number of places that are reserved: appends that are under way.
+func (q *Queue) Pending() int { return int(q.reserved) }
+
 // InFlight is the number of entries that were handed out and not acknowledged,
 // without released packet ids.
 func (q *Queue) InFlight() int {

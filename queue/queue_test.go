@@ -93,8 +93,8 @@ func TestReservationsCountAgainstTheBound(t *testing.T) {
 		t.Fatalf("third: %v", a)
 	}
 	q.Abandoned()
-	if a := q.Admit(1); a != Accept || q.Stats().Failed != 1 {
-		t.Fatalf("after one was abandoned: %v %+v", a, q.Stats())
+	if a := q.Admit(1); a != Accept || q.Stats().Failed != 1 || q.Pending() != 2 {
+		t.Fatalf("after one was abandoned: %v %+v, %d pending", a, q.Stats(), q.Pending())
 	}
 }
 
