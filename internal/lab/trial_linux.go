@@ -70,7 +70,7 @@ func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
 		b.Options["nodename"] = fmt.Sprintf("node%d", i+1)
 		b.Options["data_dir"] = filepath.Join(b.Dir, "data")
 		b.Options["listener.tcp.default"] = b.Address()
-		b.Options["cluster.bind"] = at
+		b.Options["cluster.bind_address"] = at
 		b.Options["cluster.seeds"] = w.Host(0).Addr().String()
 		for k, v := range c.Options {
 			b.Options[k] = v
