@@ -159,6 +159,7 @@ func (r *Robot) publishOne(ctx context.Context, c *client.Client, number int) bo
 // Subscribe keeps a persistent session with one subscription until ctx ends,
 // and notes what arrives.
 func (r *Robot) Subscribe(ctx context.Context) {
+	subscribed := false
 	for ctx.Err() == nil {
 		c, session, err := r.connect(ctx, false)
 		if err != nil {
@@ -173,15 +174,16 @@ func (r *Robot) Subscribe(ctx context.Context) {
 				r.note(p)
 			}
 		}()
-		if !c.Connack().SessionPresent {
-			r.subscribe(session, c)
+		if !subscribed || !c.Connack().SessionPresent {
+			subscribed = r.subscribe(session, c)
 		}
 		<-session.Done()
 		<-read
 	}
 }
 
-func (r *Robot) subscribe(ctx context.Context, c *client.Client) {
+// subscribe is true when the subscription was granted.
+func (r *Robot) subscribe(ctx context.Context, c *client.Client) bool {
 	began := time.Now()
 	within, cancel := context.WithTimeout(ctx, r.within())
 	defer cancel()
@@ -197,7 +199,9 @@ func (r *Robot) subscribe(ctx context.Context, c *client.Client) {
 	default:
 		r.History.Answered("subscribe ok", time.Since(began))
 		r.History.Subscribed(r.Name)
+		return true
 	}
+	return false
 }
 
 // note reads a robot's message.

@@ -49,7 +49,7 @@ func ClusterOptions() map[string]string {
 		"systree_enabled":        "off",
 		"leveldb.maximum_memory": "64MB",
 		"cluster.name":           "lab",
-		"cluster.secret_key":     "this is the laboratory's secret",
+		"cluster.secret_key":     "dG9tYm9sbyBsYWIga2V5IQ==",
 	}
 }
 
@@ -71,7 +71,7 @@ func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
 		b.Options["data_dir"] = filepath.Join(b.Dir, "data")
 		b.Options["listener.tcp.default"] = b.Address()
 		b.Options["cluster.bind_address"] = at
-		b.Options["cluster.seeds"] = w.Host(0).Addr().String()
+		b.Options["cluster.seeds"] = w.Host(0).Addr().String() + ":44054"
 		for k, v := range c.Options {
 			b.Options[k] = v
 		}
@@ -80,7 +80,31 @@ func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
 			return nil, errors.Join(err, w.Close())
 		}
 	}
+	for i := range c.Nodes {
+		if err := t.admits(ctx, i); err != nil {
+			return nil, errors.Join(err, w.Close())
+		}
+	}
 	return t, nil
+}
+
+// admits waits until a node lets a client in, which it does once it has found
+// the others.
+func (t *Trial) admits(ctx context.Context, node int) error {
+	r := t.robot("first", node, 0)
+	r.History = NewHistory() // what is refused meanwhile is nobody's business
+	for {
+		_, session, err := r.connect(ctx, true)
+		if err == nil {
+			r.drop()
+			<-session.Done()
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("lab: node %d lets nobody in: %w: %s", node+1, err, lastLines(t.Brokers[node].Log(), 10))
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
 }
 
 // Outside is the host of the clients.

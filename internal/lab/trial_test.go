@@ -1,0 +1,88 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+)
+
+var (
+	seedFlag  = flag.Uint64("lab.seed", 0, "play the schedule of this seed only")
+	seedsFlag = flag.Int("lab.seeds", 2, "how many random schedules to play")
+	fromFlag  = flag.Uint64("lab.from", 1, "the first of their seeds")
+	stepsFlag = flag.Int("lab.steps", 6, "steps of a schedule")
+)
+
+// newTrial starts a cluster with robots at work.
+func newTrial(t *testing.T, nodes int, options map[string]string) *Trial {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	trial, err := NewTrial(ctx, TrialConfig{Binary: program, Dir: t.TempDir(), Nodes: nodes, Options: options,
+		Publishers: 2, Subscribers: 2, Pace: 20 * time.Millisecond, Log: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := trial.Close(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			for i, b := range trial.Brokers {
+				t.Logf("log of node %d:\n%s", i+1, lastLines(b.Log(), 40))
+			}
+		}
+	})
+	trial.Run(t.Context())
+	return trial
+}
+
+// settle ends a trial and fails it for what contradicts the promises.
+func settle(t *testing.T, trial *Trial) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	faults := trial.Settle(ctx)
+	for _, f := range faults {
+		t.Error(f)
+	}
+	t.Logf("%s", trial.History)
+}
+
+// TestQuietCluster: without any fault everything acknowledged arrives, once and
+// in order (P1, P9).
+func TestQuietCluster(t *testing.T) {
+	trial := newTrial(t, 3, nil)
+	pause(t.Context(), 5*time.Second)
+	settle(t, trial)
+}
+
+// TestRandomSchedules plays schedules of cuts, pauses, kills and moves, and
+// demands that acknowledged minus delivered is empty. Play one again with
+// go test ./internal/lab -run RandomSchedules -args -lab.seed N.
+func TestRandomSchedules(t *testing.T) {
+	first, count := *fromFlag, *seedsFlag
+	if *seedFlag != 0 {
+		first, count = *seedFlag, 1
+	}
+	for seed := first; seed < first+uint64(count); seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			mode := []string{"off", "majority", "on"}[seed%3]
+			trial := newTrial(t, 3, map[string]string{
+				"allow_register_during_netsplit": mode, "allow_publish_during_netsplit": mode, "allow_subscribe_during_netsplit": mode,
+			})
+			trial.History.ForgiveOrder, trial.History.ForgiveTwice = true, true
+			trial.History.HangAfter = 30 * time.Second
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			if err := trial.Play(ctx, Random(seed, 3, *stepsFlag)); err != nil {
+				t.Fatal(err)
+			}
+			settle(t, trial)
+		})
+	}
+}
