@@ -33,7 +33,8 @@ type Config struct {
 	// OnPeer says that a node is there to be linked, whether it is a member or
 	// not, and where. It comes again when the address changes.
 	OnPeer func(id wire.NodeID, linkAddress string)
-	// OnChange says that a version has taken effect.
+	// OnChange says that a version has taken effect. They come in ascending order; some may be
+	// left out, but a founder hears of version 1, which has no other member.
 	OnChange func(version uint64, list []wire.Member)
 	Log      func(level slog.Level, text string) // nil: nobody reads it
 

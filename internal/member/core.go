@@ -23,8 +23,8 @@ const (
 // has to be durable before a frame leaves or a caller hears. Owned by the
 // caller of the step.
 type effects struct {
-	save    bool // core.kept has changed
-	changed bool // and in it the record in effect
+	save    bool     // core.kept has changed
+	changed []Record // and in it the record in effect: each that was, in order
 	send    []envelope
 	ended   []ended
 	log     []line
@@ -321,7 +321,7 @@ func (c *core) adopt(r *Record) {
 	c.kept = kept{record: *r}
 	c.attempt, c.round = nil, 0
 	c.save()
-	c.out.changed = true
+	c.out.changed = append(c.out.changed, *r)
 	c.log(noteLine, "member set version %d: %s", r.Version, describe(r))
 	if now := c.standing(); now != was && now == Removed {
 		c.log(faultLine, "%s", removedText)

@@ -93,7 +93,7 @@ func (g *gossip) start(ctx context.Context, self *wire.Member) error {
 	m.ProbeInterval, m.ProbeTimeout = c.ProbeInterval, c.ProbeTimeout
 	m.GossipInterval, m.GossipToTheDeadTime = c.GossipInterval, c.GossipToTheDeadTime
 	m.IndirectChecks, m.RetransmitMult, m.SuspicionMult = c.IndirectChecks, c.RetransmitMult, c.SuspicionMult
-	m.SuspicionMaxTimeoutMult = 3 // an isolated node forgets the others in 12 s instead of 24
+	m.SuspicionMaxTimeoutMult = 3           // an isolated node forgets the others in 12 s instead of 24
 	m.DeadNodeReclaimTime = c.ProbeInterval // for so long a node must have been dead to come back under another address
 	m.Delegate, m.Events, m.Alive = &delegate{g}, &delegate{g}, &delegate{g}
 	if c.Secret != nil {

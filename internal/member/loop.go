@@ -215,9 +215,8 @@ func (l *loop) step(input func(c *core)) error {
 		l.config.Log([...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[line.severity], line.text)
 	}
 	l.table.write(&l.core.kept.record)
-	if out.changed {
-		r := &l.core.kept.record
-		l.config.OnChange(r.Version, copyOf(r.Members))
+	for i := range out.changed {
+		l.config.OnChange(out.changed[i].Version, copyOf(out.changed[i].Members))
 	}
 	for i := range out.send {
 		l.config.Send(out.send[i].to, &out.send[i].m)

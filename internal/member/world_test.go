@@ -149,7 +149,10 @@ func (w *world) step(n *node, input func()) {
 	}
 	if out.save {
 		n.disk = appendKept(nil, &n.core.kept)
-		w.observe(n)
+		for _, r := range out.changed {
+			w.observe(n, r)
+		}
+		w.observe(n, n.core.kept.record)
 	}
 	if dies {
 		w.crash(n)
@@ -194,7 +197,7 @@ func (w *world) fault(format string, args ...any) {
 
 // observe holds what became durable against R24: one record a version, and a
 // majority of the version before that confirmed it.
-func (w *world) observe(n *node) {
+func (w *world) observe(n *node, r Record) {
 	k := &n.core.kept
 	if k.value != nil {
 		if w.voted[k.value.Nonce] == nil {
@@ -202,7 +205,6 @@ func (w *world) observe(n *node) {
 		}
 		w.voted[k.value.Nonce][n.self.ID] = true
 	}
-	r := k.record
 	if r.Version == 0 {
 		return
 	}
@@ -219,7 +221,7 @@ func (w *world) observe(n *node) {
 	}
 	w.effective[key], w.lists[r.Nonce] = r.Nonce, r
 	before, ok := w.lists[w.effective[[2]uint64{uint64(r.Origin), r.Version - 1}]]
-	if r.Version == 1 || r.Version == 2 && !ok && n.self.ID == r.Origin { // a founder's first two are one write
+	if r.Version == 1 {
 		return
 	}
 	votes := map[wire.NodeID]bool{n.self.ID: before.has(n.self.ID)} // its own vote may be in the same write
@@ -315,7 +317,7 @@ func (w *world) ask(n *node, fn func(c *core, id uint64)) uint64 {
 	return id
 }
 
-// agree holds that all nodes of the highest record have that record.
+// agree holds that all nodes have the highest record, those that were removed too.
 func (w *world) agree() {
 	var top *node
 	for _, n := range w.nodes {
@@ -329,7 +331,7 @@ func (w *world) agree() {
 	}
 	r := &top.core.kept.record
 	for _, n := range w.nodes {
-		if mine := &n.core.kept.record; r.has(n.self.ID) && !mine.same(r) {
+		if mine := &n.core.kept.record; mine.Version > 0 && !mine.same(r) {
 			w.fault("after quiet %s holds version %d nonce %x (%s), %s version %d nonce %x (%s)", n.self.Name, mine.Version, mine.Nonce, describe(mine),
 				top.self.Name, r.Version, r.Nonce, describe(r))
 		}
