@@ -49,6 +49,7 @@ type Broker struct {
 	fast      batch        // at QoS 0 from other nodes
 	held      atomic.Int64 // bytes of publishes that wait in lines
 	cancelled cancelled
+	stamped   atomic.Int64 // the last one; see stamp
 
 	queueRound *round // owned by the queue store's completion goroutine
 

@@ -251,7 +251,8 @@ func (b *Broker) elsewhere(g *groupFrame, missed uint8, w *pending, r *round) (m
 	set := b.settings.Load()
 	r.message = nil
 	r.outgoing.Set(&p, pub.expiresAt)
-	r.noteLive(&p)
+	pub.stamp = int64(f.Retained.Counter)
+	r.noteLive(&pub)
 	r.receive = r.receive[:0]
 	res := g.mount.index.Match(p.Topic)
 	for i, at := range g.groups {
@@ -262,7 +263,7 @@ func (b *Broker) elsewhere(g *groupFrame, missed uint8, w *pending, r *round) (m
 		if sub == nil || set.SharePolicy == LocalOnly {
 			continue
 		}
-		switch c := b.pickAmongAll(sub, set.SharePolicy, g.tried); {
+		switch c := b.pickAmongAll(sub, set.SharePolicy, g.tried, sub.Turn()); {
 		case c.hit != nil:
 			b.choose(c.hit, &p, set, r)
 		case c.node != nil:

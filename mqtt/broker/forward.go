@@ -143,6 +143,7 @@ func (b *Broker) appendFrame(dst []byte, pub *publication, f *frameTo, r *round)
 	}
 	if p.Retain {
 		out.Flags |= wire.PublishRetain
+		out.Retained = wire.Dot{Actor: b.cfg.NodeID, Counter: uint64(pub.stamp)}
 	}
 	if !f.matches {
 		out.Targets = wire.ToGroups

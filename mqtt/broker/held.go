@@ -32,7 +32,8 @@ type queued struct {
 	size      int64
 	deadline  int64 // unix ms; when a held one closes the connection; 0: it is not held
 	retain    retainStep
-	going     bool // being routed
+	stamp     int64 // of the retained value
+	going     bool  // being routed
 }
 
 // retainStep is how far the retained value of a publish is.
@@ -74,6 +75,8 @@ func (b *Broker) admitPublish(pub *publication, r *round) {
 		b.count.dropped[dropGate].Inc()
 		b.refusePublish(pub, packet.ImplementationSpecificError, netsplitPublish, false, r)
 	case c.lined.Load() && b.lineUp(pub, !open, false, r):
+	case open && p.Retain && b.clustered() && !b.spoolsAdmitTopic(pub):
+		b.noRoom(pub, r)
 	case !open || p.Retain && b.clustered():
 		b.lineUp(pub, !open, true, r)
 	case !b.route(pub, r):
@@ -278,7 +281,7 @@ func (b *Broker) advance(c *client, q *queued, r *round) bool {
 	if wait {
 		return false
 	}
-	pub.retained = step >= retainReady
+	pub.retained, pub.stamp = step >= retainReady, q.stamp
 	pub.unspread = step == retainFailed
 	if b.route(&pub, r) {
 		return true

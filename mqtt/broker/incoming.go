@@ -47,7 +47,8 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) {
 	r.message = nil
 	r.outgoing.Set(pub.packet, pub.expiresAt)
 	pub.missed = b.matchHere(pub, p, set, r)
-	r.noteLive(pub.packet)
+	pub.stamp = int64(p.Retained.Counter)
+	r.noteLive(pub)
 	if set.Queue.Refuse && !b.admitAll(r) {
 		pub.done(wire.Refused, uint8(packet.QuotaExceeded))
 		return
@@ -142,7 +143,7 @@ func (b *Broker) pickHere(g *topic.Group[*client], peer wire.NodeID) (found *top
 		return nil
 	}
 	n := len(g.Members)
-	start := int(g.Turn() % uint64(n))
+	start := startAt(g, g.Turn())
 	for i := range n {
 		h := &g.Members[(start+i)%n]
 		if h.Sub.remote != nil || h.Sub.moving.Load() && !b.takesFrom(h.Sub, peer) {

@@ -33,6 +33,7 @@ type hop struct {
 	paused   map[wire.Stream]bool
 	down     bool // nothing passes
 	ended    bool
+	heads    int // cancels that the receiver has not taken in; they go before publishes
 	seq      uint64
 	// verdict, if not nil, ends publishes in the receiver's place.
 	verdict func(*parcel) (Result, uint8, bool)
@@ -71,7 +72,7 @@ func (h *hop) change(f func()) {
 func (h *hop) run(s wire.Stream) {
 	for {
 		h.mu.Lock()
-		for !h.ended && (len(h.queues[s]) == 0 || h.paused[s] || h.down) {
+		for !h.ended && (len(h.queues[s]) == 0 || h.paused[s] || h.down || s == wire.StreamPublish && h.heads > 0) {
 			h.cond.Wait()
 		}
 		if h.ended {
@@ -99,6 +100,7 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 		var c wire.Cancel
 		must(wire.ParseCancel(p.body, &c))
 		b.TakeCancel(from, &c)
+		h.change(func() { h.heads-- })
 	case wire.TypePublish:
 		if verdict != nil {
 			if res, reason, is := verdict(p); is {
@@ -140,6 +142,9 @@ func (h *hop) push(p *parcel) {
 		}
 		if p.kind == wire.TypeRoutes {
 			h.sent++
+		}
+		if p.stream == wire.StreamHead {
+			h.heads++
 		}
 		h.queues[p.stream] = append(h.queues[p.stream], p)
 	})

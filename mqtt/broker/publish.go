@@ -22,7 +22,8 @@ type publication struct {
 	peer      wire.NodeID     // the node that took it in; 0: this one
 	body      []byte          // as it came from there, valid for the round
 	retained  bool            // its retained value is written
-	unspread  bool            // ... but not on every node in time: its publisher sends it again (R8)
+	stamp     int64           // of that value
+	unspread  bool            // ... but it is not on every node in time: its publisher sends it again (R8)
 
 	// Of a message of another node at QoS > 0.
 	applied queue.Applied
@@ -99,7 +100,7 @@ func (b *Broker) route(pub *publication, r *round) bool {
 		wait = b.retain(pub, wait)
 	}
 	matched := b.match(pub, set, r)
-	r.noteLive(p)
+	r.noteLive(pub)
 	if pub.from != nil && p.QoS > 0 && !b.spoolsAdmit(r) {
 		return false
 	}
@@ -192,10 +193,11 @@ func (b *Broker) deliver(pub *publication, set *Settings, wait *pending, r *roun
 	for i := range r.receive {
 		d := &r.receive[i]
 		switch {
+		case d.has:
 		case d.qos == 0:
 			b.deliverNow(d, set, r)
 		case d.client.durable:
-			if set.Queue.Refuse || b.admit(d.client, d.qos, r) {
+			if set.Queue.Refuse || b.admit(d, r) {
 				r.targets = append(r.targets, queue.Target{Queue: d.client.qid, QoS: d.qos, Retain: d.retain, SubIDs: d.ids})
 				r.durable = append(r.durable, d.client)
 			}
@@ -231,7 +233,9 @@ func (b *Broker) deliverNow(d *receiver, set *Settings, r *round) {
 
 func (b *Broker) deliverNowLocked(d *receiver, set *Settings, r *round) {
 	c := d.client
-	c.saw(r.live)
+	if c.has(r) {
+		return
+	}
 	if c.conn == nil {
 		b.count.dropped[dropOffline].Inc()
 		return
@@ -262,7 +266,9 @@ func (b *Broker) overflow(c *client, set *Settings, r *round) {
 func (b *Broker) enqueueLocked(d *receiver, pub *publication, admitted bool, set *Settings, r *round) {
 	c := d.client
 	m := r.msg(b, pub)
-	c.saw(r.live)
+	if !admitted && c.has(r) {
+		return
+	}
 	if !admitted && !b.admitted(c, c.queue.Admit(d.qos)) {
 		return
 	}
@@ -280,12 +286,13 @@ func (b *Broker) pump(c *client, set *Settings, r *round) {
 	b.emit(c, &r.other, r)
 }
 
-// admit asks a durable queue for a place.
-func (b *Broker) admit(c *client, qos uint8, r *round) bool {
+// admit asks a queue for a place.
+func (b *Broker) admit(d *receiver, r *round) bool {
+	c := d.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.saw(r.live)
-	return b.admitted(c, c.queue.Admit(qos))
+	d.has = c.has(r)
+	return !d.has && b.admitted(c, c.queue.Admit(d.qos))
 }
 
 func (b *Broker) admitted(c *client, a queue.Admission) bool {
@@ -310,11 +317,11 @@ func (b *Broker) admitted(c *client, a queue.Admission) bool {
 func (b *Broker) admitAll(r *round) bool {
 	for i := range r.receive {
 		d := &r.receive[i]
-		if d.qos == 0 || b.admit(d.client, d.qos, r) {
+		if d.qos == 0 || b.admit(d, r) || d.has {
 			continue
 		}
 		for j := range i {
-			if u := &r.receive[j]; u.qos > 0 {
+			if u := &r.receive[j]; u.qos > 0 && !u.has {
 				u.client.mu.Lock()
 				u.client.queue.Abandoned()
 				u.client.mu.Unlock()

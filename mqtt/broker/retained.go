@@ -25,23 +25,38 @@ func (b *Broker) retain(pub *publication, wait *pending) *pending {
 			b.inCallback(func(r *round) { w.settle(b, r) })
 		}
 	}
-	b.putRetained(pub.mount, pub.packet, pub.expiresAt, done)
+	pub.stamp = b.putRetained(pub.mount, pub.packet, pub.expiresAt, done)
 	return wait
 }
 
-func (b *Broker) putRetained(m *mount, p *packet.Publish, expiresAt int64, done func(error)) {
+// putRetained writes the retained message of a topic, or clears it. The stamp
+// tells it apart from others of this node.
+func (b *Broker) putRetained(m *mount, p *packet.Publish, expiresAt int64, done func(error)) (stamp int64) {
 	b.count.retainedSet.Inc()
 	name := string(p.Topic)
 	if len(p.Payload) == 0 {
 		b.cfg.Metadata.DeleteRetained(m.name, name, done)
-		return
+		return 0
 	}
+	stamp = b.stamp()
 	v := &metadata.Retained{
 		QoS: p.QoS, Payload: append([]byte(nil), p.Payload...),
 		Properties:  session.EncodeProperties(&p.Properties),
-		PublishedAt: b.cfg.Now().UnixMilli(), ExpiresAt: expiresAt,
+		PublishedAt: stamp, ExpiresAt: expiresAt,
 	}
 	b.cfg.Metadata.PutRetained(m.name, name, v, done)
+	return stamp
+}
+
+// stamp is the time in unix ms, but never the same twice.
+func (b *Broker) stamp() int64 {
+	for {
+		last := b.stamped.Load()
+		next := max(b.cfg.Now().UnixMilli(), last+1)
+		if b.stamped.CompareAndSwap(last, next) {
+			return next
+		}
+	}
 }
 
 // spreadTriesMax is how often the nodes are waited for until a retained message
@@ -54,7 +69,7 @@ const spreadTriesMax = 3
 // found (R8). The caller holds c.mu.
 func (b *Broker) spreadLocked(c *client, q *queued) {
 	q.retain = retainAsked
-	b.putRetained(c.mount, &q.packet, q.expiresAt, func(err error) {
+	q.stamp = b.putRetained(c.mount, &q.packet, q.expiresAt, func(err error) {
 		if err != nil {
 			b.count.commitFailed.Inc()
 			b.spreadDone(c, q, retainFailed)
@@ -87,57 +102,6 @@ func (b *Broker) spreadDone(c *client, q *queued, step retainStep) {
 	q.retain = step
 	c.mu.Unlock()
 	b.inCallback(func(r *round) { b.workLine(c, r) })
-}
-
-// fresh is what came to a client, of retained messages as they were published,
-// while it is sent those of a subscription: the table's value of such a topic
-// is no news any more (R8). Guarded by client.mu. Bound: freshMax topics; more
-// may come twice.
-type fresh struct {
-	scans  int // subscriptions that are not done
-	topics map[string]struct{}
-}
-
-const freshMax = 1 << 14
-
-// noteLive remembers whether what is routed now is retained as well.
-func (r *round) noteLive(p *packet.Publish) {
-	r.live = nil
-	if p.Retain {
-		r.live = p.Topic
-	}
-}
-
-// saw notes that a message was handed to c. The caller holds c.mu.
-func (c *client) saw(live []byte) {
-	if live == nil || c.fresh == nil || len(c.fresh.topics) >= freshMax {
-		return
-	}
-	if c.fresh.topics == nil {
-		c.fresh.topics = map[string]struct{}{}
-	}
-	c.fresh.topics[string(live)] = struct{}{}
-}
-
-// scanBegins and scanEnds stand around the time from when a filter matches until
-// its retained messages are sent. The caller holds c.mu.
-func (c *client) scanBegins(w *wish) {
-	if c.fresh == nil {
-		c.fresh = &fresh{}
-	}
-	c.fresh.scans++
-	w.fresh = c.fresh
-}
-
-func (c *client) scanEnds(w *wish) {
-	if w.fresh == nil {
-		return
-	}
-	w.fresh.scans--
-	if w.fresh.scans == 0 && c.fresh == w.fresh {
-		c.fresh = nil
-	}
-	w.fresh = nil
 }
 
 // retainedJobsMax bounds the subscriptions of one client whose retained
@@ -187,7 +151,7 @@ func (b *Broker) retainedWorker(c *client) {
 		c.mu.Unlock()
 		b.sendRetained(c, &job)
 		c.mu.Lock()
-		c.scanEnds(&job.wish)
+		b.scanEnds(c, &job.wish)
 		c.mu.Unlock()
 	}
 }
@@ -233,10 +197,8 @@ func (b *Broker) sendOneRetained(c *client, p *peer, w *wish, name string, v *me
 	pub := publication{mount: c.mount, packet: &msg, expiresAt: v.ExpiresAt}
 	r.lock(c)
 	defer r.unlock(c)
-	if w.fresh != nil {
-		if _, newer := w.fresh.topics[name]; newer {
-			return true
-		}
+	if !w.fresh.sends(name, v, r.now) {
+		return true
 	}
 	switch {
 	case msg.QoS == 0:

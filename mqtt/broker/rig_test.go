@@ -319,3 +319,9 @@ func (p *person) expectNothing(by *person) {
 	by.send("mark/"+p.ClientID(), "mark", 1)
 	p.expect("mark")
 }
+
+func (p *person) unsubscribe(filter string) ([]packet.ReasonCode, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return p.Unsubscribe(ctx, &packet.Unsubscribe{Filters: [][]byte{[]byte(filter)}})
+}

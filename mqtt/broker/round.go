@@ -30,6 +30,7 @@ type round struct {
 	body     []byte
 	arrived  packet.Publish // of another node
 	live     []byte         // the topic of what is being routed, if it is retained
+	mark     valueMark      // of that value
 	ops      []queue.Op
 	touched  []conn.Conn
 	after    []departure
@@ -44,6 +45,7 @@ type receiver struct {
 	client *client
 	qos    uint8
 	retain bool
+	has    bool // it was sent this as a retained message already
 	ids    []uint32
 }
 

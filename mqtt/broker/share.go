@@ -21,25 +21,26 @@ type chosen struct {
 // message (R13).
 func (b *Broker) pick(g *topic.Group[*client], policy SharePolicy, others bool) chosen {
 	if policy == Random && others {
-		return b.pickAmongAll(g, policy, nil)
+		return b.pickAmongAll(g, policy, nil, rand.Uint64())
 	}
 	n := len(g.Members)
 	if n == 0 {
 		return chosen{}
 	}
-	start := 0
+	turn := uint64(0)
 	if policy == Random {
-		start = rand.IntN(n)
+		turn = rand.Uint64()
 	} else {
-		start = int(g.Turn() % uint64(n))
+		turn = g.Turn()
 	}
+	start := startAt(g, turn)
 	for i := range n {
 		if h := &g.Members[(start+i)%n]; h.Sub.online.Load() && b.owns(h.Sub) {
 			return chosen{hit: h}
 		}
 	}
 	if others && policy != LocalOnly {
-		return b.pickAmongAll(g, policy, nil)
+		return b.pickAmongAll(g, policy, nil, turn)
 	}
 	for i := range n {
 		if h := &g.Members[(start+i)%n]; h.Sub.remote == nil && b.owns(h.Sub) {
@@ -47,6 +48,18 @@ func (b *Broker) pick(g *topic.Group[*client], policy SharePolicy, others bool) 
 		}
 	}
 	return chosen{}
+}
+
+// startAt is the member at which the search of a turn begins. Nodes stand among
+// the members: a turn that meets one begins elsewhere each time, so that no
+// client has its turns as well as its own.
+func startAt(g *topic.Group[*client], turn uint64) int {
+	n := uint64(len(g.Members))
+	start := int(turn % n)
+	if g.Members[start].Sub.remote != nil {
+		start = int((turn + turn/n) % n)
+	}
+	return start
 }
 
 // owns reports whether a session gets what is published at this node.
@@ -124,7 +137,7 @@ func contains(list []*otherNode, n *otherNode) bool {
 
 // pickAmongAll weighs the nodes by their members: first those that are online,
 // then the others; in either step this node first, unless the policy is random.
-func (b *Broker) pickAmongAll(g *topic.Group[*client], policy SharePolicy, but []*otherNode) chosen {
+func (b *Broker) pickAmongAll(g *topic.Group[*client], policy SharePolicy, but []*otherNode, turn uint64) chosen {
 	var w weights
 	b.weigh(g, but, &w)
 	online := func(c counts) uint32 { return c.online }
@@ -140,10 +153,7 @@ func (b *Broker) pickAmongAll(g *topic.Group[*client], policy SharePolicy, but [
 		if local+away == 0 {
 			continue
 		}
-		turn := g.Turn() % (local + away)
-		if policy == Random {
-			turn = rand.Uint64N(local + away)
-		}
+		turn := turn % (local + away)
 		if turn < local {
 			return b.localMember(g, turn, step == 0)
 		}

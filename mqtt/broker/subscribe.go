@@ -251,7 +251,7 @@ func (b *Broker) failAll(c *client, wishes []wish, reason packet.ReasonCode, r *
 			continue
 		}
 		w.reason = reason
-		c.scanEnds(w)
+		b.scanEnds(c, w)
 		if _, ok := c.subs[w.filter]; ok && w.added {
 			delete(c.subs, w.filter)
 			b.gauge.subscriptions.Add(-1)
@@ -269,7 +269,7 @@ func (b *Broker) suback(c *client, token uint64, wishes []wish, detail string, r
 	r.lock(c)
 	if c.conn == nil {
 		for i := range wishes {
-			c.scanEnds(&wishes[i])
+			b.scanEnds(c, &wishes[i])
 		}
 		r.unlock(c)
 		return
