@@ -261,14 +261,15 @@ func (f *fakeCluster) Announced(done func(error)) {
 }
 
 func (f *fakeCluster) Replicated(done func(error)) {
-	target := f.n.meta.Status().Clock
-	f.poll(done, func() bool {
-		for _, h := range f.reachable() {
-			if !h.to.meta.Status().Clock.Descends(target) {
-				return false
-			}
-		}
-		return true
+	f.mu.Lock()
+	timeout := f.mu.timeout
+	f.mu.Unlock()
+	var once sync.Once
+	end := func(err error) { once.Do(func() { done(err) }) }
+	late := time.AfterFunc(timeout, func() { end(errLate) })
+	f.n.meta.Replicated(func(err error) {
+		late.Stop()
+		end(err)
 	})
 }
 
