@@ -21,6 +21,7 @@ type Config struct {
 	Listeners     Listeners
 	Status        func() Status
 	Stores        Stores
+	Cluster       Cluster // nil: a node by itself
 	Metrics       *metric.Registry
 	Exposition    metric.Exposition
 	Log           *slog.Logger // nil: the server's own complaints are dropped

@@ -39,6 +39,12 @@ var routeTable = []Route{
 	{"DELETE", "/api/v1/retained", "topic, mountpoint", "Delete one retained message.", (*Server).deleteRetained},
 	{"GET", "/api/v1/listeners", "", "Listeners with state and connections.", (*Server).getListeners},
 	{"GET", "/api/v1/metrics", "filter", "Metrics with their descriptions; filter is a part of the name.", (*Server).getMetrics},
+	{"GET", "/api/v1/cluster", "", "The cluster as this node sees it: members, links, verdict and gate.", (*Server).getCluster},
+	{"POST", "/api/v1/cluster/join", "", `Make this node a member of the cluster of others; body {"seeds": ["10.0.0.1:44054"]}.`, (*Server).postJoin},
+	{"POST", "/api/v1/cluster/leave", "", "Take this node out of the member set for good.", (*Server).postLeave},
+	{"GET", "/api/v1/cluster/members/{node}/removal", "force=true", "What removing a member gives up, in words.", (*Server).getRemoval},
+	{"DELETE", "/api/v1/cluster/members/{node}", "force=true", "Take a member out of the set for good; force does it without a majority.", (*Server).deleteMember},
+	{"PUT", "/api/v1/cluster/cut", "", `Rehearse a split: drop everything from and to these nodes; body {"nodes": ["node2"]}, an empty list heals. Wants cluster.rehearsal.`, (*Server).putCut},
 	{"GET", "/api/v1/store", "", "The databases: path, size, state.", (*Server).getStores},
 	{"POST", "/api/v1/store/{name}/verify", "", "Read a whole database and check it.", (*Server).verifyStore},
 }
@@ -51,7 +57,7 @@ func (s *Server) routes() http.Handler {
 	for _, r := range routeTable {
 		if methods[r.Path] == nil {
 			methods[r.Path] = map[string]endpoint{}
-			mux.Handle(r.Path, apiOnly(dispatch(methods[r.Path])))
+			mux.Handle(r.Path, apiOnly(s.dispatch(methods[r.Path])))
 		}
 		methods[r.Path][r.Method] = r.answer(s)
 	}
@@ -122,8 +128,9 @@ func apiOnly(next http.Handler) http.Handler {
 	})
 }
 
-// dispatch answers by method, HEAD as GET.
-func dispatch(methods map[string]endpoint) http.Handler {
+// dispatch answers by method, HEAD as GET; on=NODE has another node answer, or
+// all.
+func (s *Server) dispatch(methods map[string]endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
 		if method == http.MethodHead {
@@ -138,6 +145,9 @@ func dispatch(methods map[string]endpoint) http.Handler {
 			slices.Sort(allowed)
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			writeError(w, &Error{http.StatusMethodNotAllowed, r.Method + " is not answered here", "use " + strings.Join(allowed, " or ")})
+			return
+		}
+		if s.forwarded(w, r) {
 			return
 		}
 		v, err := answer(r)
