@@ -164,7 +164,8 @@ func (d *Detector) adopt(m *Members, now int64) {
 		if before == nil || rows[i].Node == d.self {
 			continue
 		}
-		if _, known := before.find(rows[i].Node); !known {
+		// One that was stopped as planned comes back as one that joins.
+		if was, known := before.Get(rows[i].Node); !known || was.State != Joined && m.list[i].State == Joined {
 			newUntil[i] = now + millis(d.config.JoinWithin)
 		}
 	}

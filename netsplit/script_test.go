@@ -148,6 +148,9 @@ func (c *cluster) do(t *testing.T, line string) {
 			t.Fatal(err)
 		}
 		c.advance(d.Milliseconds())
+	case "start": // one that was stopped
+		id, _ := strconv.Atoi(words[1])
+		c.freeze(id, false)
 	case "join":
 		var all []Member
 		for i := range c.nodes {

@@ -14,6 +14,7 @@ func init() { register(newShow) }
 
 func newShow() *cobra.Command {
 	var describe, changed, all bool
+	on := &onFlags{}
 	c := adminCommand(&cobra.Command{
 		Use:   "show [OPTION...]",
 		Short: "Show the settings of the running broker",
@@ -22,9 +23,10 @@ Secrets are masked. Without names it prints all that are not hidden.`,
 		Example: `  tombolo show
   tombolo show --changed
   tombolo show allow_anonymous max_inflight_messages
+  tombolo show allow_publish_during_netsplit --node node2
   tombolo show --describe topic_max_depth`,
 	}, func(a *asker, keys []string) error {
-		list, err := fetchOptions(a, keys, all)
+		list, err := fetchOptions(a, keys, all, on.query())
 		if err != nil {
 			return err
 		}
@@ -43,16 +45,16 @@ Secrets are masked. Without names it prints all that are not hidden.`,
 		}
 		return t.print(a.out)
 	})
+	c.Flags().StringVar(&on.node, "node", "", "ask this member of the cluster instead")
 	c.Flags().BoolVar(&describe, "describe", false, "print what each option does as well")
 	c.Flags().BoolVar(&changed, "changed", false, "only options that differ from their default")
 	c.Flags().BoolVar(&all, "all", false, "hidden options as well")
 	return c
 }
 
-func fetchOptions(a *asker, keys []string, hidden bool) ([]admin.Option, error) {
+func fetchOptions(a *asker, keys []string, hidden bool, q url.Values) ([]admin.Option, error) {
 	if len(keys) == 0 {
 		var list admin.OptionList
-		q := url.Values{}
 		if hidden {
 			q.Set("hidden", "true")
 		}
@@ -61,7 +63,7 @@ func fetchOptions(a *asker, keys []string, hidden bool) ([]admin.Option, error) 
 	}
 	list := make([]admin.Option, len(keys))
 	for i, key := range keys {
-		if err := a.do("GET", optionPath(key), nil, nil, &list[i]); err != nil {
+		if err := a.do("GET", optionPath(key), q, nil, &list[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -106,7 +106,7 @@ type NodeAnswers struct {
 func (s *Server) withCluster(f func(c Cluster, r *http.Request) (any, error)) endpoint {
 	return func(r *http.Request) (any, error) {
 		if s.config.Cluster == nil {
-			return nil, &Error{http.StatusConflict, "this node is by itself", "set cluster.bind_address and cluster.secret_key and start it again to make a cluster"}
+			return nil, &Error{http.StatusNotImplemented, "this node is by itself", "set cluster.bind_address and cluster.secret_key and start it again to make a cluster"}
 		}
 		return f(s.config.Cluster, r)
 	}

@@ -41,11 +41,16 @@ Answers are JSON objects. What is not a success has one shape, and the hint says
 | 403 | not over this listener, or not by this user |
 | 404 | there is no such path, option, session or message |
 | 405 | the path does not take this method |
+| 409 | things are not so that it can be done |
 | 500 | the broker failed; its log says more |
 | 501 | this node does not offer that part |
+| 502 | the node named in ` + "`on`" + ` does not answer |
 
 Lists are sorted and bounded by ` + "`limit`" + `; one that was cut says ` + "`\"truncated\": true`" + `. A body may have
 1 MiB, and an unknown field in it is an error.
+
+In a cluster any node passes a request on: ` + "`on=NAME`" + ` has another member answer it, and ` + "`on=all`" + ` gives
+` + "`{\"nodes\": [{\"node\", \"status\", \"answer\" or \"error\"}]}`" + ` with the answer of each.
 
 ## Health and metrics
 

@@ -91,6 +91,7 @@ type Cluster struct {
 		version       uint64
 		judged        []wire.Member // those that the detector knows
 		judgedVersion uint64
+		cut           []wire.NodeID // for a rehearsal
 	}
 }
 

@@ -16,7 +16,7 @@ func (c *Cluster) Exchange(e metadata.Exchange) {
 		p.exchanged = e.Began
 	}
 	c.mu.Unlock()
-	if c.members != nil {
+	if c.members != nil && c.Reachable(wire.NodeID(e.Peer)) { // else the next one, in a second
 		c.members.Exchanged(wire.NodeID(e.Peer))
 	}
 }

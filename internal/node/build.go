@@ -62,7 +62,7 @@ func (n *Node) changed(key string) {
 
 func (n *Node) adminConfig() admin.Config {
 	view := &view{n}
-	return admin.Config{
+	config := admin.Config{
 		Version: n.cfg.Version, Health: view, Options: view, Levels: view, Sessions: view,
 		Retained: view, Subscriptions: view, Listeners: view, Status: view.status, Stores: view,
 		Metrics: n.metrics, Log: n.log.For("admin"),
@@ -71,6 +71,10 @@ func (n *Node) adminConfig() admin.Config {
 			Verne: true, VerneNamespace: metric.VerneNamespace,
 		},
 	}
+	if n.cluster != nil {
+		config.Cluster = clusterView{n, n.cluster}
+	}
+	return config
 }
 
 // socketPath is where the admin socket is.

@@ -73,6 +73,9 @@ func (n *Node) openCluster() error {
 			Path: filepath.Join(dir, membersFile), DeadMemberTimeout: finite(n.set.Duration("cluster.dead_member_timeout")),
 			Gossip: gossipConfig(n.set, at, secret),
 		},
+		Answer: func(ctx context.Context, method, target string, body []byte) (int, []byte) {
+			return n.admin.Answer(ctx, method, target, body)
+		},
 		Metrics: n.metrics, Log: n.log.For("cluster"),
 	})
 	return nil

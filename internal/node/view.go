@@ -28,12 +28,18 @@ func (v *view) Health() (reasons []string) {
 	if !v.n.ports.accepting.Load() {
 		reasons = append(reasons, "listeners do not accept")
 	}
+	if v.n.cluster != nil {
+		reasons = append(reasons, v.n.cluster.Missing(0)...)
+	}
 	return reasons
 }
 
 // Ready implements admin.Health.
 func (v *view) Ready() (reasons []string) {
 	reasons = v.Health()
+	if v.n.cluster != nil && len(reasons) == 0 {
+		reasons = v.n.cluster.Missing(v.n.set.Int("cluster.expected_members"))
+	}
 	for name, db := range map[string]kv.DB{"metadata": v.n.metaDB, "messages": v.n.queueDB} {
 		if s := db.Stats(); s.Failed != "" {
 			reasons = append(reasons, "the "+name+" database refuses writes: "+s.Failed+"; free the disk or replace it, then restart the node")
