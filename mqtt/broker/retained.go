@@ -101,7 +101,13 @@ func (b *Broker) spreadDone(c *client, q *queued, step retainStep) {
 	c.mu.Lock()
 	q.retain = step
 	c.mu.Unlock()
-	b.inCallback(func(r *round) { b.workLine(c, r) })
+	// Not here: routing may wait for the message store, and this is the
+	// goroutine that completes writes of the other one.
+	b.spawn(func() {
+		r := b.begin()
+		b.workLine(c, r)
+		b.end(r)
+	})
 }
 
 // retainedJobsMax bounds the subscriptions of one client whose retained
