@@ -15,6 +15,13 @@ import (
 // its own change only if none does. A value that a majority has confirmed in
 // one ballot is therefore the value of every later one, whoever died meanwhile.
 
+// The bounds of rounds: a frame with a higher one is dropped, so that they never
+// run out; and where a node begins that has forgotten its own.
+const (
+	roundMax    = 1 << 62
+	roundRandom = 1 << 40
+)
+
 // attempt is our own ballot for requests[0]. Owned by the core.
 type attempt struct {
 	ballot    ballot
@@ -27,6 +34,7 @@ type attempt struct {
 	until     int64 // the ballot is given up then
 	paused    bool  // it was given up: until is when the next one begins
 	tries     int
+	recovers  bool // it is for no request: this node is to have a vote again
 }
 
 // advance begins what can begin.
@@ -155,16 +163,34 @@ func (c *core) lacking(version uint64) (names []string) {
 // open begins a ballot above all that are known.
 func (c *core) open(r *request, tries int) {
 	list, _, _ := r.change.apply(&c.kept.record, c.wall)
+	c.ballot(list, &attempt{tries: tries})
+}
+
+// recover asks all others what they have voted, so that this node, which has
+// forgotten what it has, may vote again.
+func (c *core) recover() {
+	if c.kept.abstains && c.member() && c.attempt == nil && len(c.missing()) == 0 {
+		c.ballot(c.kept.record.Members, &attempt{recovers: true})
+	}
+}
+
+// ballot begins a for a change to list.
+func (c *core) ballot(list []wire.Member, a *attempt) {
 	c.round = max(c.round, c.kept.promised.round) + 1
-	a := &attempt{ballot: ballot{c.round, c.self.ID}, tries: tries, sent: c.now, until: c.now + 8*c.settings.interval}
+	if c.kept.abstains { // above every round that it may have begun and forgotten
+		c.round = max(c.round, roundRandom+c.settings.rand()%roundRandom)
+	}
+	a.ballot, a.sent, a.until = ballot{c.round, c.self.ID}, c.now, c.now+8*c.settings.interval
 	a.own = &Record{Version: c.kept.record.Version + 1, Nonce: c.settings.rand(), Origin: c.kept.record.Origin, Members: list}
 	c.attempt = a
-	c.kept.promised = a.ballot // our own promise
+	c.kept.promised = a.ballot // so that no later round of ours is lower
 	c.save()
 	if c.kept.value != nil {
 		a.best, a.bestValue = c.kept.accepted, c.kept.value
 	}
-	a.answered = append(a.answered, c.self.ID)
+	if !c.kept.abstains {
+		a.answered = append(a.answered, c.self.ID)
+	}
 	c.ask()
 	c.decide()
 }
@@ -177,7 +203,7 @@ func (c *core) ask() {
 		m.Step, m.Nonce, m.List = wire.MembersPropose, a.value.Nonce, a.value.Members
 	}
 	for _, o := range c.kept.record.Members {
-		if !slices.Contains(a.answered, o.ID) && c.peer(o.ID) != nil {
+		if o.ID != c.self.ID && !slices.Contains(a.answered, o.ID) && c.peer(o.ID) != nil {
 			c.send(o.ID, m)
 		}
 	}
@@ -186,7 +212,17 @@ func (c *core) ask() {
 // decide goes a step on if a majority has answered.
 func (c *core) decide() {
 	a := c.attempt
-	if a == nil || a.paused || len(a.answered) < c.kept.record.majority() {
+	if a == nil || a.paused {
+		return
+	}
+	c.regain()
+	if len(a.answered) < c.kept.record.majority() {
+		return
+	}
+	if a.recovers {
+		if !c.kept.abstains {
+			c.attempt = nil
+		}
 		return
 	}
 	if a.value != nil {
@@ -200,12 +236,29 @@ func (c *core) decide() {
 	if a.value = a.bestValue; a.value == nil {
 		a.value = a.own
 	}
-	c.kept.promised, c.kept.accepted, c.kept.value = a.ballot, a.ballot, a.value
-	c.save()
-	a.answered = []wire.NodeID{c.self.ID}
+	a.answered = nil
+	if !c.kept.abstains {
+		c.kept.accepted, c.kept.value = a.ballot, a.value
+		a.answered = []wire.NodeID{c.self.ID}
+		c.save()
+	}
 	a.sent = c.now
 	c.ask()
 	c.decide()
+}
+
+// regain gives this node its vote back once all others have promised its ballot.
+// What may have been decided with the vote that it forgot was confirmed by one of
+// them as well, and is the value of the highest ballot that they tell of.
+func (c *core) regain() {
+	a := c.attempt
+	if !c.kept.abstains || a.value != nil || len(a.answered) < len(c.kept.record.Members)-1 || c.kept.promised != a.ballot {
+		return
+	}
+	c.kept.abstains = false
+	c.kept.accepted, c.kept.value = a.best, a.bestValue
+	a.answered = append(a.answered, c.self.ID)
+	c.save()
 }
 
 // repeat asks again, and gives up a ballot that leads nowhere.
@@ -213,6 +266,8 @@ func (c *core) repeat() {
 	a := c.attempt
 	switch {
 	case a == nil:
+	case c.now >= a.until && a.recovers:
+		c.attempt = nil
 	case c.now >= a.until && a.paused:
 		if r := c.requests[0]; c.ready(r) {
 			c.open(r, a.tries)
@@ -250,7 +305,7 @@ func (c *core) voter(from wire.NodeID, m *wire.Members) bool {
 		c.hold(from)
 		return false
 	}
-	return r.has(c.self.ID) && r.has(from)
+	return !c.kept.abstains && r.has(c.self.ID) && r.has(from)
 }
 
 // prepared answers a ballot.

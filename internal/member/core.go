@@ -117,6 +117,7 @@ func (c *core) step(now, wall int64, out *effects, input func()) {
 func (c *core) tick() {
 	c.expire()
 	c.repeat()
+	c.recover()
 	c.spread()
 	c.seekOn()
 	c.keepOwn()
@@ -238,7 +239,7 @@ func (c *core) spread() {
 
 // receive takes a frame; lists in it are the core's from now on.
 func (c *core) receive(from wire.NodeID, m *wire.Members) {
-	if from == c.self.ID {
+	if from == c.self.ID || m.Round > roundMax || m.Accepted > roundMax {
 		return
 	}
 	if c.formed() && m.Origin != 0 && m.Origin != c.kept.record.Origin && m.Step != wire.MembersAsk {

@@ -1,14 +1,13 @@
 package member
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"encoding/binary"
 )
 
 // fileMagic begins the file; docs/formats/members.md draws it.
@@ -34,17 +33,22 @@ func load(path string) (kept, error) {
 	head := len(fileMagic) + 4
 	if len(b) < head || len(b) > fileBytesMax || string(b[:len(fileMagic)]) != fileMagic ||
 		binary.BigEndian.Uint32(b[len(fileMagic):]) != crc32.Checksum(b[head:], castagnoli) {
-		return kept{}, fmt.Errorf("member: %s is damaged: %s", path, fileRemedy)
+		return kept{}, fmt.Errorf("member: %s: %w: %s", path, errDamaged, fileRemedy)
 	}
 	k, err := parseKept(b[head:])
 	if err != nil {
-		return kept{}, fmt.Errorf("member: %s: %w: %s", path, err, fileRemedy)
+		return kept{}, fmt.Errorf("member: %s: %w (%v): %s", path, errDamaged, err, fileRemedy)
 	}
 	return k, nil
 }
 
-const fileRemedy = "restore it from a backup of this node, or remove it: the member set then comes back from the other members. " +
-	"Remove it on one node only at a time, and not while members join or leave"
+// errDamaged is what a file is that was not written so.
+var errDamaged = errors.New("the file is damaged")
+
+// damagedSuffix ends the name of a file that was set aside.
+const damagedSuffix = ".damaged"
+
+const fileRemedy = "the tables do not know the member set either; restore the data directory from a backup, or move it away and start with an empty one, as a new node"
 
 // keep writes what is kept so that a crash leaves the old or the new whole.
 func keep(path string, k *kept) error {

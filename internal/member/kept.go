@@ -25,27 +25,34 @@ func (b ballot) less(o ballot) bool {
 //     empty while this node has no part in deciding it.
 //  3. accepted is never above promised; value is there exactly if accepted is.
 //  4. pledge is there only while there is no record.
+//  5. abstains is set if what was voted on version record.Version+1 is lost: this
+//     node votes on that version no more, and promised is not its vote.
 type kept struct {
 	record   Record      // in effect; Version 0: none
 	pledge   wire.NodeID // the founder of the cluster that this node has asked to join: it founds none itself
 	promised ballot      // no lower one is taken part in
 	accepted ballot      // the one in which value was confirmed
 	value    *Record
+	abstains bool
 }
 
 // keptFormat is the version of the encoding.
 const keptFormat = 1
 
+// keptFields is how many values there are, the format included.
+const keptFields = 9
+
 func appendKept(dst []byte, k *kept) []byte {
-	dst = wire.AppendUint(wire.AppendArray(dst, 8), keptFormat)
+	dst = wire.AppendUint(wire.AppendArray(dst, keptFields), keptFormat)
 	dst = appendOptional(dst, &k.record)
 	dst = wire.AppendUint(dst, uint64(k.pledge))
 	dst = wire.AppendUint(wire.AppendUint(dst, k.promised.round), uint64(k.promised.node))
 	dst = wire.AppendUint(wire.AppendUint(dst, k.accepted.round), uint64(k.accepted.node))
-	if k.value == nil {
-		return wire.AppendBytes(dst, []byte{})
+	value := k.value
+	if value == nil {
+		value = &Record{}
 	}
-	return appendOptional(dst, k.value)
+	return wire.AppendBool(appendOptional(dst, value), k.abstains)
 }
 
 // appendOptional appends a record as a byte string, empty for none.
@@ -59,7 +66,7 @@ func appendOptional(dst []byte, r *Record) []byte {
 func parseKept(b []byte) (k kept, err error) {
 	r := wire.NewReader(b)
 	n := r.Array()
-	if r.Err() == nil && (n < 8 || n > 64) {
+	if r.Err() == nil && (n < keptFields || n > 64) {
 		r.Fail(wire.ErrRange)
 	}
 	if f := r.Uint(); r.Err() == nil && f < keptFormat {
@@ -70,7 +77,8 @@ func parseKept(b []byte) (k kept, err error) {
 	k.promised = ballot{round: r.Uint(), node: wire.NodeID(r.Uint())}
 	k.accepted = ballot{round: r.Uint(), node: wire.NodeID(r.Uint())}
 	value := r.Bytes()
-	for ; n > 8 && r.Err() == nil; n-- {
+	k.abstains = r.Bool()
+	for ; n > keptFields && r.Err() == nil; n-- {
 		r.Skip()
 	}
 	if err := r.End(); err != nil {
@@ -101,6 +109,8 @@ func (k *kept) check() error {
 	case k.promised.less(k.accepted), (k.value != nil) != (k.accepted != ballot{}): // 3
 		return wire.ErrRange
 	case k.pledge != 0 && k.record.Version != 0: // 4
+		return wire.ErrRange
+	case k.abstains && (k.value != nil || k.record.Version == 0): // 5
 		return wire.ErrRange
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,20 +74,8 @@ func New(c Config) (*Set, error) {
 	s := &Set{config: c, table: newTable(c.Store), mailbox: newMailbox(), facts: make(chan []byte, 1)}
 	s.begun = c.Clock.Now()
 	s.mu.seeds, s.mu.calls = slices.Clone(c.Seeds), map[uint64]chan error{}
-	var err error
-	if s.kept, err = load(c.Path); err != nil {
+	if err := s.load(); err != nil {
 		return nil, err
-	}
-	shared, err := s.table.read()
-	if err != nil {
-		return nil, err
-	}
-	if old := &s.kept.record; shared.Version != 0 && shared.above(old) && (old.Version != 0 || shared.has(c.Self.ID)) {
-		if old.Version != 0 && old.Origin != shared.Origin {
-			return nil, fmt.Errorf("member: %s is of the cluster that node %s founded, the tables are of that of node %s: they are not of one node; restore both from one backup",
-				c.Path, idText(old.Origin), idText(shared.Origin))
-		}
-		s.kept = kept{record: shared}
 	}
 	if c.Gossip.Bind != "" {
 		s.gossip = newGossip(&s.config)
@@ -93,6 +83,36 @@ func New(c Config) (*Set, error) {
 	s.status.Store(newCore(settings{}, c.Self, s.kept).status())
 	s.nodes.Store(&[]Node{})
 	return s, nil
+}
+
+// load reads what is kept: the file, and where that is behind or lost, the table.
+func (s *Set) load() error {
+	shared, err := s.table.read()
+	if err != nil {
+		return err
+	}
+	c := &s.config
+	mine := shared.Version != 0 && shared.has(c.Self.ID)
+	s.kept, err = load(c.Path)
+	if errors.Is(err, errDamaged) && mine {
+		c.Log(slog.LevelWarn, fmt.Sprintf("%v; it is set aside as %s, and the member set is taken from the tables", err, c.Path+damagedSuffix))
+		err = os.Rename(c.Path, c.Path+damagedSuffix)
+	}
+	old := &s.kept.record
+	switch {
+	case err != nil:
+		return err
+	case old.Version == 0 && mine:
+		// What this node has voted on the next version is gone, so it has no vote on it.
+		s.kept = kept{record: shared, abstains: true}
+		return keep(c.Path, &s.kept)
+	case old.Version != 0 && shared.Version != 0 && old.Origin != shared.Origin:
+		return fmt.Errorf("member: %s is of the cluster that node %s founded, the tables are of that of node %s: they are not of one node; restore both from one backup",
+			c.Path, idText(old.Origin), idText(shared.Origin))
+	case old.Version != 0 && shared.above(old):
+		s.kept = kept{record: shared}
+	}
+	return nil
 }
 
 // Listen opens the gossip port, so that it is known and a fault is told before

@@ -304,6 +304,17 @@ func TestTableBringsTheSet(t *testing.T) {
 	}
 	c.start()
 	wants(t, "joined: node1, node2, node3", a, b, c)
+	within(t, "its new address, by the votes of the others", func() bool {
+		_, list := a.set.Current()
+		return list[2].Gossip == c.set.GossipAddress()
+	})
+	c.stop()
+	if err := os.WriteFile(c.config.Path, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.start()
+	within(t, "it is set aside", func() bool { return c.said("set aside") })
+	wants(t, "joined: node1, node2, node3", a, b, c)
 	version, list := a.set.Current()
 	next := Record{Version: version + 7, Nonce: 1, Origin: 1, Members: list}
 	next.Members[1].State = wire.MemberLeaving
@@ -333,7 +344,7 @@ func TestDamagedFile(t *testing.T) {
 			if err := os.WriteFile(path, damaged, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Stored(path); err == nil || !strings.Contains(err.Error(), "restore it from a backup") {
+			if _, err := Stored(path); err == nil || !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "from a backup") {
 				t.Fatalf("damaged at byte %d: %v", i, err)
 			}
 		}

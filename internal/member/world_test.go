@@ -77,6 +77,10 @@ func (w *world) start(n *node) {
 			w.t.Fatalf("seed %d: what %s kept cannot be read: %v", w.seed, n.self.Name, err)
 		}
 	}
+	if w.lossy && n.self.ID == 2 && k.record.Version > 0 && w.rnd.IntN(6) == 0 {
+		k = kept{record: k.record, abstains: true} // its file was lost, the table has the record
+		n.disk = appendKept(nil, &k)
+	}
 	if w.forget {
 		k.promised, k.accepted, k.value = ballot{}, ballot{}, nil
 	}
