@@ -35,13 +35,19 @@ func (r *Replica) mint(why string) {
 func (r *Replica) amnesia(now time.Time, p *peer, counter uint64) {
 	r.event(Event{Kind: EventAmnesia, Peer: p.id, Dot: dvv.Dot{Actor: r.actor, Counter: counter}, Text: fmt.Sprintf("own counter is %d", r.own)})
 	r.mint("a member knows more of this actor than this directory")
-	r.identity.joins = true
+	r.oweJoin()
+	p.incoming = nil
+	r.startJoin(now, p, "amnesia")
+}
+
+// oweJoin has the store make a full join before it serves again. One that is under
+// way, or has just ended, does not count: it began before the reason.
+func (r *Replica) oweJoin() {
+	r.identity.joins, r.dirty.identity = true, true
+	r.join, r.goals, r.dirty.join = nil, nil, true
 	if r.phase == Serving {
 		r.phase = Joining
 	}
-	p.incoming = nil
-	r.join, r.goals = nil, nil
-	r.startJoin(now, p, "amnesia")
 }
 
 func (r *Replica) isRetired(a dvv.Actor) bool {
@@ -73,10 +79,7 @@ func (r *Replica) learnRetired(list []Retired) {
 			// It was taken out and comes back (§1.2 of the reference): much may have
 			// been collected, and nobody that joins may begin from here.
 			r.mint("the other members have retired this actor")
-			r.identity.joins = true
-			if r.phase == Serving {
-				r.phase = Joining
-			}
+			r.oweJoin()
 		}
 	}
 }

@@ -190,6 +190,10 @@ func (r *Replica) asked(now time.Time, p *peer, full bool, rd *pack.Reader) {
 		r.refuse(p, refuseNeedJoin)
 		return
 	}
+	if full && r.phase == Joining && !r.nobodyServes() {
+		r.refuse(p, refuseBusy)
+		return
+	}
 	p.endTransfer()
 	o, theirs, err := r.openTransfer(now, id, full, clock, cursor)
 	if err != nil {

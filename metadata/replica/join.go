@@ -73,6 +73,14 @@ func (r *Replica) requestJoin(now time.Time, p *peer) {
 	r.send(p, pack.AppendBytes(f, r.clock.Append(nil)))
 }
 
+// nobodyServes says that every member owes a full join. Some have to begin then, with
+// each other: who lost its disk has not what it owes, but one that came back to an
+// empty cluster has. As long as a single member may owe none, two that do would
+// serve what neither has (I29).
+func (r *Replica) nobodyServes() bool {
+	return r.phase == Joining && r.allMembers(func(p *peer) bool { return p.established() && p.proved && p.joining })
+}
+
 // seekJoin finds a donor for a join that is owed or was interrupted.
 func (r *Replica) seekJoin(now time.Time) {
 	if r.goals != nil || r.join == nil && !r.identity.joins {
@@ -80,21 +88,12 @@ func (r *Replica) seekJoin(now time.Time) {
 	}
 	var donor *peer
 	for _, p := range r.peers {
-		if !p.established() || !p.proved {
+		if !p.established() || !p.proved || p.joining && !r.nobodyServes() {
 			continue
 		}
-		if r.join != nil && p.id == r.join.donor {
-			donor = p
-			break
-		}
-		if donor == nil || donor.joining {
+		if donor == nil || r.join != nil && p.id == r.join.donor {
 			donor = p
 		}
-	}
-	// Of members that all owe a join some have to begin: who lost its disk has not
-	// what it owes, but one that came back to an empty cluster has.
-	if donor != nil && donor.joining && !r.allMembers(func(p *peer) bool { return p.established() }) {
-		return
 	}
 	if donor != nil && donor.incoming == nil {
 		r.startJoin(now, donor, "owed")
@@ -108,15 +107,15 @@ func (r *Replica) began(now time.Time, p *peer, rd *pack.Reader) {
 	if rd.Err() != nil || in == nil || in.id != b.id || in.begun || b.full != in.full {
 		return
 	}
-	if in.full && (r.join == nil || r.join.donor != p.id) {
-		p.incoming = nil
-		return
-	}
 	if b.clock.Top(r.actor) > r.own {
 		r.amnesia(now, p, b.clock.Top(r.actor))
 		return
 	}
 	r.learnRetired(b.retired)
+	if in.full && (r.join == nil || r.join.donor != p.id) {
+		p.incoming = nil
+		return
+	}
 	in.begun, in.clock, in.progress = true, b.clock, now
 	if b.full {
 		r.beganJoin(p, &b)
