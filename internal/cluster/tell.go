@@ -117,7 +117,11 @@ func (c *Cluster) tellVerdict(told []wire.NodeID) []wire.NodeID {
 		}
 	}
 	if c.members != nil {
-		c.members.SetView(s.reachable, s.verdict.InPrimary)
+		group := make([]wire.NodeID, len(s.verdict.Primary))
+		for i, id := range s.verdict.Primary {
+			group[i] = wire.NodeID(id)
+		}
+		c.members.SetView(s.reachable, group)
 	}
 	c.tellRegistrar(s)
 	c.parts.Broker.GateChanged()

@@ -246,6 +246,21 @@ func (u *unit) forgets() {
 	u.lines = nil
 }
 
+// linked waits for the links to these.
+func (u *unit) linked(others ...*unit) {
+	u.rig.t.Helper()
+	within(u.rig.t, "links", func() bool {
+		u.rig.mu.Lock()
+		defer u.rig.mu.Unlock()
+		for _, o := range others {
+			if !u.links[o.id] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // wants waits until all nodes show the same.
 func wants(t *testing.T, text string, units ...*unit) {
 	t.Helper()

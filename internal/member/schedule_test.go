@@ -182,3 +182,56 @@ func TestFounding(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkGoesLast is R27: the mark of a stop goes only when metadata was
+// exchanged with all that are not away, and they have had the node in their group
+// for a while; an end of a link begins anew.
+func TestMarkGoesLast(t *testing.T) {
+	w := newWorld(t, 1, 4)
+	w.formed()
+	a, c := w.nodes[0], w.nodes[2]
+	mark := func(n *node, s wire.MemberState) {
+		t.Helper()
+		if err := w.do(a, func(c *core, id uint64) {
+			c.request(&request{id: id, change: change{kind: changeState, member: wire.Member{ID: n.self.ID, State: s}}})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.crash(w.nodes[3])
+	mark(w.nodes[3], wire.MemberStopped)
+	mark(c, wire.MemberStopped)
+	w.crash(c)
+	w.start(c)
+	all := []wire.NodeID{1, 2, 3}
+	for i, step := range []func(){
+		func() { c.core.view.exchanged[1] = true },
+		func() { c.core.sees(all, all) },
+		func() { c.core.view.exchanged[2] = true; c.core.sees(all, all[:2]) },
+		func() { c.core.sees(all, all); c.core.down(1); c.core.up(1) },
+		func() { c.core.view.exchanged[1] = true },
+	} {
+		w.step(c, step)
+		for range 5 { // half the time that it has to last
+			w.pass()
+		}
+		if got := a.core.kept.record.Members[2].State; got != wire.MemberStopped {
+			t.Fatalf("after step %d the mark is gone", i)
+		}
+		for range 20 {
+			if i < 4 {
+				w.pass()
+			}
+		}
+		if got := a.core.kept.record.Members[2].State; got != wire.MemberStopped {
+			t.Fatalf("some time after step %d the mark is gone", i)
+		}
+	}
+	for range 20 {
+		w.pass()
+	}
+	if got := a.core.kept.record; describe(&got) != "n1, n2, n3, n4 (stopped)" {
+		t.Errorf("in the end: %s", describe(&got))
+	}
+	w.report()
+}

@@ -164,16 +164,17 @@ func (s *Set) PeerUp(id wire.NodeID) { s.mailbox.add(func(c *core) { c.up(id) })
 func (s *Set) PeerDown(id wire.NodeID) { s.mailbox.add(func(c *core) { c.down(id) }) }
 
 // SetView tells what the detector sees: the members that are reachable by
-// verdict, this node included, and whether this node is in the primary group
-// (R25). Dead members are marked by it.
-func (s *Set) SetView(reachable []wire.NodeID, primary bool) {
-	list := slices.Clone(reachable)
-	s.mailbox.add(func(c *core) { c.sees(list, primary) })
+// verdict, this node included, and the primary group (R25). Dead members are
+// marked by it, and this node's own mark is cleared.
+func (s *Set) SetView(reachable, group []wire.NodeID) {
+	reachable, group = slices.Clone(reachable), slices.Clone(group)
+	s.mailbox.add(func(c *core) { c.sees(reachable, group) })
 }
 
 // Exchanged says that an exchange of metadata with a member, begun since its
 // link stood, completed in both directions. When that is so for every member
-// that is not itself stopped or absent, this node's own mark is cleared (R27).
+// that is not itself stopped or absent, and all of them are in the primary group
+// with this node, its own mark is cleared (R27).
 func (s *Set) Exchanged(id wire.NodeID) {
 	s.mailbox.add(func(c *core) { c.view.exchanged[id] = true })
 }

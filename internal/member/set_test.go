@@ -77,13 +77,15 @@ func TestStopMark(t *testing.T) {
 	c.stop()
 	b.start()
 	wants(t, "joined: node1, node2 (stopped), node3 (stopped)", a, b)
+	b.set.SetView([]wire.NodeID{1, 2}, []wire.NodeID{1, 2})
+	b.linked(a)
 	b.set.Exchanged(a.id)
 	wants(t, "joined: node1, node2, node3 (stopped)", a, b)
 	c.start()
-	c.set.PeerUp(a.id)
+	c.linked(a, b)
 	c.set.Exchanged(a.id)
-	wants(t, "joined: node1, node2, node3 (stopped)", c)
 	c.set.Exchanged(b.id)
+	c.set.SetView([]wire.NodeID{1, 2, 3}, []wire.NodeID{1, 2, 3})
 	wants(t, "joined: node1, node2, node3", a, b, c)
 }
 
@@ -153,33 +155,30 @@ func TestForce(t *testing.T) {
 func TestAbsent(t *testing.T) {
 	_, a, b, c := trio(t)
 	c.stop()
-	a.set.SetView([]wire.NodeID{1, 2}, false)
+	a.set.SetView([]wire.NodeID{1, 2}, []wire.NodeID{2, 3})
 	if err := a.set.MarkAbsent(soon(t), "node3"); err == nil || !strings.Contains(err.Error(), "not on the primary side") {
 		t.Errorf("marking from the other side: %v", err)
 	}
-	a.set.SetView([]wire.NodeID{1, 2, 3}, true)
+	a.set.SetView([]wire.NodeID{1, 2, 3}, []wire.NodeID{1, 2, 3})
 	if err := a.set.MarkAbsent(soon(t), "node3"); err == nil || !strings.Contains(err.Error(), "reachable") {
 		t.Errorf("marking one that is there: %v", err)
 	}
 	b.stop()
 	b.config.DeadMemberTimeout = 50 * time.Millisecond
 	b.start()
-	b.set.SetView([]wire.NodeID{1, 2}, true) // not the smallest: it leaves it to node1
+	b.set.SetView([]wire.NodeID{1, 2}, []wire.NodeID{1, 2}) // not the smallest: it leaves it to node1
 	a.stop()
 	a.config.DeadMemberTimeout = 50 * time.Millisecond
 	a.start()
-	a.set.SetView([]wire.NodeID{1, 2}, true)
+	a.set.SetView([]wire.NodeID{1, 2}, []wire.NodeID{1, 2})
 	wants(t, "joined: node1, node2, node3 (absent)", a, b)
 	c.start()
 	wants(t, "joined: node1, node2, node3 (absent)", c)
-	within(t, "links", func() bool {
-		a.rig.mu.Lock()
-		defer a.rig.mu.Unlock()
-		return c.links[1] && c.links[2]
-	})
+	c.linked(a, b)
 	c.set.Exchanged(1)
 	c.set.Exchanged(2)
-	a.set.SetView([]wire.NodeID{1, 2, 3}, true)
+	c.set.SetView([]wire.NodeID{1, 2, 3}, []wire.NodeID{1, 2, 3})
+	a.set.SetView([]wire.NodeID{1, 2, 3}, []wire.NodeID{1, 2, 3})
 	wants(t, "joined: node1, node2, node3", a, b, c)
 }
 

@@ -11,19 +11,27 @@ import (
 // Owned by the core.
 type view struct {
 	reachable []wire.NodeID
-	primary   bool
+	group     []wire.NodeID         // the primary group
+	whole     int64                 // since when it holds this node and all members that are not away; 0: it does not
 	gone      map[wire.NodeID]int64 // members that are not reachable, since when
 	exchanged map[wire.NodeID]bool  // members whose metadata this process has exchanged
 }
 
 // sees takes a new verdict.
-func (c *core) sees(reachable []wire.NodeID, primary bool) {
-	c.view.reachable, c.view.primary = reachable, primary
+func (c *core) sees(reachable, group []wire.NodeID) {
+	c.view.reachable, c.view.group = reachable, group
 }
+
+func (c *core) primary() bool { return slices.Contains(c.view.group, c.self.ID) }
+
+// away says that a member is not to be waited for.
+func away(m *wire.Member) bool { return m.State == wire.MemberStopped || m.State == wire.MemberAbsent }
 
 // keepOwn brings our own entry in the record up to date: name and addresses may
 // have changed with a start, and the mark of a stop or an absence goes once we
-// have exchanged with everybody who is not away as well (R27).
+// have exchanged with everybody who is not away as well (R27), and each of them
+// has said for a second that its link to us is up: who hears earlier that we are
+// back finds us missing, and closes its gate.
 func (c *core) keepOwn() {
 	i := c.kept.record.find(c.self.ID)
 	if !c.formed() || i < 0 {
@@ -32,7 +40,7 @@ func (c *core) keepOwn() {
 	entry := c.kept.record.Members[i]
 	want := entry
 	want.Name, want.Link, want.Gossip = c.self.Name, c.self.Link, c.self.Gossip
-	if (entry.State == wire.MemberStopped || entry.State == wire.MemberAbsent) && !c.stopping && c.caughtUp() {
+	if away(&entry) && !c.stopping && c.caughtUp() {
 		want.State = wire.MemberJoined
 	}
 	if want == entry {
@@ -44,15 +52,23 @@ func (c *core) keepOwn() {
 	}
 }
 
-// caughtUp says that metadata was exchanged with every member that is not away.
+// caughtUp says that metadata was exchanged with every member that is not away,
+// and that all of them have been in one group with us for a while.
 func (c *core) caughtUp() bool {
-	for _, m := range c.kept.record.Members {
-		away := m.State == wire.MemberStopped || m.State == wire.MemberAbsent
-		if m.ID != c.self.ID && !away && !c.view.exchanged[m.ID] {
-			return false
+	whole := c.primary()
+	for i := range c.kept.record.Members {
+		m := &c.kept.record.Members[i]
+		if m.ID != c.self.ID && !away(m) {
+			whole = whole && c.view.exchanged[m.ID] && slices.Contains(c.view.group, m.ID)
 		}
 	}
-	return true
+	switch {
+	case !whole:
+		c.view.whole = 0
+	case c.view.whole == 0:
+		c.view.whole = c.now
+	}
+	return whole && c.now-c.view.whole >= 4*c.settings.interval
 }
 
 func (c *core) pending(match func(*request) bool) bool { return slices.ContainsFunc(c.requests, match) }
@@ -67,7 +83,7 @@ func (c *core) mayMark(r *request) error {
 	switch {
 	case i < 0:
 		return nil
-	case !c.view.primary:
+	case !c.primary():
 		return fmt.Errorf("%s is not marked absent: this node is not on the primary side", c.kept.record.Members[i].Name)
 	case slices.Contains(c.view.reachable, r.change.member.ID):
 		return fmt.Errorf("%s is not marked absent: it is reachable", c.kept.record.Members[i].Name)
@@ -95,7 +111,7 @@ func (c *core) markDead() {
 		switch {
 		case !known:
 			c.view.gone[m.ID] = c.now
-		case c.now-since < c.settings.deadAfter || !first || !c.view.primary || m.State != wire.MemberJoined && m.State != wire.MemberLeaving:
+		case c.now-since < c.settings.deadAfter || !first || !c.primary() || m.State != wire.MemberJoined && m.State != wire.MemberLeaving:
 		case c.pending(func(r *request) bool { return r.absent && r.change.member.ID == m.ID }):
 		default:
 			c.log(warningLine, "%s was not reachable for cluster.dead_member_timeout: it is to be marked absent", m.Name)
