@@ -80,6 +80,7 @@ type Cluster struct {
 
 	current atomic.Pointer[state]
 	tell    chan struct{} // the teller has something to do
+	wake    atomic.Int64  // unix ms at which the judge is to look again
 	opened  atomic.Bool   // the node knows enough of the others to admit (R7)
 	mu      struct {
 		sync.Mutex

@@ -34,6 +34,7 @@ func (j *judge) Heard(from wire.NodeID, inc wire.Incarnation, h *wire.Heartbeat,
 func (j *judge) Tick(now int64, send func(to wire.NodeID, h *wire.Heartbeat)) (wake int64) {
 	j.d.Tick(now, &j.effects)
 	wake = j.effects.Wake
+	j.c.wake.Store(wake)
 	for i := range j.effects.Send {
 		s := &j.effects.Send[i]
 		toWire(&s.Heartbeat, &j.beat)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"tombolo/internal/link"
 	"tombolo/internal/registrar"
@@ -42,12 +43,26 @@ func storeEpoch(e wire.Epoch) metadata.Epoch {
 	return metadata.Epoch{HLC: e.HLC, Node: uint64(e.Node)}
 }
 
+// stalledAfter is how late the judge may be before what it said last is stale (R17).
+const stalledAfter = time.Second
+
+// stalled reports whether this node has not run for so long that the gate is
+// stale: when a process goes on after a pause, a CONNECT that waited meanwhile
+// may be read before the judge has looked at the clock.
+func (c *Cluster) stalled() bool {
+	wake := c.wake.Load()
+	return wake != 0 && c.config.Clock.Now().UnixMilli()-wake > stalledAfter.Milliseconds()
+}
+
 func wireClient(k broker.Key) wire.Client {
 	return wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID}
 }
 
 // Register implements broker.Cluster.
 func (c *Cluster) Register(ctx context.Context, q broker.Registration) (broker.Grant, error) {
+	if c.stalled() {
+		return broker.Grant{}, &broker.RegistrationError{Reason: wire.DenyGate, Text: "this node did not run for a while and proves its links first"}
+	}
 	g, err := c.registrar.Register(ctx, registrar.Request{Client: wireClient(q.Key), Seen: wireEpoch(q.EpochSeen), Home: q.HomeSeen,
 		CleanStart: q.CleanStart, Bound: q.Bound})
 	var denied *registrar.Denied
