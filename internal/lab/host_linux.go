@@ -31,8 +31,8 @@ type Host struct {
 
 // newHost makes a namespace with a loopback and one device, and opens the
 // device's other end.
-func newHost(_ *Network, i int) (*Host, error) {
-	h := &Host{number: i, name: fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), i)}
+func newHost(w *Network, i int) (*Host, error) {
+	h := &Host{number: i, name: fmt.Sprintf("%s%d-%d-%d", prefix, os.Getpid(), w.number, i)}
 	h.mu.running = make(map[*Process]struct{})
 	if err := ip("netns", "add", h.name); err != nil {
 		return nil, err

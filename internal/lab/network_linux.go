@@ -10,11 +10,15 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
-// prefix begins the name of every namespace of a laboratory; the process id and
-// the host's number follow.
+// prefix begins the name of every namespace of a laboratory; the process id, the
+// network's number in it and the host's number follow.
 const prefix = "tombolo-lab-"
+
+// networks counts the networks of this process, for the names of their hosts.
+var networks atomic.Uint64
 
 // HostsMax is how many hosts a network may have.
 const HostsMax = 32
@@ -25,12 +29,13 @@ const packetMax = 9000
 // Network is a set of hosts and what lies between them. Safe for concurrent use;
 // its fields are immutable once New has returned.
 type Network struct {
-	hosts []*Host
-	ways  [][]*direction // by source, then destination
-	stop  chan struct{}
-	wg    sync.WaitGroup
-	once  sync.Once
-	err   error
+	number uint64
+	hosts  []*Host
+	ways   [][]*direction // by source, then destination
+	stop   chan struct{}
+	wg     sync.WaitGroup
+	once   sync.Once
+	err    error
 }
 
 // New makes a network of n hosts with the addresses 10.77.0.1 and following.
@@ -45,7 +50,7 @@ func New(n int) (*Network, error) {
 	if err := sweep(); err != nil {
 		return nil, err
 	}
-	w := &Network{stop: make(chan struct{})}
+	w := &Network{number: networks.Add(1), stop: make(chan struct{})}
 	for i := range n {
 		h, err := newHost(w, i)
 		if err != nil {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"tombolo/internal/admin"
 	"tombolo/mqtt/packet"
 )
 
@@ -65,46 +68,51 @@ func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
 	}
 	t := &Trial{Net: w, History: NewHistory(), cfg: c, stop: func() {}, stopPublishing: func() {}}
 	for i := range c.Nodes {
-		b := &Broker{Host: w.Host(i), Binary: c.Binary, Dir: filepath.Join(c.Dir, fmt.Sprintf("node%d", i+1)), Options: ClusterOptions()}
-		at := w.Host(i).Addr().String()
-		b.Options["nodename"] = fmt.Sprintf("node%d", i+1)
-		b.Options["data_dir"] = filepath.Join(b.Dir, "data")
-		b.Options["listener.tcp.default"] = b.Address()
-		b.Options["cluster.bind_address"] = at
-		b.Options["cluster.seeds"] = w.Host(0).Addr().String() + ":44054"
-		for k, v := range c.Options {
-			b.Options[k] = v
-		}
-		t.Brokers = append(t.Brokers, b)
-		if err := b.Start(ctx); err != nil {
-			return nil, errors.Join(err, w.Close())
-		}
+		t.Brokers = append(t.Brokers, t.broker(i))
 	}
-	for i := range c.Nodes {
-		if err := t.admits(ctx, i); err != nil {
-			return nil, errors.Join(err, w.Close())
-		}
+	if err := t.startAll(ctx, t.All()); err != nil {
+		return nil, errors.Join(err, w.Close())
 	}
+	if err := t.AwaitWhole(ctx); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	// A member that has just come gates nobody until all know that it is reached.
+	pause(ctx, 750*time.Millisecond)
 	return t, nil
 }
 
-// admits waits until a node lets a client in, which it does once it has found
-// the others.
-func (t *Trial) admits(ctx context.Context, node int) error {
-	r := t.robot("first", node, 0)
-	r.History = NewHistory() // what is refused meanwhile is nobody's business
-	for {
-		_, session, err := r.connect(ctx, true)
-		if err == nil {
-			r.drop()
-			<-session.Done()
-			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("lab: node %d lets nobody in: %w: %s", node+1, err, lastLines(t.Brokers[node].Log(), 10))
-		}
-		pause(ctx, 100*time.Millisecond)
+// broker is the one on a host, with every node as a seed.
+func (t *Trial) broker(i int) *Broker {
+	h := t.Net.Host(i)
+	b := &Broker{Host: h, Binary: t.cfg.Binary, Dir: filepath.Join(t.cfg.Dir, fmt.Sprintf("node%d", i+1)), Options: ClusterOptions()}
+	var seeds []string
+	for k := range t.cfg.Nodes {
+		seeds = append(seeds, t.Net.Host(k).Addr().String()+":44054")
 	}
+	b.Options["nodename"] = fmt.Sprintf("node%d", i+1)
+	b.Options["data_dir"] = filepath.Join(b.Dir, "data")
+	b.Options["listener.tcp.default"] = b.Address()
+	b.Options["cluster.bind_address"] = h.Addr().String()
+	b.Options["cluster.seeds"] = strings.Join(seeds, ",")
+	maps.Copy(b.Options, t.cfg.Options)
+	return b
+}
+
+// startAll starts brokers at once: the first may wait for the others.
+func (t *Trial) startAll(ctx context.Context, nodes []int) error {
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() { errs[i] = t.Brokers[n].Start(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// AwaitWhole waits until every node knows all the others and admits everything.
+func (t *Trial) AwaitWhole(ctx context.Context) error {
+	_, err := t.Await(ctx, time.Now(), t.All(), func(v *admin.ClusterView) bool { return Whole(v) && len(v.Members) == t.cfg.Nodes })
+	return err
 }
 
 // Outside is the host of the clients.

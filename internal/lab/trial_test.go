@@ -20,23 +20,7 @@ var (
 // newTrial starts a cluster with robots at work.
 func newTrial(t *testing.T, nodes int, options map[string]string) *Trial {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	trial, err := NewTrial(ctx, TrialConfig{Binary: program, Dir: t.TempDir(), Nodes: nodes, Options: options,
-		Publishers: 2, Subscribers: 2, Pace: 20 * time.Millisecond, Log: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := trial.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			for i, b := range trial.Brokers {
-				t.Logf("log of node %d:\n%s", i+1, lastLines(b.Log(), 40))
-			}
-		}
-	})
+	trial := newCluster(t, nodes, options)
 	trial.Run(t.Context())
 	return trial
 }

@@ -55,7 +55,7 @@ var arrows = map[string]string{
 	"internal/cluster": ground + "metadata netsplit queue mqtt/broker internal/link internal/member internal/registrar internal/spool",
 
 	"internal/client":   "mqtt/packet mqtt/topic",
-	"internal/lab/...":  "internal/client internal/invariant internal/clock mqtt/packet mqtt/topic",
+	"internal/lab/...":  "internal/admin internal/client internal/invariant internal/clock mqtt/packet mqtt/topic",
 	"internal/node/...": "*",
 	"internal/e2e":      "*", // its tests start the built binary and load it with bench
 	"internal/sim/...":  "*",
