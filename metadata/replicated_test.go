@@ -94,10 +94,19 @@ func (n *network) start(t *testing.T, id uint64, db kv.DB, tune func(*Config)) *
 func linked(t *testing.T, n *network, count int) []*Store {
 	t.Helper()
 	var list []*Store
-	var members []Member
 	for id := uint64(1); id <= uint64(count); id++ {
 		list = append(list, n.start(t, id, kv.OpenMemory(), nil))
-		members = append(members, Member{ID: id})
+	}
+	join(t, list)
+	return list
+}
+
+// join makes members of stores 1, 2, … and links them.
+func join(t *testing.T, list []*Store) {
+	t.Helper()
+	var members []Member
+	for i := range list {
+		members = append(members, Member{ID: uint64(i + 1)})
 	}
 	for i, s := range list {
 		s.SetMembers(1, members)
@@ -110,7 +119,6 @@ func linked(t *testing.T, n *network, count int) []*Store {
 	for _, s := range list {
 		waitReplicated(t, s)
 	}
-	return list
 }
 
 func put(t *testing.T, s *Store, key, value string) {
