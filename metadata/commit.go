@@ -12,9 +12,6 @@ import (
 	"tombolo/metadata/replica"
 )
 
-// tickEvery is how often the core is shown the time.
-const tickEvery = 50 * time.Millisecond
-
 // batchBytesMax is about what replication puts into one batch; the engine wants
 // batches below 1 MiB.
 const batchBytesMax = 512 << 10
@@ -53,6 +50,8 @@ type committer struct {
 	expect  int         // how many writes open is likely to get
 	hold    time.Time   // open leaves now at the latest
 	timer   clock.Timer // fires at hold
+	tick    clock.Timer // shows the core the time,
+	tickAt  time.Time   // then
 }
 
 // run steps the core until ctx ends, then stops it cleanly.
@@ -61,8 +60,8 @@ func (c *committer) run(ctx context.Context) error {
 	disk := make(chan struct{})
 	go func() { defer close(disk); c.disk() }()
 	defer func() { close(c.jobs); <-disk }()
-	tick := c.config.Clock.NewTimer(0)
-	defer tick.Stop()
+	c.tick, c.tickAt = c.config.Clock.NewTimer(0), c.now()
+	defer c.tick.Stop()
 	c.timer = c.config.Clock.NewTimer(time.Hour)
 	defer c.timer.Stop()
 	for {
@@ -83,16 +82,17 @@ func (c *committer) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			ended = nil // what is applied leaves first
 		}
+		c.counters.wakes.Inc()
 		select {
 		case <-ended:
 		case <-c.queue.ready:
 		case <-c.inbox.ready:
 		case <-c.timer.C():
-		case <-tick.C():
+		case <-c.tick.C():
 			c.core.Tick(c.now())
 			c.waits.nudgeLate(c.core, c.now())
+			c.tickAt = c.now().Add(time.Hour) // heard has it come when it is due
 			c.heard()
-			tick.Reset(tickEvery)
 		case r := <-c.written:
 			if err := c.freed(r); err != nil {
 				return err
@@ -168,6 +168,14 @@ func (c *committer) heard() {
 		}
 	}
 	c.answerWaits(c.waits.settle(c.core, now), nil)
+	delay := c.core.Wake(now)
+	if len(c.waits.groups) > 0 {
+		delay = min(delay, waitTick)
+	}
+	if at := now.Add(delay); at.Before(c.tickAt) {
+		c.tickAt = at
+		c.tick.Reset(delay)
+	}
 }
 
 // flush hands what is open to the disk, unless it is better to wait.

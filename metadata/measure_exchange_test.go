@@ -87,7 +87,7 @@ func steadyBytes(t *testing.T, c *trio) int64 {
 
 // TestMeasureJoin: an empty node joins a store that is written to.
 func TestMeasureJoin(t *testing.T) {
-	keys := sized(2000, 1_000_000)
+	keys := env("TOMBOLO_JOIN_KEYS", sized(2000, 1_000_000))
 	c := &trio{}
 	donor := open(t, level(t), measured(c, 1))
 	c.stores[1].Store(donor)
@@ -95,7 +95,9 @@ func TestMeasureJoin(t *testing.T) {
 	donor.SetMembers(1, []Member{{ID: 1}, {ID: 2}})
 	idle := latencies(t, donor, sized(50, 2000))
 	before := heap()
-	joiner := open(t, level(t), measured(c, 2))
+	config := measured(c, 2)
+	config.Join = env("TOMBOLO_JOIN_PULL", 0) == 0 // else by the index, as a store does that lacks much
+	joiner := open(t, level(t), config)
 	c.stores[2].Store(joiner)
 	joiner.SetMembers(1, []Member{{ID: 1}, {ID: 2}})
 	start := time.Now()

@@ -68,6 +68,7 @@ const (
 	waitsMax     = 1 << 16
 	handshakeMax = 2 * time.Second        // how long a linked member may take to say who it is
 	nudgeAfter   = 100 * time.Millisecond // without an answer: what was pushed may be lost
+	waitTick     = 50 * time.Millisecond  // how often that is looked at while somebody waits
 )
 
 // waits is who waits for other members, and which are linked. Owned by Run.

@@ -14,8 +14,9 @@ type HLC struct {
 	frozen atomic.Bool // the wall clock has drifted: count on instead (R34)
 }
 
-// leaseMargin is how far ahead of the clock the persisted bound lies.
-const leaseMargin = time.Second
+// leaseMargin is how far ahead of the clock the persisted bound lies: more than
+// two of the longest times between ticks, since it is renewed when half is gone.
+const leaseMargin = 3 * wakeMax
 
 func hlcOf(now time.Time) uint64 { return uint64(max(now.UnixMilli(), 0)) << 16 }
 
