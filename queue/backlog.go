@@ -31,6 +31,7 @@ type backlog struct {
 	readThrough uint64 // what was committed when it was emitted
 	readStored  int    // stored at that time
 	evictDue    int    // evictions that wait for the answer
+	need        int    // the body for which the last answer had no room
 
 	sentDirty bool // sentThrough rose since the last Ops
 
@@ -145,9 +146,10 @@ func (q *Queue) read() {
 	if b == nil || b.stored == 0 || b.reading || b.failed || !q.online {
 		return
 	}
-	if int(q.waiting.n) > b.entriesMax/2 || q.waiting.n > 0 && b.bytes > b.bytesMax/2 {
+	if int(q.waiting.n) > b.entriesMax/2 || q.waiting.n > 0 && (b.bytes > b.bytesMax/2 || b.bytes+b.need > b.bytesMax) {
 		return
 	}
+	b.need = 0
 	b.reading = true
 	b.readTag++
 	b.readThrough, b.readStored = b.through, b.stored
@@ -177,7 +179,7 @@ func (q *Queue) Loaded(tag uint64, es []Entry, more bool) {
 		// What was committed after the read was asked for is not counted yet,
 		// or not as part of it; and memory has its bound.
 		if e.Seq > b.readThrough || !q.room(len(e.Msg.Body)) {
-			more = true
+			more, b.need = true, len(e.Msg.Body)
 			break
 		}
 		e.PacketID = b.packetID(e.Seq)

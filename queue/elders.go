@@ -117,10 +117,11 @@ func (q *Queue) addElder(i int, p Part) *elder {
 	return el
 }
 
-// imported counts records that are in the store. What is below the place where
-// the next read begins makes it begin there again.
+// imported counts records that are in the store. What is between others that
+// are here makes the next read begin there again.
 func (el *elder) imported(stored []Record) {
 	b := el.backlog
+	between := stored[0].Seq <= b.through
 	for i := range stored {
 		r := &stored[i]
 		b.through = max(b.through, r.Seq)
@@ -132,15 +133,32 @@ func (el *elder) imported(stored []Record) {
 		}
 	}
 	b.failed = false
-	if first := stored[0].Seq; first < b.from {
-		// An answer that is under way is void.
-		b.reading = false
-		el.settleEvictions()
-		b.stored += int(el.waiting.n)
-		b.from, b.bytes, el.waiting = first, 0, ring{}
+	if !between {
+		// They follow on what was here: what is below from was read already.
+		stored = stored[sort.Search(len(stored), func(i int) bool { return stored[i].Seq >= b.from }):]
+	} else {
+		if b.reading {
+			b.reading = false // the answer that is under way may have passed over them
+			el.settleEvictions()
+		}
+		el.rewind(stored[0].Seq)
 	}
 	b.stored += len(stored)
 	b.fresh += len(stored)
+}
+
+// rewind makes the next read begin at a sequence, if that is before what is in
+// memory.
+func (el *elder) rewind(first uint64) {
+	b := el.backlog
+	if first >= b.from {
+		return
+	}
+	if el.waiting.n > 0 {
+		first = min(first, el.waiting.front().Seq)
+	}
+	b.stored += int(el.waiting.n)
+	b.from, b.bytes, el.waiting = first, 0, ring{}
 }
 
 // loaded is Queue.Loaded for an elder.
@@ -160,7 +178,7 @@ func (el *elder) loaded(tag uint64, es []Entry, more bool) {
 			continue
 		}
 		if !el.room(len(e.Msg.Body)) {
-			more = true
+			more, b.need = true, len(e.Msg.Body)
 			break
 		}
 		e.PacketID = b.packetID(e.Seq)

@@ -201,8 +201,18 @@ func (s *shelf) evict(t *testing.T, op Op) {
 
 // read answers the oldest read with at most perRead entries.
 func (s *shelf) read(q *Queue, perRead int) bool {
-	if len(s.reads) == 0 {
+	answer := s.look(perRead)
+	if answer == nil {
 		return false
+	}
+	answer(q)
+	return true
+}
+
+// look reads, and returns how to give the answer.
+func (s *shelf) look(perRead int) func(q *Queue) {
+	if len(s.reads) == 0 {
+		return nil
 	}
 	op := s.reads[0]
 	s.reads = s.reads[1:]
@@ -218,8 +228,7 @@ func (s *shelf) read(q *Queue, perRead int) bool {
 		}
 		es = append(es, s.live[seq])
 	}
-	q.Loaded(op.Tag, es, more)
-	return true
+	return func(q *Queue) { q.Loaded(op.Tag, es, more) }
 }
 
 func (s *shelf) state() State {

@@ -179,6 +179,22 @@ func TestAnswerWithoutProgressIsNotAskedForever(t *testing.T) {
 	}
 }
 
+// TestReadWithoutRoomIsNotAskedAgain until something was taken: a client that is
+// slow to acknowledge would have the store read the same part again and again.
+func TestReadWithoutRoomIsNotAskedAgain(t *testing.T) {
+	q := New(Config{MaxOnline: -1, MaxOffline: -1, MemoryEntries: 10, MemoryBytes: 100}, true, State{Head: 1, Tail: 4, Count: 3})
+	q.SetOnline(true, 0)
+	e := func(seq uint64, n int) Entry { return Entry{Seq: seq, Msg: &Message{Body: make([]byte, n)}, QoS: 1} }
+	q.Loaded(q.Ops(nil)[0].Tag, []Entry{e(1, 40), e(2, 80), e(3, 1)}, false)
+	if ops := q.Ops(nil); len(ops) != 0 {
+		t.Fatalf("with 40 of 100 bytes taken and 80 to come: %+v", ops)
+	}
+	q.Next(0)
+	if ops := q.Ops(nil); len(ops) != 2 || ops[0].Kind != OpRead || ops[0].Seq != 2 {
+		t.Fatalf("after one was taken: %+v", ops)
+	}
+}
+
 func TestAcksInOrderAreOneOp(t *testing.T) {
 	q := online(Config{MaxOnline: -1}, true)
 	for i := range uint64(5) {
