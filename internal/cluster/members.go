@@ -38,6 +38,7 @@ func (c *Cluster) openMembers() error {
 			c.config.Log.Debug("a node that gossip found is not linked", "address", address, "error", err)
 		}
 	}
+	m.OnGone = c.mesh.RemovePeer
 	m.OnChange = c.changed
 	m.Log = func(level slog.Level, text string) { c.config.Log.Log(nil, level, text) }
 	set, err := member.New(m)

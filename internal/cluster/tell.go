@@ -42,9 +42,10 @@ func (c *Cluster) adoptMembers() bool {
 		members[i] = metadata.Member{ID: uint64(list[i].ID), Absent: list[i].State == wire.MemberAbsent}
 	}
 	c.parts.Metadata.SetMembers(version, members)
+	member := slices.Contains(ids, c.config.Node) // one that was removed looks for nobody
 	for i := range list {
 		m := &list[i]
-		if m.ID != c.config.Node && m.Link != "" {
+		if member && m.ID != c.config.Node && m.Link != "" {
 			_ = c.mesh.AddPeer(m.ID, m.Link) // refuses only when the mesh is over
 		}
 	}

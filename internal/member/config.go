@@ -33,6 +33,9 @@ type Config struct {
 	// OnPeer says that a node is there to be linked, whether it is a member or
 	// not, and where. It comes again when the address changes.
 	OnPeer func(id wire.NodeID, linkAddress string)
+	// OnGone says that a node is to be linked no more: it is no member and will be none, or this
+	// one was removed.
+	OnGone func(id wire.NodeID)
 	// OnChange says that a version has taken effect. They come in ascending order; some may be
 	// left out, but a founder hears of version 1, which has no other member.
 	OnChange func(version uint64, list []wire.Member)
@@ -95,6 +98,9 @@ func (c *Config) defaults() {
 	}
 	if c.OnPeer == nil {
 		c.OnPeer = func(wire.NodeID, string) {}
+	}
+	if c.OnGone == nil {
+		c.OnGone = func(wire.NodeID) {}
 	}
 	if c.OnChange == nil {
 		c.OnChange = func(uint64, []wire.Member) {}

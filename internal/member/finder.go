@@ -52,6 +52,7 @@ func (s *Set) finds(ctx context.Context) error {
 			timer.Reset(s.jittered(d))
 		}
 		if s.Status().Standing == Removed {
+			s.gossip.leave()
 			return nil
 		}
 	}

@@ -144,6 +144,15 @@ func (g *gossip) resolve(ctx context.Context, address string) (string, int, erro
 	}
 }
 
+// leave tells the others that this node will not come back.
+func (g *gossip) leave() {
+	if l := g.list.Load(); l != nil {
+		if err := l.Leave(time.Second); err != nil {
+			g.config.Log(slog.LevelDebug, "gossip: "+err.Error())
+		}
+	}
+}
+
 // stop ends gossip without a word to the others: a stop is not a leave.
 func (g *gossip) stop() {
 	if l := g.list.Swap(nil); l != nil {

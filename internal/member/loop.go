@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+
+	"tombolo/internal/wire"
 )
 
 // framesMax bounds the frames that wait for the loop; one more is dropped, as
@@ -64,8 +66,9 @@ func (b *mailbox) take() []mail {
 type loop struct {
 	*Set
 	core   *core
-	facts  []byte     // as they were told last
-	failed chan error // how the finder ended
+	facts  []byte        // as they were told last
+	failed chan error    // how the finder ended
+	linked []wire.NodeID // whom the others have been told to link, by id
 
 }
 
@@ -221,6 +224,7 @@ func (l *loop) step(input func(c *core)) error {
 	for i := range out.send {
 		l.config.Send(out.send[i].to, &out.send[i].m)
 	}
+	l.part()
 	for _, e := range out.ended {
 		l.answer(e.request, e.err)
 	}
@@ -246,39 +250,4 @@ func (l *loop) say() {
 	default:
 	}
 	l.Set.facts <- b
-}
-
-// look takes what gossip knows.
-func (s *Set) look(c *core) {
-	if s.gossip == nil {
-		return
-	}
-	list := s.gossip.nodes()
-	nodes := make([]found, len(list))
-	shown := make([]Node, len(list))
-	for i, h := range list {
-		nodes[i] = found{id: h.id, name: h.name, link: h.link, origin: h.origin, formed: h.formed, settled: h.settled}
-		shown[i] = Node{ID: h.id, Name: h.name, Link: h.link, Gossip: h.address, Version: h.version, Member: c.kept.record.has(h.id)}
-	}
-	s.nodes.Store(&shown)
-	c.finds(nodes)
-	for _, n := range nodes {
-		if c.links(&n) {
-			s.config.OnPeer(n.id, n.link)
-		}
-	}
-}
-
-// links says that a node which was found is to be linked: it is a member, was
-// one, may become one, or can make us one.
-func (c *core) links(n *found) bool {
-	switch {
-	case c.standing() == Removed || n.link == "":
-		return false
-	case !c.formed():
-		return true
-	case c.kept.record.has(n.id):
-		return true
-	}
-	return n.origin == c.kept.record.Origin || !n.formed
 }

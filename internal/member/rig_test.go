@@ -85,6 +85,7 @@ func (r *rig) unit(id wire.NodeID) *unit {
 			r.link(id, m.ID)
 		}
 	}
+	u.config.OnGone = func(peer wire.NodeID) { r.part(id, peer) }
 	u.config.Log = func(_ slog.Level, text string) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -168,6 +169,18 @@ func (r *rig) link(a, b wire.NodeID) {
 	x.links[b], y.links[a] = true, true
 	x.set.PeerUp(b)
 	y.set.PeerUp(a)
+}
+
+// part takes the link of two nodes down for good.
+func (r *rig) part(a, b wire.NodeID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range [][2]wire.NodeID{{a, b}, {b, a}} {
+		if u := r.mu.nodes[p[0]]; u != nil && u.links[p[1]] {
+			delete(u.links, p[1])
+			u.set.PeerDown(p[1])
+		}
+	}
 }
 
 // unlink takes a node off, as if its process had died.

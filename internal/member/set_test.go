@@ -110,6 +110,11 @@ func TestRemove(t *testing.T) {
 	c.start()
 	wants(t, "removed: node1, node2", c)
 	within(t, "it says so", func() bool { return c.said(removedText) })
+	within(t, "it is linked no more", func() bool {
+		c.rig.mu.Lock()
+		defer c.rig.mu.Unlock()
+		return !c.links[1] && !c.links[2] && !a.links[3] && !b.links[3]
+	})
 	c.stop()
 	c.forgets()
 	c.start()
