@@ -107,8 +107,12 @@ func reloadOnHangup(ctx context.Context, n *node.Node) {
 
 // oneLine is all that start says: listeners, data, authentication, what next.
 func oneLine(cmd *cobra.Command, set *option.Settings, n *node.Node) {
-	fmt.Fprintf(cmd.OutOrStdout(), "tombolo %s is ready: %s | data %s | %s | next: tombolo ping --socket %s\n",
-		version, strings.Join(n.Addresses(), ", "), set.String("data_dir"), authentication(set), node.SocketPath(set))
+	waits := ""
+	if w := n.Waits(); w != "" {
+		waits = " | admits nobody yet: " + w
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "tombolo %s is ready: %s | data %s | %s%s | next: tombolo ping --socket %s\n",
+		version, strings.Join(n.Addresses(), ", "), set.String("data_dir"), authentication(set), waits, node.SocketPath(set))
 }
 
 func authentication(set *option.Settings) string {

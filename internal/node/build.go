@@ -27,7 +27,7 @@ func (n *Node) build() error {
 		Node: n.set.String("nodename"), NodeID: n.id, Settings: brokerSettings(n.set),
 		Metadata: n.metadata, Queue: n.queue, Gate: &n.gate,
 		Authenticator: n.security.all, Authorizer: n.security.all,
-		Metrics: n.metrics, Log: n.log.For("mqtt"), Now: time.Now,
+		Metrics: n.metrics, Log: limitRefusals(n.log.For("mqtt")), Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, // never fails since Go 1.24
 	}
 	if n.cluster != nil {

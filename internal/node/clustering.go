@@ -18,8 +18,10 @@ import (
 	"time"
 
 	"tombolo/internal/cluster"
+	"tombolo/internal/kv"
 	"tombolo/internal/member"
 	"tombolo/internal/option"
+	"tombolo/internal/spool"
 	"tombolo/internal/wire"
 	"tombolo/netsplit"
 )
@@ -28,6 +30,7 @@ import (
 const (
 	incarnationFile = "incarnation"
 	membersFile     = "members"
+	spoolDir        = "spool"
 )
 
 // clusterKeys are the options that make a node look for others, or let them
@@ -62,7 +65,10 @@ func (n *Node) openCluster() error {
 	if err != nil {
 		return err
 	}
-	n.cluster = cluster.New(cluster.Config{
+	if err := n.openSpool(filepath.Join(dir, spoolDir)); err != nil {
+		return err
+	}
+	config := cluster.Config{
 		Name: n.set.String("cluster.name"), Node: wire.NodeID(n.id), NodeName: n.set.String("nodename"), Incarnation: inc,
 		Durability: n.set.String("durability"), Bind: at.link, Advertise: at.advertisedLink,
 		TLS: secure, Secret: secret, Insecure: n.set.Bool("cluster.insecure"),
@@ -77,7 +83,32 @@ func (n *Node) openCluster() error {
 			return n.admin.Answer(ctx, method, target, body)
 		},
 		Metrics: n.metrics, Log: n.log.For("cluster"),
-	})
+	}
+	if n.spool != nil {
+		config.Spool = n.spool
+	}
+	n.cluster = cluster.New(config)
+	return nil
+}
+
+// openSpool opens what keeps publishes for members that are away. With
+// durability = memory that is memory as well, and the links have it.
+func (n *Node) openSpool(dir string) error {
+	if n.set.String("durability") == "memory" {
+		return nil
+	}
+	logger := n.log.For("cluster")
+	c := spool.Config{BytesMax: n.set.Bytes("cluster.spool_limit"), NoCompression: !n.set.Bool("leveldb.compression"), Metrics: n.metrics,
+		Damaged: func(text string) { logger.Error("the spool is damaged", "what", text) }}
+	if n.set.String("durability") != "fsync" {
+		c.Sync = kv.SyncNever
+	}
+	s, report, err := spool.Open(dir, c)
+	if err != nil {
+		return fmt.Errorf("spool %s: %w", dir, err)
+	}
+	n.logReport(dir, report)
+	n.spool = s
 	return nil
 }
 

@@ -1,9 +1,12 @@
 package node
 
 import (
+	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"tombolo/internal/log"
 	"tombolo/internal/option"
@@ -65,4 +68,42 @@ func logFile(set *option.Settings, sink string) (log.FileConfig, error) {
 			Compress:  set.Bool("log." + sink + ".rotation.compress_on_rotate"),
 		},
 	}, err
+}
+
+// refusalCodes are the reason codes with which many clients are turned away at
+// once, and come again and again: server unavailable, server busy.
+var refusalCodes = []string{"0x88", "0x89"}
+
+// refusals lets one line pass for each of these codes and while, with the number
+// of those held back. Immutable.
+type refusals struct {
+	slog.Handler
+	limit *log.Limiter
+}
+
+// Handle implements slog.Handler.
+func (h refusals) Handle(ctx context.Context, r slog.Record) error {
+	code := ""
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "code" {
+			code = a.Value.String()
+		}
+		return code == ""
+	})
+	if !slices.Contains(refusalCodes, code) {
+		return h.Handler.Handle(ctx, r)
+	}
+	ok, suppressed := h.limit.Allow(code)
+	if !ok {
+		return nil
+	}
+	if suppressed > 0 {
+		r.AddAttrs(slog.Uint64("suppressed", suppressed))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// limitRefusals is a log in which a crowd that is turned away is one line.
+func limitRefusals(l *slog.Logger) *slog.Logger {
+	return slog.New(refusals{l.Handler(), log.NewLimiter(refusalEvery, 8, time.Now)})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"tombolo/internal/log"
 	"tombolo/internal/metric"
 	"tombolo/internal/option"
+	"tombolo/internal/spool"
 	"tombolo/metadata"
 	"tombolo/mqtt/broker"
 	"tombolo/netsplit"
@@ -49,6 +51,7 @@ type Node struct {
 	queueDB  kv.DB
 	metadata *metadata.Store
 	queue    *queue.Store
+	spool    *spool.Spool     // nil: in memory, or no cluster
 	cluster  *cluster.Cluster // nil: a node by itself
 	broker   *broker.Broker
 	security *security
@@ -106,6 +109,15 @@ func (n *Node) Addresses() []string {
 		out = append(out, fmt.Sprintf("%s %s", p.cfg.Kind, p.address()))
 	}
 	return out
+}
+
+// Waits says for what a member of a cluster waits before it admits clients; ""
+// if for nothing.
+func (n *Node) Waits() string {
+	if n.cluster == nil {
+		return ""
+	}
+	return strings.Join(n.cluster.Missing(0), "; ")
 }
 
 // serve runs everything above the stores.

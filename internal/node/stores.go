@@ -126,13 +126,18 @@ func (n *Node) openDB(dir string, budget int64) (kv.DB, error) {
 	case err != nil:
 		return nil, fmt.Errorf("database %s: %w", dir, err)
 	}
+	n.logReport(dir, report)
+	return db, nil
+}
+
+// logReport says what opening a database has found.
+func (n *Node) logReport(dir string, report *kv.Report) {
 	for _, what := range report.Dropped {
 		n.logger.Error("data could not be read and was left out", "database", dir, "what", what)
 	}
 	for _, path := range report.SetAside {
 		n.logger.Error("damaged file set aside", "database", dir, "file", path)
 	}
-	return db, nil
 }
 
 // closeStores closes what openStores opened.
@@ -143,6 +148,9 @@ func (n *Node) closeStores() error {
 	}
 	if n.metadata != nil {
 		errs = append(errs, n.metadata.Close())
+	}
+	if n.spool != nil {
+		errs = append(errs, n.spool.Close())
 	}
 	for _, db := range []kv.DB{n.queueDB, n.metaDB} {
 		if db != nil {
