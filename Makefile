@@ -13,8 +13,8 @@ help: ## list the targets
 build: ## build bin/tombolo
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/tombolo
 
-run: build ## start a broker on this machine to try out (loopback only)
-	$(BIN) dev
+run: build ## start three nodes on this machine to try out (loopback only)
+	$(BIN) dev --nodes 3
 
 test: install check unit race ## everything: installs what it needs, checks, tests, race detector
 

@@ -109,10 +109,11 @@ type Detector struct {
 	self        NodeID
 	incarnation uint64
 	members     *Members
-	links       []*link // by id
-	rows        []Row   // beside members; a zero Row is nothing known
-	newUntil    []int64 // beside members; until when a new member does not gate, 0: it does
-	primaryFrom int64   // since when this node is in a majority without a gap; 0: it is not
+	links       []*link            // by id
+	rows        []Row              // beside members; a zero Row is nothing known
+	newUntil    []int64            // beside members; until when a new member does not gate, 0: it does
+	met         map[[2]NodeID]bool // pairs with a new member that have reached each other: they gate
+	primaryFrom int64              // since when this node is in a majority without a gap; 0: it is not
 	verdict     *Verdict
 	nextBeat    int64
 	expected    int64 // when Tick should have been called
@@ -123,7 +124,7 @@ type Detector struct {
 // Every link begins as down: a node that starts admits nothing before it has
 // found the others or knows that they are away.
 func NewDetector(c Config, self NodeID, incarnation uint64, members *Members, now int64) *Detector {
-	d := &Detector{config: c.withDefaults(), self: self, incarnation: incarnation, nextBeat: now, expected: now}
+	d := &Detector{config: c.withDefaults(), self: self, incarnation: incarnation, nextBeat: now, expected: now, met: map[[2]NodeID]bool{}}
 	d.adopt(members, now)
 	if members.Len() == 1 {
 		d.primaryFrom = now - millis(d.handover()) // nobody to take over from
@@ -167,6 +168,11 @@ func (d *Detector) adopt(m *Members, now int64) {
 		// One that was stopped as planned comes back as one that joins.
 		if was, known := before.Get(rows[i].Node); !known || was.State != Joined && m.list[i].State == Joined {
 			newUntil[i] = now + millis(d.config.JoinWithin)
+			for pair := range d.met {
+				if pair[0] == rows[i].Node || pair[1] == rows[i].Node {
+					delete(d.met, pair)
+				}
+			}
 		}
 	}
 	d.links, d.rows, d.newUntil = links, rows, newUntil
@@ -366,6 +372,7 @@ func (d *Detector) settleLink(l *link, now int64, e *Effects) {
 		l.steadyFrom, l.exchanged, l.registered = 0, false, false
 		if l.state == linkUp {
 			l.state, l.since = linkDown, now
+			d.met[pairOf(d.self, l.id)] = true // also if its own row never said so
 			e.Events = append(e.Events, Event{Kind: LinkDown, Peer: l.id, For: time.Duration(silence) * time.Millisecond})
 		}
 	case suspect && l.state == linkDown:

@@ -39,7 +39,7 @@ func (d *Detector) judge(now int64) *Verdict {
 		}
 		for j := i + 1; j < n; j++ {
 			b := d.members.list[j]
-			if a.State == Joined && b.State == Joined && adjacent[i]&(1<<j) == 0 && d.newUntil[i] == 0 && d.newUntil[j] == 0 {
+			if a.State == Joined && b.State == Joined && adjacent[i]&(1<<j) == 0 && d.counts(i, j) {
 				v.Missing = append(v.Missing, [2]NodeID{a.ID, b.ID})
 			}
 		}
@@ -68,8 +68,8 @@ func (d *Detector) judge(now int64) *Verdict {
 }
 
 // settleNew makes a new member one like the others, once it reaches everybody or
-// has had its time. Until then it gates nobody: whoever joins has no clients yet,
-// and must not close the gates of those who have.
+// has had its time. Until then it gates nobody whom it has not reached yet:
+// whoever joins has no clients, and must not close the gates of those who have.
 func (d *Detector) settleNew(adjacent []uint64, now int64) {
 	joined := uint64(0)
 	for i, m := range d.members.list {
@@ -78,11 +78,29 @@ func (d *Detector) settleNew(adjacent []uint64, now int64) {
 		}
 	}
 	for i, until := range d.newUntil {
-		if until > 0 && (now >= until || adjacent[i]&joined == joined) {
+		if until == 0 {
+			continue
+		}
+		if now >= until || adjacent[i]&joined == joined {
 			d.newUntil[i] = 0
+			continue
+		}
+		a := d.members.list[i].ID
+		for j := range d.members.list {
+			b := d.members.list[j].ID
+			if adjacent[i]&(1<<j) != 0 {
+				d.met[pairOf(a, b)] = true
+			}
 		}
 	}
 }
+
+// counts reports whether a pair that does not reach each other is a split.
+func (d *Detector) counts(i, j int) bool {
+	return d.newUntil[i] == 0 && d.newUntil[j] == 0 || d.met[pairOf(d.members.list[i].ID, d.members.list[j].ID)]
+}
+
+func pairOf(a, b NodeID) [2]NodeID { return [2]NodeID{min(a, b), max(a, b)} }
 
 // holdsMajority reports whether a group is more than half of the members, or
 // half of them with the tiebreaker.

@@ -21,23 +21,40 @@ var devDefaults = [][2]string{
 }
 
 func newDev() *cobra.Command {
+	nodes, line := 1, false
 	c := &cobra.Command{
-		Use:   "dev [--OPTION VALUE ...]",
-		Short: "Start a broker to try things out, open to this machine only",
+		Use:   "dev [--nodes N] [--OPTION VALUE ...]",
+		Short: "Start a broker or a cluster to try things out, open to this machine only",
 		Long: `Dev runs a broker with everything set for a first look: MQTT on 127.0.0.1:1883,
 MQTT over WebSocket on 127.0.0.1:8083, metrics and the API on 127.0.0.1:8888, no
 passwords, everything allowed, data in ./data. It listens on loopback addresses
 only and refuses any other. Ctrl-C stops it; what was stored stays in ./data.
 
+With --nodes 3 it runs three nodes, one process each, that form a cluster: node 2
+has the next port of each kind, and so on; data in ./data/node1 and so on. The
+commands split and heal rehearse a netsplit.
+
 Any option can be set beside it as a flag: tombolo config doc lists them.`,
 		Example: `  tombolo dev
+  tombolo dev --nodes 3
   tombolo dev --listener.tcp.default 127.0.0.1:1884 --data_dir /tmp/broker`,
 	}
+	c.Flags().IntVar(&nodes, "nodes", 1, "how many nodes")
+	c.Flags().BoolVar(&line, "one-line", false, "say one line only")
+	_ = c.Flags().MarkHidden("one-line") // it was defined above
+	c.AddCommand(newDevSplit(), newDevHeal())
 	return withOptions(c, func(cmd *cobra.Command, src option.Sources) error {
+		if nodes > 1 {
+			return runDevNodes(cmd, nodes, src)
+		}
 		for _, d := range devDefaults {
 			src.Base = append(src.Base, option.Assignment{Key: d[0], Value: d[1], Origin: option.Origin{Kind: option.FromOption, Name: "tombolo dev"}})
 		}
-		return runNode(cmd, src, node.Config{LoopbackOnly: true, AllowAll: true}, devBanner)
+		greet := devBanner
+		if line {
+			greet = oneLine
+		}
+		return runNode(cmd, src, node.Config{LoopbackOnly: true, AllowAll: true}, greet)
 	})
 }
 

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -48,4 +51,30 @@ func answerError(n admin.NodeAnswer) error {
 		return errors.New("it answered something that is not understood")
 	}
 	return e
+}
+
+// everywhere puts a request to every member. It returns the answers of those who
+// did it, and says of the others why not; the error is theirs if nobody did.
+func (a *asker) everywhere(method, path string, q url.Values) (done []admin.NodeAnswer, err error) {
+	asked := url.Values{"on": {"all"}}
+	maps.Copy(asked, q)
+	var list admin.NodeAnswers
+	if err := a.do(method, path, asked, nil, &list); err != nil {
+		return nil, err
+	}
+	for _, n := range list.Nodes {
+		switch e := answerError(n); {
+		case e == nil:
+			done = append(done, n)
+		case n.Error != "":
+			fmt.Fprintf(a.errs, "%s: %s\n", n.Node, n.Error)
+			err = cmp.Or(err, e)
+		default:
+			err = cmp.Or(err, e)
+		}
+	}
+	if len(done) > 0 {
+		err = nil
+	}
+	return done, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -54,7 +55,7 @@ func newSessionShow() *cobra.Command {
 	c := adminCommand(&cobra.Command{
 		Use:   "show [--FIELD | --FIELD=VALUE | --FIELD=~REGEXP]...",
 		Short: "List sessions",
-		Long: `Show lists the node's sessions. --FIELD shows a column, --FIELD=VALUE lists only
+		Long: `Show lists the sessions of all nodes. --FIELD shows a column, --FIELD=VALUE lists only
 the sessions with that value, --FIELD=~REGEXP those that match; several filters
 must all hold. With a field of a subscription (topic, qos, no_local, rap) there
 is one row for each subscription.
@@ -73,8 +74,8 @@ Fields: ` + strings.Join(admin.SessionFields(), ", ") + `.`,
 		for name, values := range fields.filters {
 			q[name] = values
 		}
-		var list admin.SessionList
-		if err := a.do("GET", "/api/v1/sessions", q, nil, &list); err != nil {
+		list, err := sessionsEverywhere(a, q, limit)
+		if err != nil {
 			return err
 		}
 		return printSessions(a, list, limit)
@@ -86,6 +87,25 @@ Fields: ` + strings.Join(admin.SessionFields(), ", ") + `.`,
 	}
 	c.Flags().IntVar(&limit, "limit", 100, "list at most this many")
 	return c
+}
+
+// sessionsEverywhere puts together what all members list.
+func sessionsEverywhere(a *asker, q url.Values, limit int) (admin.SessionList, error) {
+	out := admin.SessionList{Sessions: []map[string]any{}}
+	answers, err := a.everywhere("GET", "/api/v1/sessions", q)
+	for _, n := range answers {
+		var list admin.SessionList
+		if err := json.Unmarshal(n.Answer, &list); err != nil {
+			return out, fmt.Errorf("node %s gave an answer that is not understood: %w", n.Node, err)
+		}
+		out.Fields = list.Fields
+		out.Sessions = append(out.Sessions, list.Sessions...)
+		out.Truncated = out.Truncated || list.Truncated
+	}
+	if len(out.Sessions) > limit {
+		out.Sessions, out.Truncated = out.Sessions[:limit], true
+	}
+	return out, err
 }
 
 func printSessions(a *asker, list admin.SessionList, limit int) error {
@@ -138,7 +158,10 @@ discards it with its subscriptions and queued messages.`,
 			return err
 		}
 		q := url.Values{"client_id": {id}, "mountpoint": {mountpoint}, "cleanup": {strconv.FormatBool(cleanup)}}
-		return a.change("DELETE", "/api/v1/sessions", q)
+		if _, err := a.everywhere("DELETE", "/api/v1/sessions", q); err != nil {
+			return err
+		}
+		return a.said()
 	})
 	c.Flags().StringVarP(&mountpoint, "mountpoint", "m", "", "the session's mountpoint")
 	c.Flags().BoolVarP(&cleanup, "cleanup", "c", false, "discard the session as well")

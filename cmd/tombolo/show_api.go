@@ -51,7 +51,8 @@ func (f *apiFlags) socketPaths() []string {
 	if dir := os.Getenv("TOMBOLO_DATA_DIR"); dir != "" {
 		return []string{filepath.Join(dir, socketName)}
 	}
-	return []string{filepath.Join("data", socketName), filepath.Join("/var/lib/tombolo", socketName)}
+	// The second is the first node of tombolo dev --nodes.
+	return []string{filepath.Join("data", socketName), filepath.Join("data", "node1", socketName), filepath.Join("/var/lib/tombolo", socketName)}
 }
 
 // asker is one conversation with a node's API. Owned by the command.
@@ -107,12 +108,16 @@ func (a *asker) do(method, path string, query url.Values, body, out any) error {
 
 // change sends a request that changes something and says that it was done.
 func (a *asker) change(method, path string, query url.Values) error {
-	var done admin.Done
-	if err := a.do(method, path, query, nil, &done); err != nil {
+	if err := a.do(method, path, query, nil, nil); err != nil {
 		return err
 	}
+	return a.said()
+}
+
+// said says that what was asked for was done.
+func (a *asker) said() error {
 	if a.flags.json {
-		return a.printJSON(done)
+		return a.printJSON(admin.Done{Done: true})
 	}
 	_, err := fmt.Fprintln(a.out, "Done")
 	return err

@@ -165,7 +165,7 @@ func (s *Server) forwarded(w http.ResponseWriter, r *http.Request) bool {
 	if on == "" {
 		return false
 	}
-	if c == nil {
+	if c == nil && on != "all" {
 		writeError(w, Invalid("leave out on=", "this node is by itself"))
 		return true
 	}
@@ -179,7 +179,10 @@ func (s *Server) forwarded(w http.ResponseWriter, r *http.Request) bool {
 		writeError(w, Invalid("send less", "the body cannot be read: %v", err))
 		return true
 	}
-	names := c.Names()
+	names := []string{s.config.Version.Node}
+	if c != nil {
+		names = c.Names()
+	}
 	if on == "all" {
 		writeJSON(w, http.StatusOK, s.askAll(r.Context(), names, r.Method, target, body.Bytes()))
 		return true

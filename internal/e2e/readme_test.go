@@ -38,17 +38,18 @@ func shellBlocks(page string) [][]string {
 
 // readme returns the blocks of the README in the order in which this test
 // knows them, and fails if they are others.
-func readme(t *testing.T) (two, sub, pub, look, server []string) {
+func readme(t *testing.T) (two, sub, pub, look, split, server []string) {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := shellBlocks(string(page))
-	if len(b) < 5 || len(b[0]) != 2 || b[0][0] != "make run" || len(b[1]) != 1 || len(b[2]) != 1 || !strings.Contains(b[4][len(b[4])-1], "tombolo start") {
+	if len(b) < 6 || len(b[0]) != 2 || b[0][0] != "make run" || len(b[1]) != 1 || len(b[2]) != 1 || !strings.Contains(b[4][0], "dev split") ||
+		!strings.Contains(b[5][len(b[5])-1], "tombolo start") {
 		t.Fatalf("README.md has other commands than this test pastes: %q", b)
 	}
-	return b[0], b[1], b[2], b[3], b[4]
+	return b[0], b[1], b[2], b[3], b[4], b[5]
 }
 
 // cleanCopy is what a newcomer has after git clone.
@@ -140,7 +141,7 @@ func (s *shell) says(text string) {
 // defaultsFree fails if something has the ports that make run uses.
 func defaultsFree(t *testing.T) {
 	t.Helper()
-	for _, address := range []string{"127.0.0.1:1883", "127.0.0.1:8083", "127.0.0.1:8888"} {
+	for _, address := range []string{"127.0.0.1:1883", "127.0.0.1:1884", "127.0.0.1:1885", "127.0.0.1:8083", "127.0.0.1:8888", "127.0.0.1:24051"} {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			t.Fatalf("this test pastes the README's commands, which use %s: %v; stop what listens there", address, err)
@@ -152,7 +153,7 @@ func defaultsFree(t *testing.T) {
 // TestFirstTenMinutes pastes the README's commands as they stand into a clean
 // copy.
 func TestFirstTenMinutes(t *testing.T) {
-	two, sub, pub, look, server := readme(t)
+	two, sub, pub, look, split, server := readme(t)
 	defaultsFree(t)
 	dir := cleanCopy(t)
 	broker := openShell(t, dir, two[0])
@@ -169,12 +170,27 @@ func TestFirstTenMinutes(t *testing.T) {
 			t.Errorf("$ %s\n%s", look[i], got.out)
 		}
 	}
+	pasteSplit(t, dir, split)
 	subscriber.interrupt()
 	<-subscriber.ended
 	broker.interrupt()
 	<-broker.ended
 	defaultsFree(t)
 	pasteServer(t, dir, server)
+}
+
+// pasteSplit cuts the cluster in two, and sees both sides say so.
+func pasteSplit(t *testing.T, dir string, commands []string) {
+	t.Helper()
+	for _, c := range commands {
+		got := paste(t, dir, c)
+		if strings.Contains(c, "cluster show") && !strings.Contains(got.out, "NETSPLIT") {
+			t.Errorf("$ %s\n%s", c, got.out)
+		}
+	}
+	eventually(t, patience, "the cluster is whole", func() bool {
+		return strings.Count(run(t, dir, "bin/tombolo", "cluster", "show").out, "whole") == 3
+	})
 }
 
 // paste runs one line, which must succeed.

@@ -269,6 +269,9 @@ func (n *Node) markStopped(limit time.Duration) {
 	if n.cluster == nil || n.cluster.Alone() {
 		return
 	}
+	if s := n.cluster.Status(); 2*len(s.Reachable) <= len(s.Members) {
+		return // nobody could make it take effect (R24)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := n.cluster.Members().SetState(ctx, wire.MemberStopped); err != nil {

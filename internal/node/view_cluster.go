@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -37,6 +38,7 @@ func (v clusterView) View() admin.ClusterView {
 	for i := range s.Members {
 		out.Members = append(out.Members, v.member(&s, &s.Members[i]))
 	}
+	slices.SortFunc(out.Members, func(a, b admin.ClusterMember) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -68,6 +70,7 @@ func (v clusterView) names(list []wire.NodeID) []string {
 	for _, id := range list {
 		out = append(out, v.c.Name(id))
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -76,6 +79,7 @@ func (v clusterView) split(list []netsplit.NodeID) []string {
 	for _, id := range list {
 		out = append(out, v.c.Name(wire.NodeID(id)))
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -87,6 +91,7 @@ func (v clusterView) Names() []string {
 			out = append(out, m.Name)
 		}
 	}
+	slices.Sort(out[1:])
 	return out
 }
 
