@@ -168,7 +168,7 @@ func (c *Cluster) Open(p Parts, list []wire.Member) error {
 	}
 	c.mu.judgedVersion, c.mu.judged = c.mu.version, c.mu.members
 	j.d = netsplit.NewDetector(netsplit.Config{}, netsplit.NodeID(cfg.Node), uint64(cfg.Incarnation),
-		splitMembers(c.mu.version, c.mu.members), cfg.Clock.Now().UnixMilli())
+		splitMembers(c.mu.version, c.mu.members), mesh.Millis(cfg.Clock.Now()))
 	c.refresh(j.d.Verdict())
 	return nil
 }

@@ -65,7 +65,7 @@ func (j *judge) progress(now int64) {
 	j.c.mu.Unlock()
 	for _, s := range list {
 		if !s.exchanged.IsZero() {
-			j.d.Exchanged(netsplit.NodeID(s.id), s.exchanged.UnixMilli(), now, &j.effects)
+			j.d.Exchanged(netsplit.NodeID(s.id), j.c.mesh.Millis(s.exchanged), now, &j.effects)
 		}
 		if s.registered {
 			j.d.Registered(netsplit.NodeID(s.id), now, &j.effects)

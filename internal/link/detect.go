@@ -44,6 +44,11 @@ func (m *Mesh) Judge(fn func(now int64)) bool {
 	}
 }
 
+// Millis is a moment as the detector is told it: unix milliseconds that go on
+// with the monotonic clock from when the mesh was made, so that a wall clock that
+// is set neither makes silence nor hides it.
+func (m *Mesh) Millis(t time.Time) int64 { return m.begun.UnixMilli() + t.Sub(m.begun).Milliseconds() }
+
 // detects steps the detector. After a stall time passes first, so that the
 // detector knows of it before it judges what has waited meanwhile.
 func (m *Mesh) detects(ctx context.Context) {
@@ -53,7 +58,7 @@ func (m *Mesh) detects(ctx context.Context) {
 			p.beat(h)
 		}
 	}
-	ms := func() int64 { return m.config.Clock.Now().UnixMilli() }
+	ms := func() int64 { return m.Millis(m.config.Clock.Now()) }
 	wake := d.Tick(ms(), send)
 	timer := m.config.Clock.NewTimer(time.Duration(wake-ms()) * time.Millisecond)
 	defer timer.Stop()
