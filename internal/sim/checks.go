@@ -15,9 +15,19 @@ type slotChecks struct {
 	lossy   bool               // its store forgot what it once had
 	rolled  *rollback
 	joins   []dvv.Clock // what the members had seen when it joined; nil once checked
+	donor   *donation   // the full join that it began last; nil once it ended
+	joined  bool        // a full join has ended since it was last found joining
 	hlc     uint64
 	acked   []*opRecord // by this store, since it last lost anything
 	written uint64      // batches of its disk when it was last looked at
+}
+
+// donation is a full join that was begun, and what the donor had then. Of a node id
+// that several stores speak for it is what all of them had. Without a donor it is that
+// of a directory that was put here: it may go on with a join that began elsewhere.
+type donation struct {
+	donor NodeID
+	clock dvv.Clock
 }
 
 // rollback is a store that was replaced by an older image and may not go on with
@@ -31,6 +41,7 @@ func (c *slotChecks) init() { c.retired, c.pending = map[dvv.Actor]bool{}, map[d
 func (c *slotChecks) rolledBack(actor dvv.Actor, top, issued uint64) {
 	c.lossy = true
 	c.last, c.acked = View{}, nil
+	c.donor = &donation{} // the directory may be in the middle of one
 	clear(c.retired)
 	clear(c.pending)
 	if issued > top {
@@ -41,7 +52,7 @@ func (c *slotChecks) rolledBack(actor dvv.Actor, top, issued uint64) {
 
 func (c *slotChecks) wiped() {
 	c.rolledBack(0, 0, 0)
-	c.joins = nil
+	c.joins, c.donor = nil, nil
 }
 
 // worldChecks is what the checkers remember of the whole run.
@@ -161,7 +172,7 @@ func (w *World) checkStarted(s *slot) {
 	if !c.started || c.last.Actor != v.Actor {
 		w.newActor(s, v.Actor)
 	}
-	c.started = true
+	c.started, c.joined = true, false
 	w.remember(s, v)
 }
 

@@ -43,9 +43,7 @@ func (w *World) checkStep(s *slot, cause *event) {
 	}
 	w.checkValues(s, v)
 	w.checkCollected(s, v, before)
-	if c.joins != nil && v.Phase == PhaseReady {
-		w.checkJoined(s, v)
-	}
+	w.checkJoined(s, v, before)
 	if cause != nil && cause.kind == eventDeliver {
 		w.checkReceived(s, v, before, cause.pkt.Trace)
 	}
@@ -100,15 +98,54 @@ func (w *World) checkCollected(s *slot, v, before View) {
 	}
 }
 
-// checkJoined is I29: who serves after a join has seen all that some member had
-// seen when it began.
-func (w *World) checkJoined(s *slot, v View) {
-	joins := s.checks.joins
-	s.checks.joins = nil
+// checkJoined is I29: who serves after it was joining has made a full join, and when
+// that ended it had seen all that its donor had seen when it began, the first time if
+// it was resumed. Any member may be the donor, also one that is behind the others;
+// but, of those that were members when an empty store was added, not behind all.
+func (w *World) checkJoined(s *slot, v, before View) {
+	c := &s.checks
+	if d := c.donor; d != nil && v.FullJoins != before.FullJoins {
+		if !v.Clock.Descends(d.clock) {
+			w.fail("I29", s, "has joined, and has %v; its donor %d had %v when the join began", v.Clock, d.donor, d.clock)
+		}
+		c.donor, c.joined = nil, true
+	}
+	if d := c.donor; v.JoinsMade != before.JoinsMade {
+		if d == nil || d.donor != 0 && d.donor != v.Donor {
+			c.donor = &donation{v.Donor, w.commonClock(v.Donor)}
+		}
+		c.donor.donor = v.Donor
+	}
+	if v.Phase == PhaseJoining && before.Phase != PhaseRefused && (before.Phase == PhaseReady || v.Actor != before.Actor) {
+		c.joined = false // it owes another one; to have been refused meanwhile takes nothing away
+	}
+	if v.Phase != PhaseReady {
+		return
+	}
+	if before.Phase == PhaseJoining && v.Donor != 0 && !c.joined {
+		w.fail("I29", s, "serves with %v before its join with %d has ended", v.Clock, v.Donor)
+	}
+	joins := c.joins
+	c.joins = nil
 	if len(joins) == 0 || slices.ContainsFunc(joins, func(c dvv.Clock) bool { return v.Clock.Descends(c) }) {
 		return
 	}
 	w.fail("I29", s, "serves with %v, which is behind every member at the start of its join", v.Clock)
+}
+
+// commonClock is what all stores of a node id have seen.
+func (w *World) commonClock(id NodeID) (c dvv.Clock) {
+	first := true
+	for _, o := range w.slots {
+		switch {
+		case o.id != id:
+		case first:
+			c, first = o.checks.last.Clock, false
+		default:
+			c = c.Meet(o.checks.last.Clock)
+		}
+	}
+	return c
 }
 
 // traceSent looks at a message that leaves: what it claims, and what it costs.

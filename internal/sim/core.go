@@ -102,6 +102,8 @@ type View struct {
 	Lasting   map[string]dvv.VV // the part of an object's context that lies apart from it, for good
 	Horizon   dvv.Clock
 	NeedsFull bool
+	JoinsMade int    // full joins begun, and
+	Donor     NodeID // with whom the last one was; zero where the core does not show it
 	FullJoins int
 	Conflicts int
 	Residual  int // objects with a context that is not stripped yet

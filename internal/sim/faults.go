@@ -180,6 +180,9 @@ func (w *World) restore(s *slot, im image) {
 		if o.checks.joins != nil { // as a donor it can give what it has left (I29)
 			o.checks.joins = append(o.checks.joins, im.clock)
 		}
+		if d := o.checks.donor; d != nil && d.donor == s.id {
+			d.clock = d.clock.Meet(im.clock)
+		}
 	}
 	w.risk(s, im.clock)
 }
@@ -191,6 +194,11 @@ func (w *World) wipe(s *slot) {
 	s.disk.liar, s.disk.splits = w.p.LyingDisks, w.p.SplitDisks
 	s.images = nil
 	s.checks.wiped()
+	for _, o := range w.slots {
+		if d := o.checks.donor; d != nil && d.donor == s.id {
+			d.clock = dvv.Clock{} // it has nothing left to give
+		}
+	}
 	w.risk(s, dvv.Clock{})
 }
 
@@ -219,7 +227,7 @@ func (w *World) clone(s *slot) {
 		w.reboot(s)
 	}
 	c := w.addSlot(s.id)
-	c.copied, c.origin = true, writer{-1, 0}
+	c.copied, c.origin, c.checks.donor = true, writer{-1, 0}, &donation{}
 	if !s.up {
 		c.origin = writer{s.index, s.life}
 	}
@@ -279,11 +287,12 @@ func (w *World) changeMembers(by *slot, ids []NodeID) {
 	w.step(by, nil, func(out *Output) error { return by.core.SetMembers(w.clock(by), m, out) })
 }
 
-// clocksNow is what the members have seen.
+// clocksNow is what the members have seen. A copy may have taken the place of its
+// original.
 func (w *World) clocksNow() []dvv.Clock {
 	var list []dvv.Clock
 	for _, s := range w.slots {
-		if s.member && s.checks.started {
+		if slices.Contains(w.members.IDs, s.id) && s.checks.started {
 			list = append(list, s.checks.last.Clock)
 		}
 	}

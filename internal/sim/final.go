@@ -41,6 +41,7 @@ func (w *World) heal() {
 		}
 	}
 	w.capture()
+	w.confirm()
 	for end := w.now + w.p.HealMax; w.violation == nil; {
 		w.loop(w.now + time.Second)
 		if w.violation != nil {
@@ -60,6 +61,19 @@ func (w *World) heal() {
 		}
 	}
 	w.final()
+}
+
+// confirm has the operators tell the member set again if nobody is left that they
+// told: a change takes effect when a majority has it (R24).
+func (w *World) confirm() {
+	for _, s := range w.standing() {
+		if s.checks.last.Members.Version == w.members.Version {
+			return
+		}
+	}
+	if by := w.ready(nil); by != nil {
+		w.changeMembers(by, w.members.IDs)
+	}
 }
 
 // retire takes a process out for good; what only it held is stranded.

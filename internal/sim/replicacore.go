@@ -192,6 +192,7 @@ func (t *replicaCore) Stop(_ time.Duration, out *Output) error {
 func (t *replicaCore) View() View {
 	v := View{Actor: t.r.Actor(), Clock: t.r.Clock(), Objects: t.mirror.objects, Digest: t.r.Digest(), Members: t.members,
 		Retired: t.mirror.retired, Lasting: t.mirror.lasting, Horizon: t.mirror.horizon, FullJoins: t.mirror.joins,
+		JoinsMade: t.mirror.begun, Donor: t.mirror.donor,
 		Conflicts: t.mirror.conflicts}
 	switch p := t.r.Phase(); {
 	case p == replica.Refused:
@@ -260,6 +261,8 @@ type mirror struct {
 	lasting   map[string]dvv.VV
 	horizon   dvv.Clock
 	inspected *replica.Inspection
+	begun     int
+	donor     NodeID
 	joins     int
 	conflicts int
 }
@@ -368,6 +371,9 @@ func (m *mirror) members(id NodeID) Members {
 
 func (m *mirror) note(e replica.Event) {
 	switch e.Kind {
+	case replica.EventJoinBegan:
+		m.begun++
+		m.donor = e.Peer
 	case replica.EventJoinEnded:
 		m.joins++
 	case replica.EventQuarantined:

@@ -190,7 +190,7 @@ func (r *Replica) asked(now time.Time, p *peer, full bool, rd *pack.Reader) {
 		r.refuse(p, refuseNeedJoin)
 		return
 	}
-	if full && r.phase == Joining && !r.nobodyServes() {
+	if full && r.identity.joins && !r.nobodyServes() {
 		r.refuse(p, refuseBusy)
 		return
 	}

@@ -78,7 +78,7 @@ func (r *Replica) requestJoin(now time.Time, p *peer) {
 // empty cluster has. As long as a single member may owe none, two that do would
 // serve what neither has (I29).
 func (r *Replica) nobodyServes() bool {
-	return r.phase == Joining && r.allMembers(func(p *peer) bool { return p.established() && p.proved && p.joining })
+	return r.identity.joins && r.allMembers(func(p *peer) bool { return p.established() && p.proved && p.joining })
 }
 
 // seekJoin finds a donor for a join that is owed or was interrupted.

@@ -191,7 +191,7 @@ func readGreeting(r *pack.Reader, welcome bool) (g greeting) {
 func (r *Replica) greeting(now time.Time) greeting {
 	return greeting{
 		before: r.before, actor: r.actor, wall: now.UnixMilli(),
-		clock: r.clock, retired: r.retired, joining: r.phase == Joining,
+		clock: r.clock, retired: r.retired, joining: r.identity.joins,
 	}
 }
 
