@@ -15,7 +15,6 @@ func TestPlantedBugs(t *testing.T) {
 				c.leader.listing[id] = true
 			}
 		},
-		"what was given away is forgotten":  func(c *Core) { clear(c.holder.fences) },
 		"a leader forgets who has a client": func(c *Core) { forgetHomes(c) },
 		"epochs begin anew":                 func(c *Core) { c.lastHLC, c.leader.resolves = 0, map[uint64]resolve{} },
 		"a new view begins with what the old one knew": func(c *Core) {
@@ -40,6 +39,16 @@ func TestPlantedBugs(t *testing.T) {
 			t.Error("no checker noticed")
 		})
 	}
+}
+
+// TestHastyBrokerIsCaught has the brokers say that a client is closed before it is.
+func TestHastyBrokerIsCaught(t *testing.T) {
+	for seed := range uint64(300) {
+		if broken := schedule(seed, func(w *world) { w.hasty = true }); len(broken) > 0 {
+			return
+		}
+	}
+	t.Error("no checker noticed")
 }
 
 func forgetHomes(c *Core) {

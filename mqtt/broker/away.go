@@ -193,16 +193,19 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 	} else {
 		delete(b.remotes.mu.away, k)
 	}
+	b.remotes.mu.Unlock()
 	was := wire.NodeID(0)
 	if old != nil {
 		was = old.home
-		if was != home {
-			for f := range old.filters {
-				b.wantLocked(old, k.Mountpoint, f, false)
-			}
-		}
 	}
-	b.remotes.mu.Unlock()
+	b.fenceMove(k, v, was)
+	if was != 0 && was != home {
+		b.remotes.mu.Lock()
+		for f := range old.filters {
+			b.wantLocked(old, k.Mountpoint, f, false)
+		}
+		b.remotes.mu.Unlock()
+	}
 	b.homeApplied(k, v, was)
 	return nil
 }

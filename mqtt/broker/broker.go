@@ -42,6 +42,7 @@ type Broker struct {
 	workers workers
 
 	routes    routes
+	sources   sources
 	remotes   remotes
 	tables    tables
 	answers   batch        // to publishers, as other nodes confirm
@@ -50,6 +51,11 @@ type Broker struct {
 	held      atomic.Int64 // bytes of publishes that wait in lines
 	cancelled cancelled
 	stamped   atomic.Int64 // the last one; see stamp
+
+	// generation is that of this node's routes (R21). The goroutine that follows
+	// the tables raises it.
+	generation atomic.Uint64
+	under      [2]atomic.Int64 // publishes under way in it and in the one before, by its last bit
 
 	queueRound *round // owned by the queue store's completion goroutine
 
@@ -66,6 +72,9 @@ func New(c Config) *Broker {
 		count: newCounters(c.Metrics), stop: make(chan struct{}),
 	}
 	b.mu.mounts = make(map[string]*mount)
+	b.sources.slots = make(chan struct{}, sourcesMax)
+	b.sources.mu.jobs = make(map[Key]*source)
+	b.generation.Store(uint64(c.Now().UnixMilli()) << 16) // above those of an earlier process
 	b.routes.mu.own = make(map[routeKey]*ownRoute)
 	b.remotes.mu.nodes = make(map[wire.NodeID]*otherNode)
 	b.remotes.mu.away = make(map[Key]*awaySession)
@@ -128,6 +137,9 @@ func (b *Broker) mount(name string) *mount {
 // spawn runs f on a worker of its own; after Run has ended it does nothing.
 func (b *Broker) spawn(f func()) { b.workers.run(f) }
 
+// spawned is spawn, and tells whether f runs.
+func (b *Broker) spawned(f func()) bool { return b.workers.run(f) }
+
 // workers are the goroutines of a broker. Safe for concurrent use. Bound: one
 // for each client, and one for each registration under way.
 type workers struct {
@@ -136,13 +148,14 @@ type workers struct {
 	wg    sync.WaitGroup
 }
 
-func (w *workers) run(f func()) {
+func (w *workers) run(f func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
-		return
+		return false
 	}
 	w.wg.Go(f)
+	return true
 }
 
 // end waits for those that run and takes no more.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tombolo/internal/conn"
+	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
@@ -35,6 +36,7 @@ type client struct {
 
 	subs           map[string]topic.Options
 	record         *metadata.Session // what is stored; nil: nothing
+	granted        metadata.Epoch    // of its last connection
 	expiry         uint32            // seconds the session outlives its connection
 	will           *session.Will
 	willAt         int64         // unix ms when a delayed will is due; 0 not armed
@@ -45,13 +47,18 @@ type client struct {
 	retained       []retainedJob // subscriptions that wait for retained messages
 	retaining      bool          // a worker sees to them
 
-	online  atomic.Bool // a hint for shared subscriptions
-	remote  *remote     // immutable; not nil: it stands for another node and is in no registry
-	moving  atomic.Bool // the session is on its way from or to another node
-	grouped int         // shared subscriptions among subs
-	lined   atomic.Bool // line is not empty, or being worked off
-	line    *line       // publishes that wait before they have any effect; nil: none ever did
-	fresh   *fresh      // what came while retained messages are sent; nil: none are
+	online    atomic.Bool // a hint for shared subscriptions
+	remote    *remote     // immutable; not nil: it stands for another node and is in no registry
+	moving    atomic.Bool // the session is on its way from or to another node: shift says how it is shared out
+	shift     atomic.Pointer[shift]
+	awaits    wire.NodeID    // the node that may still send a part of the queue; 0: none
+	broughtAt metadata.Epoch // under which the session came here
+	importing int            // parts of its queue that are being stored
+	paused    chan struct{}  // not nil: the queue is being opened anew, who wants to append waits for its end
+	grouped   int            // shared subscriptions among subs
+	lined     atomic.Bool    // line is not empty, or being worked off
+	line      *line          // publishes that wait before they have any effect; nil: none ever did
+	fresh     *fresh         // what came while retained messages are sent; nil: none are
 }
 
 // errors that connections are closed with; OnClose sees them again.
@@ -112,7 +119,7 @@ func (b *Broker) detach(c *client, cl session.Close, r *round) {
 	if ended {
 		c.ended = true
 	}
-	r.after = append(r.after, departure{client: c, close: cl, ended: ended})
+	r.after = append(r.after, departure{client: c, close: cl, ended: ended, granted: c.granted})
 }
 
 // closeLabel gives the label under which an end is counted.

@@ -44,6 +44,7 @@ type Settings struct {
 	QuietKeepAlive         bool          // logging.keepalive_as_warning = off
 	HoldTimeout            time.Duration // netsplit_hold_timeout: how long a publish is held at most; 0 = 10 s
 	HoldBytesMax           int64         // netsplit_hold_bytes: publishes held on this node; 0 = 64 MiB
+	DrainStep              int           // max_msgs_per_drain_step: messages in one batch of a migration; 0 = 1000
 	RefuseWhenGated        bool          // netsplit_publish_response = error: version 5 is told, not held
 }
 

@@ -73,7 +73,7 @@ func (p *peer) connecting(r *round) bool {
 
 // immediate reports whether registration needs no waiting.
 func (p *peer) immediate(params *session.Params) bool {
-	return p.open() && params.AuthMethod == "" && !params.Persistent() && params.Will == nil
+	return !p.b.clustered() && p.open() && params.AuthMethod == "" && !params.Persistent() && params.Will == nil
 }
 
 // open reports whether this connection needs no credentials.
@@ -177,29 +177,41 @@ func (p *peer) register(existing *client, r *round) bool {
 	b, params := p.b, p.hs.Params()
 	r.own.Reset()
 	if !b.cfg.Gate.Now().Allows(netsplit.Register) {
-		p.hs.Refuse(packet.ServerUnavailable, "netsplit: registering is closed (allow_register_during_netsplit)", &r.own)
-		return p.reply(&r.own, r)
+		return p.refuse(packet.ServerUnavailable, "netsplit: registering is closed (allow_register_during_netsplit)", r)
 	}
 	id := p.identity()
 	rules := p.authorizer().RulesFor(id)
 	if w := params.Will; w != nil && (reserved([]byte(w.Topic)) || rules != nil && !rules.MayPublish([]byte(w.Topic), w.QoS, w.Retain)) {
 		b.count.unauthorized["publish"].Inc()
-		p.hs.Refuse(packet.NotAuthorized, "not authorized to publish the will", &r.own)
-		return p.reply(&r.own, r)
+		return p.refuse(packet.NotAuthorized, "not authorized to publish the will", r)
+	}
+	g, err := b.permit(p)
+	if err != nil {
+		return p.refuse(packet.ServerUnavailable, err.Error(), r)
 	}
 	resumable := false
 	if existing != nil {
-		resumable = b.takeOver(existing, r)
+		resumable = b.takeOver(existing, r) && g.ours(existing)
 		b.settle(r)
 	}
-	c, present, err := b.sessionFor(p, existing, resumable && !params.CleanStart, r)
+	c, present, err := b.sessionFor(p, existing, g, resumable, r)
 	if err != nil {
+		b.unused(p.key(), g.epoch)
 		b.count.commitFailed.Inc()
 		b.cfg.Log.Error("session could not be stored", "client", params.ClientID, "error", err)
-		p.hs.Refuse(packet.ServerUnavailable, "session could not be stored", &r.own)
-		return p.reply(&r.own, r)
+		return p.refuse(packet.ServerUnavailable, "session could not be stored", r)
 	}
-	return p.attach(c, present, id, rules, r)
+	if b.cfg.Cluster != nil {
+		b.cfg.Cluster.Connected(c.key, g.epoch, !c.durable)
+	}
+	return p.attach(c, g.epoch, present, id, rules, r)
+}
+
+// refuse answers CONNECT with no.
+func (p *peer) refuse(reason packet.ReasonCode, detail string, r *round) bool {
+	r.own.Reset()
+	p.hs.Refuse(reason, detail, &r.own)
+	return p.reply(&r.own, r)
 }
 
 // takeOver ends the connection of a client whose id has connected again; true
@@ -214,16 +226,21 @@ func (b *Broker) takeOver(c *client, r *round) bool {
 }
 
 // sessionFor returns the session that the connection continues, or a new one,
-// after it is stored as far as it must outlive a crash.
-func (b *Broker) sessionFor(p *peer, existing *client, goOn bool, r *round) (c *client, present bool, err error) {
+// after it is stored as far as it must outlive a crash. resumable says that
+// existing is a session of this node that goes on if the client wants it.
+func (b *Broker) sessionFor(p *peer, existing *client, g permission, resumable bool, r *round) (c *client, present bool, err error) {
 	params := p.hs.Params()
+	if g.away {
+		return b.sessionFromAway(p, existing, g, r)
+	}
+	goOn := resumable && !params.CleanStart
 	if goOn {
 		c = existing
 	} else {
 		if existing != nil {
 			b.discard(existing, r)
 		}
-		if c, err = b.newClient(p, params); err != nil {
+		if c, err = b.newClient(p, params, g.epoch); err != nil {
 			return nil, false, err
 		}
 	}
@@ -234,7 +251,7 @@ func (b *Broker) sessionFor(p *peer, existing *client, goOn bool, r *round) (c *
 		// The old queue of this client id must be gone for good before CONNACK.
 		b.cfg.Queue.Barrier(func(err error) { emptied <- err })
 	}
-	if err := b.storeSession(c, params, !goOn); err != nil {
+	if err := b.storeSession(c, params, g, !goOn); err != nil {
 		return nil, false, err
 	}
 	if err := <-emptied; err != nil {
@@ -244,7 +261,7 @@ func (b *Broker) sessionFor(p *peer, existing *client, goOn bool, r *round) (c *
 }
 
 // newClient makes a session that nobody else knows yet.
-func (b *Broker) newClient(p *peer, params *session.Params) (*client, error) {
+func (b *Broker) newClient(p *peer, params *session.Params, epoch metadata.Epoch) (*client, error) {
 	key := p.key()
 	c := &client{key: key, mount: b.mount(key.Mountpoint), durable: params.Persistent()}
 	set := b.settings.Load()
@@ -254,7 +271,15 @@ func (b *Broker) newClient(p *peer, params *session.Params) (*client, error) {
 		return c, nil
 	}
 	c.mu = &c.own
-	id, st, err := b.cfg.Queue.Open(queueName(key), true)
+	var id queue.QueueID
+	var st queue.State
+	var err error
+	if b.cfg.Cluster == nil {
+		id, st, err = b.cfg.Queue.Open(queueName(key), true)
+	} else {
+		// What is below the floor of the session is dead (R18).
+		id, st, err = b.cfg.Queue.OpenGeneration(queueName(key), epoch.HLC, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -289,15 +314,14 @@ func (k Key) meta() metadata.ClientKey {
 
 // storeSession writes the session's record and waits for it, if the session
 // outlives its connection or leaves a will. Called with the key held.
-func (b *Broker) storeSession(c *client, params *session.Params, fresh bool) error {
-	epoch := metadata.Epoch{HLC: b.cfg.Metadata.Stamp(), Node: b.cfg.NodeID}
-	rec := &metadata.Session{Home: b.cfg.NodeID, Epoch: epoch}
+func (b *Broker) storeSession(c *client, params *session.Params, g permission, fresh bool) error {
+	rec := &metadata.Session{}
 	if old := c.record; old != nil {
 		*rec = *old
-		rec.Epoch = epoch
 	}
+	rec.Home, rec.Epoch = b.cfg.NodeID, g.epoch
 	if fresh {
-		rec.Floor = epoch
+		rec.Floor = g.epoch
 	}
 	rec.Connects++
 	rec.Expiry, rec.CleanStart = params.Expiry, params.CleanStart
@@ -307,15 +331,17 @@ func (b *Broker) storeSession(c *client, params *session.Params, fresh bool) err
 	if !params.Persistent() && params.Will == nil && c.record == nil {
 		return nil
 	}
-	done := make(chan error, 1)
-	b.cfg.Metadata.PutSession(c.key.meta(), rec, func(err error) { done <- err })
-	if err := <-done; err != nil {
+	if err := b.putSession(c.key, rec); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.record = rec
 	c.mu.Unlock()
-	return nil
+	if params.Will == nil && !g.away {
+		return nil
+	}
+	// Who takes over, or fires the will, reads what was written here (R29).
+	return b.replicated()
 }
 
 // kept reports whether something of the session is on disk.
@@ -326,7 +352,7 @@ func (c *client) kept() bool {
 }
 
 // attach binds the connection to its session and lets the client in.
-func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *round) bool {
+func (p *peer) attach(c *client, epoch metadata.Epoch, present bool, id *Identity, rules Rules, r *round) bool {
 	b, params := p.b, p.hs.Params()
 	if !present {
 		b.gauge.sessions.Add(1)
@@ -344,7 +370,7 @@ func (p *peer) attach(c *client, present bool, id *Identity, rules Rules, r *rou
 	if l != c.mu {
 		l.Unlock()
 	}
-	c.conn, c.peer, c.id = p.conn, p, id
+	c.conn, c.peer, c.id, c.granted = p.conn, p, id, epoch
 	c.touched = 0 // this round may have touched the connection that was taken over
 	c.expiry, c.will, c.willAt = params.Expiry, params.Will, 0
 	c.connectedAt, c.disconnectedAt = r.now, 0

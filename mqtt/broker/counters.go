@@ -36,6 +36,11 @@ type counters struct {
 	moved        *metric.Counter
 	held         *metric.Counter
 	heldClosed   map[string]*metric.Counter
+	denied       *metric.Counter
+	migratedIn   *metric.Counter
+	migratedOut  *metric.Counter
+	migrations   *metric.Counter
+	orderBroken  *metric.Counter
 }
 
 // Reasons for which a delivery is given up. One per receiver (P12).
@@ -124,6 +129,11 @@ func (c *counters) cluster(m *metric.Registry) {
 	c.held = m.Counter(metric.Opts{Name: "netsplit_publish_held_total", Help: "Publishes that were held because of a netsplit or a full spool."})
 	c.heldClosed = m.CounterVec(metric.Opts{Name: "netsplit_held_closed_total", Help: "Clients that were closed because their held publishes reached a bound.", Label: "bound"},
 		heldTooLong, heldClient, heldNode)
+	c.denied = m.Counter(metric.Opts{Name: "cluster_register_denied_total", Help: "Clients that were refused because their id was not granted by the other nodes."})
+	c.migratedIn = m.Counter(metric.Opts{Name: "queue_migrated_in_total", Help: "Queued messages that came from a session's old home."})
+	c.migratedOut = m.Counter(metric.Opts{Name: "queue_migrated_out_total", Help: "Queued messages that a session's new home has taken."})
+	c.migrations = m.Counter(metric.Opts{Name: "queue_migrations_total", Help: "Queues that have left this node for a session's new home."})
+	c.orderBroken = m.Counter(metric.Opts{Name: "queue_order_broken_total", Help: "Sessions that were given new messages before older ones, because their old home could not be reached."})
 }
 
 // errorCounters makes one counter for each reason code that is an error.

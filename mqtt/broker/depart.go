@@ -10,6 +10,7 @@ import (
 // end or its time without a client. No lock is held.
 func (b *Broker) departed(d departure, r *round) {
 	c := d.client
+	b.unused(c.key, d.granted)
 	if w := b.dueWill(c, &d, r); w != nil {
 		b.publishWill(c, w, r)
 	}
@@ -80,8 +81,13 @@ func (b *Broker) goOffline(c *client) {
 		return
 	}
 	defer b.registry.release(c.key)
+	b.recordOffline(c)
+}
+
+// recordOffline is goOffline for who holds the key.
+func (b *Broker) recordOffline(c *client) {
 	c.mu.Lock()
-	if c.conn != nil || c.ended || c.record == nil {
+	if c.conn != nil || c.ended || c.record == nil || c.leaving() {
 		c.mu.Unlock()
 		return
 	}
@@ -120,7 +126,7 @@ func (b *Broker) arm(c *client) {
 // nextCheck is when the session's will or end is due, or when to look again;
 // 0 if there is nothing to look for. The caller holds c.mu.
 func (c *client) nextCheck(now int64) int64 {
-	if c.conn != nil || c.ended {
+	if c.conn != nil || c.ended || c.leaving() {
 		return 0
 	}
 	next := int64(0)
@@ -153,7 +159,7 @@ func (t sessionCheck) due(now int64) int64 {
 	b := c.mount.broker
 	c.mu.Lock()
 	c.armedAt = 0
-	away := c.conn == nil && !c.ended
+	away := c.conn == nil && !c.ended && !c.leaving()
 	will := away && c.willAt > 0 && now >= c.willAt
 	over := away && c.expiry != session.ExpiryNever && now >= c.expiresAt()
 	since := c.disconnectedAt
@@ -181,7 +187,7 @@ func (b *Broker) expire(c *client, since int64) {
 	}
 	defer b.registry.release(c.key)
 	c.mu.Lock()
-	expired := c.conn == nil && !c.ended && c.disconnectedAt == since
+	expired := c.conn == nil && !c.ended && !c.leaving() && c.disconnectedAt == since
 	if expired {
 		c.ended = true
 	}

@@ -136,7 +136,7 @@ const frameRoom = 128
 // at once.
 func (b *Broker) appendFrame(dst []byte, pub *publication, f *frameTo, r *round) []byte {
 	p := pub.packet
-	out := wire.Publish{Flags: p.QoS, ExpiresAt: pub.expiresAt, Mountpoint: pub.mount.bytes, Groups: f.groups}
+	out := wire.Publish{Generation: pub.generation, Flags: p.QoS, ExpiresAt: pub.expiresAt, Mountpoint: pub.mount.bytes, Groups: f.groups}
 	if p.QoS > 0 {
 		id := pub.messageID(b)
 		out.ID = wire.MessageID{Ingress: id.Ingress, N: id.N}

@@ -97,7 +97,7 @@ func (b *Broker) matchHere(pub *publication, p *wire.Publish, set *Settings, r *
 		if p.Targets == wire.ToGroups || h.Sub.remote != nil || p.Targets == wire.ToSessions && !named(p, h.Sub) {
 			continue
 		}
-		if h.Sub.moving.Load() && !b.takesFrom(h.Sub, pub.peer) {
+		if h.Sub.moving.Load() && p.Targets == wire.ToMatching && pub.packet.QoS > 0 && !b.takesFrom(h.Sub, pub.peer, p.Generation) {
 			continue
 		}
 		b.choose(h, pub.packet, set, r)
@@ -146,7 +146,7 @@ func (b *Broker) pickHere(g *topic.Group[*client], peer wire.NodeID) (found *top
 	start := startAt(g, g.Turn())
 	for i := range n {
 		h := &g.Members[(start+i)%n]
-		if h.Sub.remote != nil || h.Sub.moving.Load() && !b.takesFrom(h.Sub, peer) {
+		if h.Sub.remote != nil {
 			continue
 		}
 		if h.Sub.online.Load() {

@@ -29,7 +29,12 @@ type SessionInfo struct {
 // until it returns false.
 func (b *Broker) Sessions(withSubscriptions bool, yield func(SessionInfo) bool) {
 	var all []*client
-	b.registry.each(func(c *client) bool { all = append(all, c); return true })
+	b.registry.each(func(c *client) bool {
+		if !c.moving.Load() || c.shift.Load().target { // its new home shows it
+			all = append(all, c)
+		}
+		return true
+	})
 	slices.SortFunc(all, func(x, y *client) int {
 		return cmp.Or(cmp.Compare(x.key.Mountpoint, y.key.Mountpoint), cmp.Compare(x.key.ClientID, y.key.ClientID))
 	})

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 
+	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/mqtt/topic"
 )
@@ -42,13 +43,19 @@ func (b *Broker) Load() error {
 // "connected" lost its client with the process: it counts as just left, and
 // its will waits for the client for a while.
 func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
-	if v.Ended != (metadata.Epoch{}) && !v.Ended.Less(v.Epoch) {
+	if over(v) {
 		return nil
 	}
 	set := b.settings.Load()
 	// A session that was resumed for the time of one connection has a queue, and
 	// ends now, as it would have with that connection.
 	_, stored := b.cfg.Queue.Lookup(queueName(k))
+	if v.Home != b.cfg.NodeID {
+		if !stored {
+			return nil
+		}
+		return b.loadLeaving(k, v)
+	}
 	c := &client{key: k, mount: b.mount(k.Mountpoint), durable: v.Expiry > 0 || stored, record: v, expiry: v.Expiry}
 	c.mu = &c.own
 	c.will = loadedWill(v.Will)
@@ -85,6 +92,27 @@ func (b *Broker) openQueue(c *client, set *Settings) error {
 		return err
 	}
 	b.makeDurable(c, id, st, set)
+	if st.MovingFrom != 0 {
+		c.awaits = wire.NodeID(st.MovingFrom)
+		c.setShift(&shift{epoch: c.record.Epoch, target: true, open: true})
+		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
+	}
+	return nil
+}
+
+// loadLeaving goes on sending the queue of a session that has another home. Until
+// every node has sent again what it had on its way when this one stopped, it
+// takes what comes for the session.
+func (b *Broker) loadLeaving(k Key, v *metadata.Session) error {
+	c := &client{key: k, mount: b.mount(k.Mountpoint), durable: true, record: v, expiry: v.Expiry}
+	c.mu = &c.own
+	if err := b.openQueue(c, b.settings.Load()); err != nil {
+		return fmt.Errorf("session %q, which has moved: %w", k.ClientID, err)
+	}
+	c.setShift(&shift{epoch: v.Epoch, open: true})
+	b.registry.put(c)
+	b.gauge.sessions.Add(1)
+	b.moveAway(c, v)
 	return nil
 }
 

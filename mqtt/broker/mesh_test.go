@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"tombolo/internal/registrar"
 	"tombolo/internal/wire"
 	"tombolo/metadata"
+	"tombolo/netsplit"
 )
 
 // mesh joins the brokers of one test as links would: what is sent passes
@@ -51,7 +53,11 @@ type parcel struct {
 	seq    uint64
 }
 
-var rigStreams = []wire.Stream{wire.StreamFast, wire.StreamControl, wire.StreamHead, wire.StreamPublish, wire.StreamMigration}
+var rigStreams = []wire.Stream{wire.StreamFast, wire.StreamControl, wire.StreamHead, wire.StreamPublish, wire.StreamMigration, streamRegistrar}
+
+// streamRegistrar carries what is the registrar's, so that a test can hold up
+// routes alone.
+const streamRegistrar = 100
 
 func (m *mesh) join(from, to *rigNode) *hop {
 	h := &hop{from: from, to: to, queues: map[wire.Stream][]*parcel{}, paused: map[wire.Stream]bool{}}
@@ -101,6 +107,19 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 		must(wire.ParseCancel(p.body, &c))
 		b.TakeCancel(from, &c)
 		h.change(func() { h.heads-- })
+	case wire.TypeFence:
+		var f wire.Fence
+		must(wire.ParseFence(p.body, &f))
+		b.TakeFence(from, &f)
+		h.end(p, Stored, 0)
+	case wire.TypeMigration:
+		var m wire.Migration
+		must(wire.ParseMigration(slices.Clone(p.body), &m))
+		b.TakeMigration(from, 1, p.seq, &m, func(res wire.Result, reason uint8) {
+			go h.end(p, [...]Result{Stored, NoMatch, Refused}[res], reason)
+		})
+	case wire.TypeRegister, wire.TypeGrant, wire.TypeDeny, wire.TypeRelease, wire.TypeReleased, wire.TypeClients:
+		must(h.to.registrar.Receive(from, p.kind, p.body))
 	case wire.TypePublish:
 		if verdict != nil {
 			if res, reason, is := verdict(p); is {
@@ -133,9 +152,11 @@ func (h *hop) end(p *parcel, res Result, reason uint8) {
 
 func (h *hop) push(p *parcel) {
 	h.change(func() {
-		if p.stream == wire.StreamPublish {
+		if p.stream == wire.StreamPublish || p.stream == wire.StreamMigration {
 			h.seq++
 			p.seq = h.seq
+		}
+		if p.kind == wire.TypePublish && p.stream == wire.StreamPublish {
 			var m wire.Publish
 			must(wire.ParsePublish(slices.Clone(p.body), &m))
 			h.carried = append(h.carried, m)
@@ -192,12 +213,45 @@ func (f *fakeCluster) Alone() bool {
 	return len(f.mu.hops) == 0
 }
 
-func (f *fakeCluster) Register(_ context.Context, q Registration) (Grant, error) {
-	return Grant{Epoch: metadata.Epoch{HLC: f.n.meta.Stamp(), Node: uint64(f.n.id)}, OldHome: q.HomeSeen, OldEpoch: q.EpochSeen, Closed: true}, nil
+func (f *fakeCluster) Register(ctx context.Context, q Registration) (Grant, error) {
+	g, err := f.n.registrar.Register(ctx, registrar.Request{
+		Client: clientName(q.Key), Seen: epochName(q.EpochSeen), Home: q.HomeSeen, CleanStart: q.CleanStart, Bound: q.Bound,
+	})
+	if err != nil {
+		return Grant{}, &RegistrationError{Text: err.Error()}
+	}
+	return Grant{Epoch: rigEpoch(g.Epoch), OldHome: g.OldHome, OldEpoch: rigEpoch(g.OldEpoch), Closed: g.Closed}, nil
 }
 
-func (f *fakeCluster) Connected(Key, metadata.Epoch, bool) {}
-func (f *fakeCluster) Gone(Key, metadata.Epoch)            {}
+func (f *fakeCluster) Connected(k Key, e metadata.Epoch, bound bool) {
+	f.n.registrar.Connected(clientName(k), epochName(e), bound)
+}
+
+func (f *fakeCluster) Gone(k Key, e metadata.Epoch) { f.n.registrar.Gone(clientName(k), epochName(e)) }
+
+func clientName(k Key) wire.Client { return wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID} }
+
+func epochName(e metadata.Epoch) wire.Epoch {
+	return wire.Epoch{HLC: e.HLC, Node: wire.NodeID(e.Node)}
+}
+
+func rigEpoch(e wire.Epoch) metadata.Epoch { return metadata.Epoch{HLC: e.HLC, Node: uint64(e.Node)} }
+
+// Release implements registrar.Home.
+func (n *rigNode) Release(c wire.Client, e wire.Epoch, to wire.NodeID, done func(wire.Epoch, bool, error)) {
+	n.b.Release(Key{c.Mountpoint, c.ID}, rigEpoch(e), to, func(old metadata.Epoch, existed bool, err error) {
+		done(epochName(old), existed, err)
+	})
+}
+
+// view tells the registrar of a node whom it reaches.
+func (n *rigNode) view() {
+	v := registrar.View{Reachable: []wire.NodeID{n.id}, Members: len(n.m.nodes), Open: n.gate.Now().Allows(netsplit.Register)}
+	for _, h := range n.cluster.reachable() {
+		v.Reachable = append(v.Reachable, h.to.id)
+	}
+	n.registrar.SetView(v)
+}
 
 func (f *fakeCluster) Announce(r wire.Route) {
 	f.routes(&wire.Routes{List: []wire.Route{r}})

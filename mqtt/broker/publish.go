@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"sync/atomic"
 
 	"tombolo/internal/wire"
 	"tombolo/mqtt/packet"
@@ -24,6 +25,9 @@ type publication struct {
 	retained  bool            // its retained value is written
 	stamp     int64           // of that value
 	unspread  bool            // ... but it is not on every node in time: its publisher sends it again (R8)
+
+	generation uint64        // of this node's routes, under which it was matched (R21)
+	under      *atomic.Int64 // counts those that are under way in that generation
 
 	// Of a message of another node at QoS > 0.
 	applied queue.Applied
@@ -91,6 +95,15 @@ func (b *Broker) refusePublish(pub *publication, reason packet.ReasonCode, detai
 // and on other nodes. False means that it would need room in a spool that has
 // none (R11); then nothing has happened.
 func (b *Broker) route(pub *publication, r *round) bool {
+	done := b.spread(pub, r)
+	if pub.under != nil {
+		pub.under.Add(-1)
+		pub.under = nil
+	}
+	return done
+}
+
+func (b *Broker) spread(pub *publication, r *round) bool {
 	set := b.settings.Load()
 	p := pub.packet
 	r.message = nil
@@ -139,8 +152,16 @@ func (b *Broker) route(pub *publication, r *round) bool {
 }
 
 // match chooses who gets the message: clients into r.receive, nodes into
-// r.away. It returns how many that are.
+// r.away. It returns how many that are. All of it is chosen under one
+// generation of the routes, which the frames bear (R21).
 func (b *Broker) match(pub *publication, set *Settings, r *round) (matched int) {
+	if b.cfg.Cluster != nil {
+		b.enter(pub)
+	}
+	return b.matchNow(pub, set, r)
+}
+
+func (b *Broker) matchNow(pub *publication, set *Settings, r *round) (matched int) {
 	p := pub.packet
 	r.receive, r.away, r.names = r.receive[:0], r.away[:0], r.names[:0]
 	res := pub.mount.index.Match(p.Topic)
@@ -153,7 +174,7 @@ func (b *Broker) match(pub *publication, set *Settings, r *round) (matched int) 
 			}
 			continue
 		}
-		if h.Sub.moving.Load() && !b.takesFrom(h.Sub, 0) {
+		if h.Sub.moving.Load() && p.QoS > 0 && !b.takesFrom(h.Sub, wire.NodeID(b.cfg.NodeID), pub.generation) {
 			continue
 		}
 		matched++
@@ -291,6 +312,12 @@ func (b *Broker) admit(d *receiver, r *round) bool {
 	c := d.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for c.paused != nil {
+		open := c.paused
+		c.mu.Unlock()
+		<-open
+		c.mu.Lock()
+	}
 	d.has = c.has(r)
 	return !d.has && b.admitted(c, c.queue.Admit(d.qos))
 }

@@ -3,6 +3,8 @@ package broker
 import (
 	"hash/maphash"
 	"sync"
+
+	"tombolo/metadata"
 )
 
 // Key names a client: ids are separate per mountpoint.
@@ -30,7 +32,11 @@ type shard struct {
 }
 
 // wait is the line of those who want a busy key.
-type wait struct{ free chan struct{} }
+type wait struct {
+	free     chan struct{}
+	asking   bool           // its holder waits for a grant, which may take seconds
+	released metadata.Epoch // the highest that the id was given away at meanwhile
+}
 
 func newRegistry() *registry {
 	r := &registry{seed: maphash.MakeSeed()}
@@ -78,6 +84,59 @@ func (r *registry) hold(k Key, stop <-chan struct{}) (c *client, ok bool) {
 		case <-free:
 		case <-stop:
 			return nil, false
+		}
+	}
+}
+
+// ask says that the holder of the key waits for a grant: it holds up no release.
+func (r *registry) ask(k Key) {
+	s := r.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.busy[k].asking = true
+}
+
+// asked says that the wait is over. The result is the highest epoch that the id
+// was given away at meanwhile: a lower grant is void.
+func (r *registry) asked(k Key) metadata.Epoch {
+	s := r.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.mu.busy[k]
+	w.asking = false
+	return w.released
+}
+
+// give takes the key to give the id away at an epoch, or tells its holder, who
+// waits for a grant; then held is false. ok is false if stop closed.
+func (r *registry) give(k Key, epoch metadata.Epoch, stop <-chan struct{}) (c *client, held, ok bool) {
+	s := r.shard(k)
+	for {
+		s.mu.Lock()
+		w, busy := s.mu.busy[k]
+		if !busy {
+			s.mu.busy[k] = &wait{}
+			c = s.mu.clients[k]
+			s.mu.Unlock()
+			return c, true, true
+		}
+		if w.asking {
+			if w.released.Less(epoch) {
+				w.released = epoch
+			}
+			c = s.mu.clients[k]
+			s.mu.Unlock()
+			return c, false, true
+		}
+		if w.free == nil {
+			w.free = make(chan struct{})
+		}
+		free := w.free
+		s.mu.Unlock()
+		select {
+		case <-free:
+		case <-stop:
+			return nil, false, false
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"tombolo/internal/conn"
 	"tombolo/internal/kv"
 	"tombolo/internal/metric"
+	"tombolo/internal/registrar"
 	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/metadata/replica"
@@ -31,6 +32,9 @@ type rigNode struct {
 	queue   *queue.Store
 	gate    netsplit.Gate
 	cluster *fakeCluster
+
+	registrar *registrar.Registrar
+
 	metrics *metric.Registry
 	addr    string
 }
@@ -95,6 +99,7 @@ func rig(t *testing.T, n int, change ...func(*Settings)) *mesh {
 			}
 		}
 		a.snapshot()
+		a.view()
 	}
 	t.Cleanup(func() {
 		close(m.stop)
@@ -137,6 +142,12 @@ func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.registrar = registrar.New(registrar.Config{
+		Self: id, Home: n, Now: time.Now, Stamp: n.meta.Stamp,
+		Send: func(to wire.NodeID, t wire.Type, body []byte) bool {
+			return n.cluster.Send(to, streamRegistrar, t, body, nil) == nil
+		},
+	})
 	n.b = New(Config{
 		Node: fmt.Sprint("n", id), NodeID: uint64(id), Settings: rigSettings(), Metadata: n.meta, Queue: n.queue,
 		Gate: &n.gate, Authenticator: everything{}, Authorizer: everything{}, Cluster: n.cluster, Metrics: n.metrics,
@@ -161,6 +172,7 @@ func (n *rigNode) start(t *testing.T, ctx context.Context) {
 	}
 	n.addr = l.AddrString()
 	n.m.wg.Go(func() { l.Serve(ctx, n.b.Accept(&Listener{Name: "rig"})) })
+	n.m.wg.Go(func() { _ = n.registrar.Run(stores) })
 	n.m.wg.Go(func() {
 		_ = n.b.Run(ctx)
 		stop()
@@ -195,6 +207,7 @@ func (m *mesh) verdict(a, b *rigNode, up bool) {
 		} else {
 			n.meta.PeerDown(uint64(o.id))
 		}
+		n.view()
 	}
 }
 
@@ -202,6 +215,7 @@ func (m *mesh) verdict(a, b *rigNode, up bool) {
 func (n *rigNode) split(on bool, open ...netsplit.Operation) {
 	n.gate.Publish(netsplit.NewSnapshot(on, open...))
 	n.b.GateChanged()
+	n.view()
 }
 
 // counter reads one of the node's figures.
@@ -218,6 +232,8 @@ func (n *rigNode) counter(name string) (sum int) {
 type person struct {
 	t *testing.T
 	*mqttclient.Client
+	ended chan struct{}
+	cause error // set when ended is closed
 }
 
 func (n *rigNode) dial(t *testing.T, id string, change ...func(*packet.Connect)) *person {
@@ -230,10 +246,10 @@ func (n *rigNode) dial(t *testing.T, id string, change ...func(*packet.Connect))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = cl.Run(context.Background()) }()
-	t.Cleanup(func() { cl.Close(); <-ended })
-	return &person{t, cl}
+	p := &person{t: t, Client: cl, ended: make(chan struct{})}
+	go func() { defer close(p.ended); p.cause = cl.Run(context.Background()) }()
+	t.Cleanup(func() { cl.Close(); <-p.ended })
+	return p
 }
 
 func v311(c *packet.Connect) { c.Version = packet.V311 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"tombolo/internal/conn"
+	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
 	"tombolo/queue"
@@ -56,6 +57,8 @@ type departure struct {
 	close  session.Close
 	ended  bool // the session ends with the connection
 	will   bool // the session has a will that is kept
+
+	granted metadata.Epoch // of the connection
 }
 
 var rounds = sync.Pool{New: func() any { return &round{} }}

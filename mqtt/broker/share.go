@@ -35,7 +35,7 @@ func (b *Broker) pick(g *topic.Group[*client], policy SharePolicy, others bool) 
 	}
 	start := startAt(g, turn)
 	for i := range n {
-		if h := &g.Members[(start+i)%n]; h.Sub.online.Load() && b.owns(h.Sub) {
+		if h := &g.Members[(start+i)%n]; h.Sub.online.Load() {
 			return chosen{hit: h}
 		}
 	}
@@ -43,7 +43,7 @@ func (b *Broker) pick(g *topic.Group[*client], policy SharePolicy, others bool) 
 		return b.pickAmongAll(g, policy, nil, turn)
 	}
 	for i := range n {
-		if h := &g.Members[(start+i)%n]; h.Sub.remote == nil && b.owns(h.Sub) {
+		if h := &g.Members[(start+i)%n]; h.Sub.remote == nil {
 			return chosen{hit: h}
 		}
 	}
@@ -61,9 +61,6 @@ func startAt(g *topic.Group[*client], turn uint64) int {
 	}
 	return start
 }
-
-// owns reports whether a session gets what is published at this node.
-func (b *Broker) owns(c *client) bool { return !c.moving.Load() || b.takesFrom(c, 0) }
 
 // nodesMax bounds the other nodes that pick weighs.
 const nodesMax = 64
@@ -88,11 +85,9 @@ func (b *Broker) weigh(g *topic.Group[*client], but []*otherNode, w *weights) {
 	for i := range g.Members {
 		h := &g.Members[i]
 		if h.Sub.remote == nil {
-			if b.owns(h.Sub) {
-				w.local.members++
-				if h.Sub.online.Load() {
-					w.local.online++
-				}
+			w.local.members++
+			if h.Sub.online.Load() {
+				w.local.online++
 			}
 			continue
 		}
@@ -174,7 +169,7 @@ func (b *Broker) pickAmongAll(g *topic.Group[*client], policy SharePolicy, but [
 func (b *Broker) localMember(g *topic.Group[*client], turn uint64, online bool) (c chosen) {
 	for i := range g.Members {
 		h := &g.Members[i]
-		if h.Sub.remote != nil || !b.owns(h.Sub) || h.Sub.online.Load() != online {
+		if h.Sub.remote != nil || h.Sub.online.Load() != online {
 			continue
 		}
 		c.hit = h

@@ -49,6 +49,14 @@ func (s *Session) Init(l *Limits, q *queue.Queue, durable bool, inboundIDs []uin
 	}
 }
 
+// Received notes an inbound QoS 2 identifier of which the session's old home has
+// the message, so that a PUBLISH that comes again is known.
+func (s *Session) Received(id uint16) {
+	if _, known := s.in.qos2[packet.ID(id)]; !known {
+		s.in.remember(packet.ID(id), qos2Acked)
+	}
+}
+
 // Attached reports whether a connection is attached.
 func (s *Session) Attached() bool { return s.attached }
 

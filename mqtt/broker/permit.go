@@ -1,0 +1,246 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+)
+
+// permission is what a CONNECT may go on with. A value.
+type permission struct {
+	epoch  metadata.Epoch
+	record *metadata.Session // what is stored, read after the grant; nil: no session
+	asked  bool              // other nodes had their say
+	away   bool              // record names another home
+	closed bool              // which has confirmed that the client is closed there
+}
+
+// ours reports whether the client under the key is still the session: what is
+// stored tells, since it may have been ended or moved at another node.
+func (g *permission) ours(c *client) bool {
+	if !g.asked {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.record == nil || g.record != nil
+}
+
+// askMax is longer than the cluster takes to answer: a last resort.
+const askMax = 6 * time.Second
+
+// errOvertaken refuses a CONNECT whose client id went elsewhere meanwhile.
+var errOvertaken = errors.New("the client id connected elsewhere meanwhile")
+
+// permit asks the other nodes for the client id (R16). The caller holds the key,
+// but holds up nobody to whom the id is given away meanwhile.
+func (b *Broker) permit(p *peer) (permission, error) {
+	k, params := p.key(), p.hs.Params()
+	if !b.clustered() {
+		return permission{epoch: metadata.Epoch{HLC: b.cfg.Metadata.Stamp(), Node: b.cfg.NodeID}}, nil
+	}
+	seen, err := b.storedSession(k)
+	if err != nil {
+		return permission{}, err
+	}
+	q := Registration{Key: k, CleanStart: params.CleanStart, Bound: !params.Persistent()}
+	if seen != nil {
+		q.EpochSeen, q.HomeSeen = seen.Epoch, wire.NodeID(seen.Home)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askMax)
+	defer cancel()
+	b.registry.ask(k)
+	g, err := b.cfg.Cluster.Register(ctx, q)
+	released := b.registry.asked(k)
+	if err != nil {
+		b.count.denied.Inc()
+		var denied *RegistrationError
+		if errors.As(err, &denied) {
+			return permission{}, errors.New(denied.Text)
+		}
+		return permission{}, err
+	}
+	if g.Epoch.Less(released) {
+		b.unused(k, g.Epoch)
+		return permission{}, errOvertaken
+	}
+	out := permission{epoch: g.Epoch, asked: true, closed: g.Closed}
+	if out.record, err = b.storedSession(k); err != nil {
+		b.unused(k, g.Epoch)
+		return permission{}, err
+	}
+	out.away = out.record != nil && out.record.Home != b.cfg.NodeID
+	return out, nil
+}
+
+// storedSession reads the record of a session that has not ended; nil is none.
+func (b *Broker) storedSession(k Key) (*metadata.Session, error) {
+	v, ok, err := b.cfg.Metadata.GetSession(k.meta())
+	if err != nil || !ok || over(v) {
+		return nil, err
+	}
+	return v, nil
+}
+
+// over reports whether a session has ended: an end is void as soon as a higher
+// epoch exists (R18).
+func over(v *metadata.Session) bool { return !v.Ended.IsZero() && !v.Ended.Less(v.Epoch) }
+
+// unused gives back a grant of which nothing came.
+func (b *Broker) unused(k Key, epoch metadata.Epoch) {
+	if b.cfg.Cluster != nil {
+		b.cfg.Cluster.Gone(k, epoch)
+	}
+}
+
+// putSession writes a record and waits until it is durable here.
+func (b *Broker) putSession(k Key, rec *metadata.Session) error {
+	done := make(chan error, 1)
+	b.cfg.Metadata.PutSession(k.meta(), rec, func(err error) { done <- err })
+	return <-done
+}
+
+// replicated waits until every reachable member holds what was written here.
+func (b *Broker) replicated() error {
+	if !b.clustered() {
+		return nil
+	}
+	done := make(chan error, 1)
+	b.cfg.Cluster.Replicated(func(err error) { done <- err })
+	return <-done
+}
+
+// Release closes a client here because its id is granted to another node under
+// an epoch. done is called once everything that was written of it has reached
+// all reachable members, so that the new home finds it in its tables.
+func (b *Broker) Release(k Key, epoch metadata.Epoch, newHome wire.NodeID, done func(old metadata.Epoch, existed bool, err error)) {
+	started := b.spawned(func() {
+		old, existed, err := b.releaseClient(k, epoch)
+		if err != nil {
+			b.cfg.Log.Warn("client could not be released", "client", k.ClientID, "to", uint64(newHome), "error", err)
+		}
+		done(old, existed, err)
+	})
+	if !started {
+		done(metadata.Epoch{}, false, errStopped)
+	}
+}
+
+var errStopped = errors.New("the broker has stopped")
+
+func (b *Broker) releaseClient(k Key, epoch metadata.Epoch) (old metadata.Epoch, existed bool, err error) {
+	c, held, ok := b.registry.give(k, epoch, b.stop)
+	if !ok {
+		return old, false, errStopped
+	}
+	if held {
+		defer b.registry.release(k)
+	}
+	if c == nil {
+		return old, false, nil
+	}
+	c.mu.Lock()
+	old, existed = c.granted, c.conn != nil
+	kept := c.durable || c.record != nil
+	c.mu.Unlock()
+	if existed && !old.Less(epoch) {
+		return old, true, nil // it was granted here again, under a higher epoch
+	}
+	r := b.begin()
+	if b.kick(c, nil, packet.SessionTakenOver, "the client id connected at another node", r) {
+		b.count.takeovers.Inc()
+	}
+	b.settle(r)
+	b.end(r)
+	if held {
+		b.leaveBehind(c)
+	}
+	if kept {
+		err = b.replicated()
+	}
+	return old, existed, err
+}
+
+// leaveBehind records that a session has lost its client to another node; one
+// that ends with its connection has ended. The caller holds the key.
+func (b *Broker) leaveBehind(c *client) {
+	c.mu.Lock()
+	ended := c.ended || c.expiry == 0
+	c.mu.Unlock()
+	if !ended {
+		b.recordOffline(c)
+		return
+	}
+	b.erase(c, b.counted)
+}
+
+// sessionFromAway takes a session on whose home was another node, or begins a
+// new one in its place.
+func (b *Broker) sessionFromAway(p *peer, existing *client, g permission, r *round) (c *client, present bool, err error) {
+	params := p.hs.Params()
+	if !params.CleanStart && !lapsed(g.record, r.now) {
+		c, err = b.bringHome(p, existing, g)
+		return c, err == nil, err
+	}
+	key := p.key()
+	if w := g.record.Will; w != nil && w.At > 0 && g.record.WillFired.Less(g.record.Epoch) {
+		// The end of the session is when a delayed will is due at the latest.
+		b.publishWill(&client{key: key, mount: b.mount(key.Mountpoint)}, loadedWill(w), r)
+	}
+	b.stopSource(key)
+	if existing != nil {
+		b.forgetClient(existing)
+	}
+	if _, stored := b.cfg.Queue.Lookup(queueName(key)); stored {
+		if id, _, err := b.cfg.Queue.Open(queueName(key), true); err == nil {
+			b.cfg.Queue.Drop(id, b.counted)
+		}
+	}
+	if err := b.clearAway(key, g); err != nil {
+		return nil, false, err
+	}
+	if c, err = b.newClient(p, params, g.epoch); err != nil {
+		return nil, false, err
+	}
+	return c, false, b.storeSession(c, params, g, true)
+}
+
+// lapsed reports whether a session ended without its home saying so: it was for
+// the time of a connection, or its client stayed away for too long.
+func lapsed(v *metadata.Session, now int64) bool {
+	switch {
+	case v.Expiry == 0:
+		return true
+	case v.Expiry == session.ExpiryNever || v.DisconnectedAt == 0:
+		return false
+	}
+	return now >= v.DisconnectedAt+int64(v.Expiry)*1000
+}
+
+// clearAway ends a session of another node for good: its record is replaced
+// above its epoch, so that nothing of that node brings it back, and removed.
+func (b *Broker) clearAway(k Key, g permission) error {
+	rec := &metadata.Session{Home: b.cfg.NodeID, Epoch: g.epoch, Floor: g.epoch, Ended: g.epoch}
+	if err := b.putSession(k, rec); err != nil {
+		return err
+	}
+	var filters []string
+	err := b.cfg.Metadata.ClientSubscriptions(k.meta(), func(f string, _ *metadata.Subscription) bool {
+		filters = append(filters, f)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range filters {
+		b.cfg.Metadata.DeleteSubscription(k.meta(), f, b.counted)
+	}
+	done := make(chan error, 1)
+	b.cfg.Metadata.DeleteSession(k.meta(), func(err error) { done <- err })
+	return <-done
+}

@@ -1,0 +1,276 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/topic"
+	"tombolo/queue"
+)
+
+// bringHome makes this node the home of a session of another one: its
+// subscriptions come from the tables, its queue begins a new generation here, and
+// the older ones follow when the client is in (R20, R21). The caller holds the key.
+func (b *Broker) bringHome(p *peer, existing *client, g permission) (*client, error) {
+	key, params := p.key(), p.hs.Params()
+	from := wire.NodeID(g.record.Home)
+	had := b.stopSource(key)
+	if !slices.Contains(had, from) {
+		had = append(had, from) // it may wait for what is here
+	}
+	c, err := b.openAway(key, existing, from, g)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.adoptFilters(c); err != nil {
+		b.backOut(c, existing)
+		return nil, err
+	}
+	b.registry.put(c)
+	if err := b.storeSession(c, params, g, false); err != nil {
+		b.backOut(c, existing)
+		return nil, err
+	}
+	for _, id := range had {
+		b.finalTo(id, key, g.epoch)
+	}
+	b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
+	return c, nil
+}
+
+// backOut leaves things to the home that the record names.
+func (b *Broker) backOut(c, existing *client) {
+	if existing == nil {
+		b.forgetClient(c)
+	}
+	b.spawn(func() { b.letGo(c.key) })
+}
+
+// openAway opens the queue of a session that comes here. What is here of it from
+// an earlier stay is one of its older generations; its client object goes on.
+func (b *Broker) openAway(k Key, existing *client, from wire.NodeID, g permission) (*client, error) {
+	c := existing
+	if c == nil || !c.durable {
+		c = &client{key: k, mount: b.mount(k.Mountpoint), durable: true}
+		c.mu = &c.own
+		b.gauge.sessions.Add(1)
+	}
+	open := b.pauseQueue(c)
+	defer open()
+	id, st, err := b.cfg.Queue.OpenGeneration(queueName(k), g.epoch.HLC, false)
+	if err != nil {
+		return nil, err
+	}
+	noted := make(chan error, 1)
+	b.cfg.Queue.Moving(id, uint64(from), func(err error) { noted <- err })
+	if err := <-noted; err != nil {
+		return nil, err
+	}
+	st.MovingFrom = uint64(from)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rec := *g.record
+	c.record, c.expiry, c.ended = &rec, rec.Expiry, false
+	c.will, c.willAt = nil, 0
+	b.makeDurable(c, id, st, b.settings.Load())
+	c.awaits = from
+	c.broughtAt = g.epoch
+	s := c.shift.Load().begun(g.epoch, true)
+	for _, id := range b.others() {
+		if !b.cfg.Cluster.Reachable(id) {
+			s = s.with(id, 0) // what it has for the old home comes a second way, if at all
+		}
+	}
+	c.setShift(s)
+	if !g.closed {
+		b.goOnWithout(c)
+	}
+	return c, nil
+}
+
+// pauseQueue has whoever wants to append to c's queue wait until the function
+// that it returns is called, and returns once nothing is on its way into it.
+func (b *Broker) pauseQueue(c *client) (open func()) {
+	ch := make(chan struct{})
+	c.mu.Lock()
+	c.paused = ch
+	c.mu.Unlock()
+	for c.queue != nil {
+		c.mu.Lock()
+		n := c.queue.Pending() + c.importing
+		c.mu.Unlock()
+		if n == 0 || !b.pause(time.Millisecond) {
+			break
+		}
+	}
+	return func() {
+		c.mu.Lock()
+		c.paused = nil
+		c.mu.Unlock()
+		close(ch)
+	}
+}
+
+// adoptFilters brings a session's subscriptions in line with the tables.
+func (b *Broker) adoptFilters(c *client) error {
+	want := make(map[string]topic.Options)
+	err := b.cfg.Metadata.ClientSubscriptions(c.key.meta(), func(f string, v *metadata.Subscription) bool {
+		want[f] = optionsOf(v)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subs == nil {
+		c.subs = make(map[string]topic.Options)
+	}
+	for f := range c.subs {
+		if _, still := want[f]; !still {
+			delete(c.subs, f)
+			b.gauge.subscriptions.Add(-1)
+			b.unindex(c, f)
+		}
+	}
+	for f, o := range want {
+		if _, had := c.subs[f]; !had {
+			b.gauge.subscriptions.Add(1)
+		}
+		c.subs[f] = o
+		b.index(c, f, o)
+	}
+	return nil
+}
+
+// goOnWithout delivers what is new before what the old home still has, since
+// that cannot be reached (R22). The caller holds c.mu.
+func (b *Broker) goOnWithout(c *client) {
+	if !c.queue.Moving() {
+		return
+	}
+	c.queue.SetMoving(false)
+	b.count.orderBroken.Inc()
+}
+
+// TakeMigration takes a part of a session's queue from a node that was its home
+// (R22). done says whether it is stored here: a node that is not the home, or not
+// yet, refuses it, and it comes again.
+func (b *Broker) TakeMigration(from wire.NodeID, inc wire.Incarnation, seq uint64, m *wire.Migration, done func(wire.Result, uint8)) {
+	c := b.registry.get(Key{m.Client.Mountpoint, m.Client.ID})
+	if c == nil || !c.durable {
+		if m.Final && len(m.Records) == 0 {
+			done(wire.Stored, 0) // there is nothing that it could end
+			return
+		}
+		done(wire.Refused, uint8(packet.ServerBusy))
+		return
+	}
+	if m.Final && len(m.Records) == 0 {
+		b.arrived(c, from, epochOf(m))
+		done(wire.Stored, 0)
+		return
+	}
+	c.mu.Lock()
+	s, rec := c.shift.Load(), c.record
+	mine := !c.ended && rec != nil && (s == nil || s.target) && c.paused == nil
+	dead := mine && m.Generation > 1 && m.Generation < rec.Floor.HLC
+	if mine && !dead {
+		c.importing++
+	}
+	c.mu.Unlock()
+	switch {
+	case !mine:
+		done(wire.Refused, uint8(packet.ServerBusy))
+		return
+	case dead:
+		done(wire.Stored, 0) // a clean start discarded it (R18)
+		return
+	}
+	batch := queue.BatchOf(m)
+	b.count.migratedIn.Add(uint64(len(batch.Records)))
+	ap := &queue.Applied{Peer: uint64(from), Incarnation: uint64(inc), Stream: uint32(wire.StreamMigration), Sequence: seq, Result: wire.Stored}
+	b.cfg.Queue.Import(c.qid, batch, ap, func(stored []queue.Record, err error) {
+		if err != nil {
+			c.mu.Lock()
+			c.importing--
+			c.mu.Unlock()
+			b.cfg.Log.Warn("part of a session's queue could not be stored", "client", c.key.ClientID, "from", uint64(from), "error", err)
+			done(wire.Refused, uint8(packet.ServerBusy))
+			return
+		}
+		b.imported(c, batch, stored)
+		done(wire.Stored, 0)
+	})
+}
+
+// imported hands on to the session what came. It is called by the queue store's
+// completion goroutine.
+func (b *Broker) imported(c *client, batch *queue.Batch, stored []queue.Record) {
+	r := b.completionRound()
+	r.lock(c)
+	defer r.unlock(c)
+	c.importing--
+	if c.ended {
+		return
+	}
+	c.queue.Imported(batch, stored)
+	for i := range stored {
+		if stored[i].Received {
+			c.core.Received(stored[i].PacketID)
+		}
+	}
+	b.pump(c, b.settings.Load(), r)
+}
+
+func epochOf(m *wire.Migration) metadata.Epoch {
+	return metadata.Epoch{HLC: m.Epoch.HLC, Node: uint64(m.Epoch.Node)}
+}
+
+// arrived notes that a node which was home has sent all it had.
+func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch) {
+	c.mu.Lock()
+	over := c.awaits == from && !c.ended && !epoch.Less(c.broughtAt) // and not of an earlier stay
+	if over {
+		c.awaits = 0
+	}
+	id := c.qid
+	c.mu.Unlock()
+	if !over {
+		return
+	}
+	b.cfg.Queue.Moving(id, 0, b.counted)
+	r := b.arrivals.begin()
+	defer b.arrivals.end()
+	r.lock(c)
+	defer r.unlock(c)
+	c.queue.SetMoving(false)
+	b.settledLocked(c)
+	b.pump(c, b.settings.Load(), r)
+}
+
+// homeLost goes on without the parts of queues that a node has which is down now
+// (R22).
+func (b *Broker) homeLost(id wire.NodeID) {
+	r := b.begin()
+	defer b.end(r)
+	set := b.settings.Load()
+	lost := 0
+	b.registry.each(func(c *client) bool {
+		r.lock(c)
+		defer r.unlock(c)
+		if c.awaits == id && c.durable && c.queue.Moving() {
+			b.goOnWithout(c)
+			b.pump(c, set, r)
+			lost++
+		}
+		return true
+	})
+	if lost > 0 {
+		b.cfg.Log.Warn("sessions go on without what their old home has not sent yet", "node", fmt.Sprintf("%016x", uint64(id)), "sessions", lost)
+	}
+}
