@@ -207,6 +207,9 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 		b.remotes.mu.Unlock()
 	}
 	b.homeApplied(k, v, was)
+	if v != nil {
+		b.redirectLater(k, was, wire.NodeID(v.Home))
+	}
 	return nil
 }
 

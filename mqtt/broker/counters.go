@@ -34,6 +34,7 @@ type counters struct {
 	arrivedBad   *metric.Counter
 	unsent       *metric.Counter
 	moved        *metric.Counter
+	redirected   *metric.Counter
 	held         *metric.Counter
 	heldClosed   map[string]*metric.Counter
 	denied       *metric.Counter
@@ -126,6 +127,7 @@ func (c *counters) cluster(m *metric.Registry) {
 	c.arrivedBad = m.Counter(metric.Opts{Name: "cluster_publish_invalid_total", Help: "Messages of other nodes that could not be read."})
 	c.unsent = m.Counter(metric.Opts{Name: "cluster_publish_failed_total", Help: "Messages that could neither be sent to a node nor spooled for it; their publishers are not acknowledged."})
 	c.moved = m.Counter(metric.Opts{Name: "cluster_shared_moved_total", Help: "Messages for a shared subscription that went to another member because a node did not take them."})
+	c.redirected = m.Counter(metric.Opts{Name: "cluster_publish_redirected_total", Help: "Messages that waited for a node that is down and went to the new home of a session."})
 	c.held = m.Counter(metric.Opts{Name: "netsplit_publish_held_total", Help: "Publishes that were held because of a netsplit or a full spool."})
 	c.heldClosed = m.CounterVec(metric.Opts{Name: "netsplit_held_closed_total", Help: "Clients that were closed because their held publishes reached a bound.", Label: "bound"},
 		heldTooLong, heldClient, heldNode)

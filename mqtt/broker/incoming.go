@@ -94,7 +94,7 @@ func (b *Broker) matchHere(pub *publication, p *wire.Publish, set *Settings, r *
 	res := pub.mount.index.Match(pub.packet.Topic)
 	for i := range res.Direct {
 		h := &res.Direct[i]
-		if p.Targets == wire.ToGroups || h.Sub.remote != nil || p.Targets == wire.ToSessions && !named(p, h.Sub) {
+		if p.Targets == wire.ToGroups || h.Sub.remote != nil || p.Targets == wire.ToSessions && !named(p, h.Sub.key.ClientID) {
 			continue
 		}
 		if h.Sub.moving.Load() && p.Targets == wire.ToMatching && pub.packet.QoS > 0 && !b.takesFrom(h.Sub, pub.peer, p.Generation) {
@@ -117,10 +117,10 @@ func (b *Broker) matchHere(pub *publication, p *wire.Publish, set *Settings, r *
 	return missed
 }
 
-// named reports whether the frame names the session of c.
-func named(p *wire.Publish, c *client) bool {
+// named reports whether the frame names a session.
+func named(p *wire.Publish, clientID string) bool {
 	for _, id := range p.Sessions {
-		if string(id) == c.key.ClientID {
+		if string(id) == clientID {
 			return true
 		}
 	}

@@ -360,6 +360,19 @@ func (f *fakeCluster) Send(to wire.NodeID, s wire.Stream, t wire.Type, body []by
 	return nil
 }
 
+func (f *fakeCluster) Spooled(to wire.NodeID, fn func(body []byte) bool) error {
+	h := f.hopTo(to)
+	h.mu.Lock()
+	list := slices.Clone(h.queues[wire.StreamPublish])
+	h.mu.Unlock()
+	for _, p := range list {
+		if !fn(p.body) {
+			return nil
+		}
+	}
+	return nil
+}
+
 func (f *fakeCluster) Admits(to wire.NodeID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,0 +1,134 @@
+package broker
+
+import (
+	"time"
+
+	"tombolo/internal/wire"
+	"tombolo/metadata"
+	"tombolo/mqtt/packet"
+	"tombolo/mqtt/session"
+	"tombolo/mqtt/topic"
+	"tombolo/queue"
+)
+
+// SpoolReader is what a Cluster is as well if it spools for nodes that are away.
+type SpoolReader interface {
+	// Spooled calls fn for the bodies of the publishes that wait for a node,
+	// in order, until it returns false. A body is valid during the call.
+	Spooled(to wire.NodeID, fn func(body []byte) bool) error
+}
+
+// redirectAfter is how long after a session has a new home the spool for its
+// old one is read: what was matched before is in there by then.
+const redirectAfter = 500 * time.Millisecond
+
+// redirectLater has what waits for a session's old home go to the new one as
+// well, under the same message ids, if the old one is down: else it takes its
+// share and moves it itself (R11).
+func (b *Broker) redirectLater(k Key, from, to wire.NodeID) {
+	if from == 0 || to == 0 || from == to || uint64(from) == b.cfg.NodeID || b.cfg.Cluster.Reachable(from) {
+		return
+	}
+	if spool, ok := b.cfg.Cluster.(SpoolReader); ok {
+		b.wheel.at(b.cfg.Now().Add(redirectAfter).UnixMilli(), redirection{b, spool, k, from, to})
+	}
+}
+
+// redirection is one session whose messages are to go to its new home. A value.
+type redirection struct {
+	b        *Broker
+	spool    SpoolReader
+	k        Key
+	from, to wire.NodeID
+}
+
+func (t redirection) due(int64) int64 {
+	t.b.spawn(t.run)
+	return 0
+}
+
+// run reads the spool. What is in there for the session is what one of its
+// filters matches: whoever put it there saw to nothing else.
+func (t redirection) run() {
+	b := t.b
+	var filters []topic.Filter
+	err := b.cfg.Metadata.ClientSubscriptions(t.k.meta(), func(f string, _ *metadata.Subscription) bool {
+		if group, plain, _, err := topic.SplitShare(f); err == nil && group == "" {
+			filters = append(filters, plain)
+		}
+		return true
+	})
+	if err == nil && len(filters) > 0 {
+		err = t.spool.Spooled(t.from, func(body []byte) bool {
+			t.one(body, filters)
+			return true
+		})
+	}
+	if err != nil {
+		b.cfg.Log.Error("messages for a session that moved could not be redirected", "client", t.k.ClientID, "error", err)
+	}
+}
+
+// one sends a message on if it is for the session.
+func (t redirection) one(body []byte, filters []topic.Filter) {
+	b := t.b
+	var f wire.Publish
+	var p packet.Publish
+	if wire.ParsePublish(body, &f) != nil || session.DecodeBody(f.Body, &p) != nil || string(f.Mountpoint) != t.k.Mountpoint {
+		return // not for us; who sends it will hear what is wrong with it
+	}
+	switch f.Targets {
+	case wire.ToGroups:
+		return
+	case wire.ToSessions:
+		if !named(&f, t.k.ClientID) {
+			return
+		}
+	default:
+		if !anyMatches(filters, topic.Name(p.Topic)) {
+			return
+		}
+	}
+	f.Targets, f.Sessions, f.Groups = wire.ToSessions, [][]byte{[]byte(t.k.ClientID)}, nil
+	b.count.redirected.Inc()
+	if uint64(t.to) == b.cfg.NodeID {
+		r := b.arrivals.begin()
+		defer b.arrivals.end()
+		pub := publication{
+			peer: t.to, id: queue.MessageID{Ingress: f.ID.Ingress, N: f.ID.N}, done: func(wire.Result, uint8) {},
+		}
+		b.arrive(&pub, &f, r)
+		return
+	}
+	s := &sentOn{b: b, frame: wire.AppendPublish(nil, &f)}
+	if b.cfg.Cluster.Send(t.to, wire.StreamPublish, wire.TypePublish, s.frame, s) != nil {
+		b.count.unsent.Inc()
+	}
+}
+
+func anyMatches(filters []topic.Filter, name topic.Name) bool {
+	for _, f := range filters {
+		if topic.Matches(f, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// sentOn is a redirected message on its way. Owned by the link; its original
+// stays in the spool.
+type sentOn struct {
+	b     *Broker
+	frame []byte
+	tries int
+}
+
+// Ended sends it again if it was lost.
+func (s *sentOn) Ended(to wire.NodeID, res Result, _ uint8) {
+	if res != Lost {
+		return
+	}
+	if s.tries++; s.tries > resendMax || s.b.cfg.Cluster.Send(to, wire.StreamPublish, wire.TypePublish, s.frame, s) != nil {
+		s.b.count.unsent.Inc()
+	}
+}
