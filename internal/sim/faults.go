@@ -276,6 +276,11 @@ func (w *World) takeBack(s *slot) {
 	w.note("slot %d is taken back by %d", s.index, by.index)
 	s.member, s.removed = true, false
 	s.checks.lossy = true // deletes were collected without it
+	for _, o := range w.slots {
+		if o.checks.joins != nil { // a member again, and so perhaps the donor (I29)
+			o.checks.joins = append(o.checks.joins, s.checks.last.Clock)
+		}
+	}
 	ids := append(slices.Clone(w.members.IDs), s.id)
 	slices.Sort(ids)
 	w.changeMembers(by, ids)
