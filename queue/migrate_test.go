@@ -319,7 +319,9 @@ func TestImportKeepsNoLimit(t *testing.T) {
 func TestImportRefusesWhatCannotBe(t *testing.T) {
 	c := start(t, kv.OpenMemory(), StoreConfig{})
 	target, _ := c.generation("s", 200)
-	rec := func(seq uint64) Record { return Record{Seq: seq, QoS: 1, Msg: &Message{ID: MessageID{1, seq}, Body: []byte("x")}} }
+	rec := func(seq uint64) Record {
+		return Record{Seq: seq, QoS: 1, Msg: &Message{ID: MessageID{1, seq}, Body: []byte("x")}}
+	}
 	for _, bad := range []*Batch{
 		{Generation: 200, Records: []Record{rec(1)}},
 		{Generation: 300, Records: []Record{rec(1)}},
