@@ -16,6 +16,10 @@ import (
 // batches below 1 MiB.
 const batchBytesMax = 512 << 10
 
+// messagesMax is how many messages wait for the disk before frames are left in the
+// inbox, whose bound drops what comes then.
+const messagesMax = 1024
+
 // job is one Ready on its way to the disk with the writes that it answers.
 // Immutable once built.
 type job struct {
@@ -132,7 +136,7 @@ func (c *committer) fail(err error) {
 // it is free; it says whether there may be more to do at once.
 func (c *committer) step() bool {
 	worked := false
-	for c.core.BatchBytes() < batchBytesMax {
+	for c.core.BatchBytes() < batchBytesMax && c.core.Queued() < messagesMax {
 		m := c.inbox.take()
 		if m == nil {
 			break
@@ -310,13 +314,15 @@ func (c *committer) answer(j *job, failed error) {
 func (c *committer) published(j *job) {
 	c.counters.commits.Inc()
 	c.counters.writes.Add(uint64(len(j.writes)))
+	// The watches first: who hears from us that we hold a change may rely on
+	// everybody here having been told.
+	c.watches.note(j.ready.Changed)
 	if c.config.Transport != nil {
 		for _, m := range j.ready.Messages {
 			c.counters.sent.Add(uint64(len(m.Frame)))
 			c.config.Transport.Send(m.To, m.Frame)
 		}
 	}
-	c.watches.note(j.ready.Changed)
 	for _, m := range j.met {
 		if c.config.OnExchange != nil {
 			c.config.OnExchange(Exchange{Peer: m.Peer, Began: m.Began, Ended: c.now()})

@@ -18,7 +18,8 @@ type counters struct {
 	events       map[string]*metric.Counter
 }
 
-func newCounters(r *metric.Registry) counters {
+func newCounters(r *metric.Registry, waiting func() float64) counters {
+	r.GaugeFunc(metric.Opts{Name: "metadata_replication_waits", Help: "Callers that wait for the other members to hold what was written here."}, waiting)
 	var kinds []string
 	for _, k := range replica.EventKinds() {
 		kinds = append(kinds, k.String())

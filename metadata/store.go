@@ -104,9 +104,9 @@ func Open(db kv.DB, c Config) (*Store, error) {
 		overlay:   newOverlay(),
 		completer: newCompleter(),
 		waits:     newWaits(),
-		counters:  newCounters(c.Metrics),
 		running:   make(chan struct{}),
 	}
+	s.counters = newCounters(c.Metrics, func() float64 { return float64(s.waiting.Load()) })
 	_, members := core.Members()
 	s.members.Store(&members)
 	s.status.Store((&committer{Store: s}).statusOf())

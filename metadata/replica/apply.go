@@ -84,10 +84,13 @@ func (r *Replica) mergeDeletes(w *wireRecord) {
 // mergeObject is merge without the deletes.
 func (r *Replica) mergeObject(p *peer, bases dvv.VV, w *wireRecord, dots []dvv.Dot) bool {
 	key := objectKey(w.key)
-	old, err := r.get(key)
-	if err != nil {
-		r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
-		return false
+	var old dvv.Object
+	if !w.fresh {
+		var err error
+		if old, err = r.get(key); err != nil {
+			r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
+			return false
+		}
 	}
 	mine, theirs := r.whole(w.key, old).Fill(r.basesOf(w.key)), w.object.Fill(bases)
 	for _, s := range theirs.Siblings() {

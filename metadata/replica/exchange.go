@@ -12,7 +12,7 @@ import (
 // The bounds of a transfer.
 const (
 	chunkKeysMax    = 512
-	chunkWindow     = 8 // chunks on their way without an answer: what one sync of the asker may take in
+	chunkWindow     = 16 // chunks on their way without an answer: what the asker merges and what it syncs meanwhile; less than a link queues
 	heldMax         = 2 * chunkWindow
 	snapshotAgeMax  = 30 * time.Second // a snapshot holds back compaction
 	transferStalled = 3 * time.Second
@@ -108,6 +108,10 @@ func (r *Replica) differs(now time.Time, p *peer, rd *pack.Reader) {
 // compare pulls from p if it has what we lack.
 func (r *Replica) compare(now time.Time, p *peer, clock dvv.Clock) {
 	if r.clock.Descends(clock) || p.incoming != nil || r.join != nil && r.join.donor == p.id {
+		return
+	}
+	if r.phase == Joining && r.goals == nil {
+		r.seekJoin(now) // which brings the same, in the order of the keys
 		return
 	}
 	for _, q := range r.peers {

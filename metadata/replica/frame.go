@@ -85,6 +85,7 @@ type wireRecord struct {
 	covered []dvv.Dot // of this key, and superseded unless they are live in object
 	deletes []dvv.Dot // of this key, not yet stable
 	only    bool      // deletes alone: the object went before
+	fresh   bool      // not sent: there is no object of ours under this key
 }
 
 func (w *wireRecord) size() int {

@@ -333,6 +333,7 @@ func (r *Replica) mergeKeys(now time.Time, p *peer, c *chunk) (upTo []byte, whol
 	if upTo == nil {
 		upTo = j.cursor // the last keys there are; only whole chunks end so
 	}
+	before := j.cursor
 	for len(own) > 0 || j.at < len(c.list) && (whole || bytes.Compare(c.list[j.at].key, upTo) <= 0) {
 		var w *wireRecord
 		if j.at < len(c.list) {
@@ -346,8 +347,11 @@ func (r *Replica) mergeKeys(now time.Time, p *peer, c *chunk) (upTo []byte, whol
 			own = own[1:]
 			j.at++
 		default:
+			// own would have it, if it comes in its order and within what own covers.
+			w.fresh = bytes.Compare(w.key, before) > 0 && (c.upTo == nil || bytes.Compare(w.key, c.upTo) <= 0)
 			j.at++
 		}
+		before = maxBytes(before, w.key)
 		upTo = maxBytes(upTo, w.key)
 		r.merge(now, p, c.bases, w)
 		if r.join != j {

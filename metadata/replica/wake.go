@@ -8,6 +8,9 @@ const (
 	wakeMax = time.Second
 )
 
+// Queued is how many messages the next Ready has.
+func (r *Replica) Queued() int { return len(r.out.Messages) }
+
 // Wake is how long from now Tick is not needed if nothing else happens: a second at
 // most, and all of it while there is nobody to speak to and nothing to finish.
 func (r *Replica) Wake(now time.Time) time.Duration {
