@@ -73,7 +73,7 @@ type Cluster struct {
 	calls     *calls
 	waits     *waits
 	asks      *asks
-	since     atomic.Int64 // when the wait for the others began (R7), unix ns
+	since     atomic.Pointer[time.Time] // when the wait for the others began (R7)
 
 	ctx       context.Context // while Run runs; set by it before links stand
 	answering sync.WaitGroup
@@ -130,7 +130,7 @@ func New(c Config) *Cluster {
 		c.Metrics = metric.New()
 	}
 	cl := &Cluster{config: c, tell: make(chan struct{}, 1)}
-	cl.since.Store(c.Clock.Now().UnixNano())
+	cl.wait()
 	cl.calls, cl.asks = newCalls(), newAsks()
 	cl.feeds = newFeeds(cl)
 	cl.waits = newWaits(cl)
@@ -139,6 +139,13 @@ func New(c Config) *Cluster {
 	cl.mu.downs = map[wire.NodeID]bool{}
 	cl.current.Store(&state{verdict: &netsplit.Verdict{}, alone: true})
 	return cl
+}
+
+// wait begins the time in which this node admits nothing (R7).
+func (c *Cluster) wait() {
+	now := c.config.Clock.Now()
+	c.since.Store(&now)
+	c.opened.Store(false)
 }
 
 // Open makes the mesh, begins to listen, and takes the members that are known

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -125,5 +126,56 @@ func TestHeartbeatsSurviveTheWire(t *testing.T) {
 	out := fromWire(7, 8, &got)
 	if out.Seq != 9 || out.Echo != 10 || out.Version != 11 || len(out.Rows) != 1 || out.Rows[0].Up[1] != 5 || out.Rows[0].Seq != 3 {
 		t.Errorf("got %+v", out)
+	}
+}
+
+// TestWaitsForEveryMember (R6, R8): what is announced or written is confirmed
+// when every reachable member has it. A member that fell silent is waited for
+// until the verdict releases it, not shorter.
+func TestWaitsForEveryMember(t *testing.T) {
+	r := newRig(t, 3, netsplit.Policy{})
+	within(t, 15*time.Second, "a whole cluster", r.whole)
+	c := r.nodes[0].cluster
+	wait := func(f func(func(error))) error {
+		done := make(chan error, 1)
+		f(func(err error) { done <- err })
+		return <-done
+	}
+	began := time.Now()
+	c.Announce(wire.Route{Filter: "a/#", Members: 1})
+	if err := wait(c.Announced); err != nil {
+		t.Fatal(err)
+	}
+	if err := wait(c.Replicated); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(began); d > time.Second {
+		t.Errorf("a whole cluster took %v", d)
+	}
+	r.nodes[2].cluster.mesh.SetCut([]wire.NodeID{1, 2})
+	for _, f := range []func(func(error)){c.Announced, c.Replicated} {
+		c.Announce(wire.Route{Filter: "b/#", Members: 1})
+		if err := wait(f); err != nil {
+			t.Errorf("with a member that went down: %v", err)
+		}
+		if c.Reachable(3) {
+			t.Error("it was answered before the verdict")
+		}
+	}
+}
+
+// TestAsk: an operator's question reaches the other node and comes back; one for
+// a node that is not linked fails at once.
+func TestAsk(t *testing.T) {
+	r := newRig(t, 2, netsplit.Policy{})
+	within(t, 15*time.Second, "a whole cluster", r.whole)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	status, got, err := r.nodes[0].cluster.Ask(ctx, 2, "PUT", "/x?y=z", []byte("body"))
+	if err != nil || status != 200 || string(got) != "PUT /x?y=z body at n2" {
+		t.Errorf("answer %d %q, %v", status, got, err)
+	}
+	if _, _, err := r.nodes[0].cluster.Ask(ctx, 3, "GET", "/", nil); err == nil {
+		t.Error("a node that is not there has answered")
 	}
 }

@@ -109,7 +109,7 @@ func (j *judge) open() {
 	if c.opened.Load() || !s.member || !c.settled() {
 		return
 	}
-	age := c.config.Clock.Now().Sub(time.Unix(0, c.since.Load()))
+	age := c.config.Clock.Now().Sub(*c.since.Load())
 	for i := range s.members {
 		m := &s.members[i]
 		if m.ID == c.config.Node || m.State != wire.MemberJoined && !c.linked(m.ID) || s.reaches(m.ID) {

@@ -51,7 +51,7 @@ const stalledAfter = time.Second
 // may be read before the judge has looked at the clock.
 func (c *Cluster) stalled() bool {
 	wake := c.wake.Load()
-	return wake != 0 && c.config.Clock.Now().UnixMilli()-wake > stalledAfter.Milliseconds()
+	return wake != 0 && c.mesh.Millis(c.config.Clock.Now())-wake > stalledAfter.Milliseconds()
 }
 
 func wireClient(k broker.Key) wire.Client {

@@ -96,7 +96,7 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 	x := &instance{id: id}
 	registry := metric.New()
 	x.cluster = New(Config{Name: "test", Node: id, NodeName: fmt.Sprintf("n%d", id), Incarnation: wire.Incarnation(time.Now().UnixMilli()),
-		Durability: "fsync", Bind: bind, Secret: []byte("a secret of sixteen"), Gate: &x.gate, Policy: policy, Metrics: registry})
+		Durability: "fsync", Bind: bind, Secret: []byte("a secret of sixteen"), Gate: &x.gate, Policy: policy, Metrics: registry, Answer: x.answer})
 	metaDB, queueDB := kv.OpenMemory(), kv.OpenMemory()
 	var err error
 	x.meta, err = metadata.Open(metaDB, metadata.Config{Node: uint64(id), Transport: x.cluster.Transport(), OnExchange: x.cluster.Exchange})
@@ -115,13 +115,15 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 	}
 	run, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for _, f := range []func(context.Context) error{x.meta.Run, q.Run, b.Run, x.cluster.Run} {
+	goes := func(f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(run); err != nil {
 				t.Errorf("node %d: %v", id, err)
 			}
 		})
 	}
+	goes(x.meta.Run)
+	goes(q.Run)
 	x.stop = sync.OnceFunc(func() {
 		cancel()
 		wg.Wait()
@@ -132,7 +134,14 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 	if err := b.Load(); err != nil {
 		t.Fatal(err)
 	}
+	goes(b.Run)
+	goes(x.cluster.Run)
 	return x
+}
+
+// answer is the HTTP API of a node as this test has it.
+func (x *instance) answer(_ context.Context, method, target string, body []byte) (int, []byte) {
+	return 200, []byte(method + " " + target + " " + string(body) + " at " + x.name())
 }
 
 func (x *instance) name() string { return fmt.Sprintf("n%d", x.id) }

@@ -64,8 +64,7 @@ func (j *judge) members(version uint64, list []wire.Member, now int64) {
 	j.c.mu.judgedVersion, j.c.mu.judged = version, list
 	j.c.mu.Unlock()
 	if joined { // what it finds there has to come first (R7)
-		j.c.since.Store(j.c.config.Clock.Now().UnixNano())
-		j.c.opened.Store(false)
+		j.c.wait()
 	}
 	j.apply()
 	j.c.refresh(j.d.Verdict())
