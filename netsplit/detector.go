@@ -116,6 +116,7 @@ type Detector struct {
 	primaryFrom int64              // since when this node is in a majority without a gap; 0: it is not
 	verdict     *Verdict
 	nextBeat    int64
+	news        bool  // our row changed and nobody was told
 	expected    int64 // when Tick should have been called
 	ignored     uint64
 }
@@ -195,6 +196,7 @@ func (d *Detector) own() {
 		return
 	}
 	*r = Row{Node: d.self, Incarnation: d.incarnation, Seq: r.Seq + 1, Up: up}
+	d.news = true
 }
 
 // learn takes rows that a peer has passed on. Nobody else speaks for this node.
@@ -283,6 +285,13 @@ func (d *Detector) Tick(now int64, e *Effects) {
 		d.nextBeat = now + millis(d.config.Interval)
 	}
 	d.settle(now, e)
+	if d.news {
+		// Who is not at the link that changed learns of it from us: at once, not
+		// with the next beat, for a verdict waits for it.
+		d.news = false
+		d.beat(now, e)
+		d.nextBeat = now + millis(d.config.Interval)
+	}
 	d.expected = d.nextBeat
 	e.Wake = d.nextBeat
 }
