@@ -29,6 +29,7 @@ type Broker struct {
 	Dir     string            // configuration, data, log
 	Options map[string]string // of the configuration file
 	Wrap    []string          // a command that the program is started under
+	Base    string            // a configuration file that Options stand above; "" for none
 
 	process *Process
 	log     *keeper
@@ -88,9 +89,15 @@ func (b *Broker) Start(ctx context.Context) error {
 	if b.log == nil {
 		b.log = &keeper{}
 	}
-	args := append(slices.Clone(b.Wrap), b.Binary, "start", "--config", path)
+	args := append(slices.Clone(b.Wrap), b.Binary, "start")
+	if b.Base != "" {
+		args = append(args, "--config", b.Base)
+	}
+	args = append(args, "--config", path)
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir, cmd.Stderr = b.Dir, b.log
+	if cmd.Stderr = b.log; b.Base == "" { // relative paths in a file of the operator's are his
+		cmd.Dir = b.Dir
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

@@ -56,6 +56,31 @@ func newHost(w *Network, i int) (*Host, error) {
 	return h, nil
 }
 
+// HereDevice is the device through which this machine is a host of a network.
+const HereDevice = "tombolo-lab"
+
+// newHere makes this machine itself the host with a number.
+func newHere(i int) (*Host, error) {
+	h := &Host{number: i}
+	h.mu.running = make(map[*Process]struct{})
+	var err error
+	if h.tun, err = openTun(HereDevice); err != nil {
+		return nil, err
+	}
+	for _, args := range [][]string{
+		{"addr", "add", address(i).String() + "/24", "dev", HereDevice},
+		{"link", "set", HereDevice, "mtu", fmt.Sprint(packetMax), "up"},
+	} {
+		if err == nil {
+			err = ip(args...)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
 // ip runs the ip command.
 func ip(args ...string) error {
 	out, err := exec.Command("ip", args...).CombinedOutput()
@@ -87,6 +112,9 @@ func openTun(name string) (*os.File, error) {
 // inside runs f on a thread that is in the host's namespace. A thread that
 // cannot be brought back is given up.
 func (h *Host) inside(f func() error) error {
+	if h.name == "" {
+		return f()
+	}
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -121,7 +149,8 @@ func (h *Host) Number() int { return h.number }
 // Addr is the host's address.
 func (h *Host) Addr() netip.Addr { return address(h.number) }
 
-// Namespace is the name under which `ip netns exec` finds the host.
+// Namespace is the name under which `ip netns exec` finds the host; "" is this
+// machine.
 func (h *Host) Namespace() string { return h.name }
 
 // Dial connects from this host. addr is IP:port.
@@ -224,6 +253,9 @@ func (h *Host) close() error {
 	var errs []error
 	if h.tun != nil {
 		errs = append(errs, h.tun.Close())
+	}
+	if h.name == "" {
+		return errors.Join(errs...) // the device goes when it is closed
 	}
 	return errors.Join(append(errs, ip("netns", "del", h.name))...)
 }

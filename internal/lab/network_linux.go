@@ -40,7 +40,13 @@ type Network struct {
 
 // New makes a network of n hosts with the addresses 10.77.0.1 and following.
 // Everything passes until rules are set.
-func New(n int) (*Network, error) {
+func New(n int) (*Network, error) { return newNetwork(n, false) }
+
+// NewWithHere makes one in which the last of n hosts is this machine itself, for
+// the tools of who sits at it. There can be one such network at a time.
+func NewWithHere(n int) (*Network, error) { return newNetwork(n, true) }
+
+func newNetwork(n int, here bool) (*Network, error) {
 	if n < 1 || n > HostsMax {
 		return nil, fmt.Errorf("lab: %d hosts; 1 to %d are possible", n, HostsMax)
 	}
@@ -52,7 +58,12 @@ func New(n int) (*Network, error) {
 	}
 	w := &Network{number: networks.Add(1), stop: make(chan struct{})}
 	for i := range n {
-		h, err := newHost(w, i)
+		h, err := func() (*Host, error) {
+			if here && i == n-1 {
+				return newHere(i)
+			}
+			return newHost(w, i)
+		}()
 		if err != nil {
 			return nil, errors.Join(err, w.Close())
 		}

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +22,27 @@ type Rule struct {
 // plain reports whether packets pass at once.
 func (r *Rule) plain() bool {
 	return !r.Cut && r.Loss == 0 && r.Delay == 0 && r.Jitter == 0 && r.BytesPerSecond == 0
+}
+
+// String tells the rule in words.
+func (r *Rule) String() string {
+	var words []string
+	if r.Cut {
+		words = append(words, "cut")
+	}
+	if r.Delay > 0 || r.Jitter > 0 {
+		words = append(words, fmt.Sprintf("delay %v to %v", r.Delay, r.Delay+r.Jitter))
+	}
+	if r.Loss > 0 {
+		words = append(words, fmt.Sprintf("loss %.3g%%", 100*r.Loss))
+	}
+	if r.BytesPerSecond > 0 {
+		words = append(words, fmt.Sprintf("%d bytes a second", r.BytesPerSecond))
+	}
+	if words == nil {
+		return "passes"
+	}
+	return strings.Join(words, ", ")
 }
 
 // waitingBytesMax bounds what waits in one direction: about what a router of

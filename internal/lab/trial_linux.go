@@ -21,6 +21,8 @@ type TrialConfig struct {
 	Dir         string            // for the brokers' directories
 	Nodes       int               // 3 to 5
 	Options     map[string]string // of every broker, above those of the laboratory
+	Base        string            // an operator's configuration file: see Broker; only what belongs to a host is set above it
+	Here        bool              // clients are on this machine itself, not on a host of their own
 	Publishers  int               // for each node, at QoS 1 and 2 in turn
 	Subscribers int               // for each node
 	Pace        time.Duration     // between two messages of one publisher
@@ -62,7 +64,7 @@ func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
-	w, err := New(c.Nodes + 1)
+	w, err := newNetwork(c.Nodes+1, c.Here)
 	if err != nil {
 		return nil, err
 	}
@@ -76,15 +78,16 @@ func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
 	if err := t.AwaitWhole(ctx); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	// A member that has just come gates nobody until all know that it is reached.
-	pause(ctx, 750*time.Millisecond)
 	return t, nil
 }
 
 // broker is the one on a host, with every node as a seed.
 func (t *Trial) broker(i int) *Broker {
 	h := t.Net.Host(i)
-	b := &Broker{Host: h, Binary: t.cfg.Binary, Dir: filepath.Join(t.cfg.Dir, fmt.Sprintf("node%d", i+1)), Options: ClusterOptions()}
+	b := &Broker{Host: h, Binary: t.cfg.Binary, Dir: filepath.Join(t.cfg.Dir, fmt.Sprintf("node%d", i+1)), Options: ClusterOptions(), Base: t.cfg.Base}
+	if b.Base != "" {
+		clear(b.Options)
+	}
 	var seeds []string
 	for k := range t.cfg.Nodes {
 		seeds = append(seeds, t.Net.Host(k).Addr().String()+":44054")
@@ -109,9 +112,12 @@ func (t *Trial) startAll(ctx context.Context, nodes []int) error {
 	return errors.Join(errs...)
 }
 
-// AwaitWhole waits until every node knows all the others and admits everything.
+// AwaitWhole waits until every node knows all the others, admits everything, and
+// has been with them for long enough to be a majority when one is lost.
 func (t *Trial) AwaitWhole(ctx context.Context) error {
-	_, err := t.Await(ctx, time.Now(), t.All(), func(v *admin.ClusterView) bool { return Whole(v) && len(v.Members) == t.cfg.Nodes })
+	_, err := t.Await(ctx, time.Now(), t.All(), func(v *admin.ClusterView) bool {
+		return Whole(v) && v.Majority && len(v.Members) == t.cfg.Nodes
+	})
 	return err
 }
 
