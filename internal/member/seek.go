@@ -39,6 +39,7 @@ type seek struct {
 	joins   []uint64      // requests that wait for us to become a member
 	turn    int           // whom to ask next
 	last    int64         // when we asked
+	said    int64         // when the log heard how far it is
 	answers map[wire.NodeID]string
 	told    []wire.NodeID // founders of other clusters that the log knows of
 }
@@ -115,6 +116,10 @@ func (c *core) seekOn() {
 		}
 		c.seek.joins = nil
 		return
+	}
+	if c.standing() == Seeking && c.now-max(c.seek.said, c.seek.since) >= 40*c.settings.interval {
+		c.seek.said = c.now
+		c.log(noteLine, "%s", c.seekText())
 	}
 	if c.seek.on && c.kept.pledge == 0 {
 		if to := c.choose(); to != 0 {
