@@ -88,9 +88,10 @@ func bare(t *testing.T, db kv.DB, n int, v []byte) float64 {
 // subscriber is a session with a durable queue whose client acknowledges at
 // once. Guarded by mu, which stands for the session's lock.
 type subscriber struct {
-	s  *Store
-	id QueueID
-	mu struct {
+	s    *Store
+	id   QueueID
+	peer uint64 // if not 0 its messages come as frames of that peer (R2)
+	mu   struct {
 		sync.Mutex
 		q   *Queue
 		ops []Op
@@ -164,6 +165,9 @@ func publish(t *testing.T, subs []*subscriber, n, size, window int) []time.Durat
 		}
 		sent := time.Now()
 		ev := &Event{Msg: &Message{ID: s.NextID(), QoS: 1, Body: body}, Targets: []Target{{Queue: sub.id, QoS: 1}}}
+		if sub.peer != 0 {
+			ev.Applied = &Applied{Peer: sub.peer, Incarnation: 1, Stream: 6, Sequence: uint64(i + 1)}
+		}
 		s.Append(ev, func(err error) {
 			if err != nil {
 				t.Errorf("message %d: %v", i, err)
@@ -182,14 +186,15 @@ func publish(t *testing.T, subs []*subscriber, n, size, window int) []time.Durat
 
 func unlimited() Config { return Config{MaxOnline: -1, MaxOffline: -1} }
 
-func loadOnline(t *testing.T, d Durability, p kv.SyncPolicy, n int) {
+func loadOnline(t *testing.T, d Durability, p kv.SyncPolicy, n int, peer uint64) {
 	s := start(t, loadDB(t, p), StoreConfig{Durability: d})
 	id, st := s.open("a")
 	sub := newSubscriber(s.Store, id, st, unlimited())
+	sub.peer = peer
 	sub.connect()
 	f := measure()
 	lat := publish(t, []*subscriber{sub}, n, 256, 256)
-	f.report(t, "QoS 1 to one online queue, 256 in flight, "+d.String(), n)
+	f.report(t, "QoS 1 to one online queue, 256 in flight, "+d.String()+[]string{"", ", from a peer"}[min(peer, 1)], n)
 	t.Logf("p50 %v p99 %v max %v, %d commits, %d cursors", lat[n/2], lat[n*99/100], lat[n-1], s.Stats().Commits, s.counts.cursors.Value())
 	s.sync()
 	if got := sub.received(); got != n {
@@ -203,8 +208,10 @@ func loadOnline(t *testing.T, d Durability, p kv.SyncPolicy, n int) {
 func TestLoadOnlineAgainstBareDatabase(t *testing.T) {
 	n := 20_000 * factor()
 	bare(t, loadDB(t, kv.SyncAlways), n, make([]byte, 256))
-	loadOnline(t, Fsync, kv.SyncAlways, n)
-	loadOnline(t, OS, kv.SyncNever, n)
+	loadOnline(t, Fsync, kv.SyncAlways, n, 0)
+	loadOnline(t, Fsync, kv.SyncAlways, n, 11)
+	loadOnline(t, OS, kv.SyncNever, n, 0)
+	loadOnline(t, OS, kv.SyncNever, n, 11)
 }
 
 func heapMB() float64 {
@@ -271,6 +278,52 @@ func TestLoadManyQueuesStoreAndReplay(t *testing.T) {
 	t.Logf("heap grew by %.1f MB", heapMB()-before)
 	s.sync()
 	if left := keys(t, db, tableRecord); left != 0 {
+		t.Errorf("%d records are left", left)
+	}
+}
+
+// TestLoadMigration moves a backlog between two stores on disk, and has it
+// delivered at the new home as it comes.
+func TestLoadMigration(t *testing.T) {
+	n := 1000 * factor()
+	b, c := start(t, loadDB(t, kv.SyncAlways), StoreConfig{}), start(t, loadDB(t, kv.SyncAlways), StoreConfig{})
+	source, st := b.generation("s", 100)
+	publish(t, []*subscriber{newSubscriber(b.Store, source, st, unlimited())}, n, 100, 4096)
+	target, st := c.generation("s", 200)
+	sub := newSubscriber(c.Store, target, st, unlimited())
+	sub.connect()
+	f := measure()
+	var first time.Duration
+	for at := (Place{}); ; {
+		batch := b.export(source, at, 1000, 1<<20)
+		got := carried(t, batch)
+		done := make(chan error, 1)
+		c.Import(target, got, nil, func(stored []Record, err error) {
+			sub.mu.Lock()
+			sub.mu.q.Imported(got, stored)
+			sub.pump()
+			done <- err
+		})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if at == (Place{}) {
+			eventually(t, "a message is delivered", func() bool { return sub.received() > 0 })
+			first = time.Since(f.started)
+		}
+		if err := b.release(source, batch); err != nil {
+			t.Fatal(err)
+		}
+		if at = batch.Next; !batch.More {
+			break
+		}
+	}
+	eventually(t, "all are delivered", func() bool { return sub.received() == n })
+	f.report(t, "migrate a backlog and deliver it", n)
+	t.Logf("first message after %v", first)
+	b.sync()
+	c.sync()
+	if left := keys(t, b.db, tableRecord) + keys(t, c.db, tableRecord); left != 0 {
 		t.Errorf("%d records are left", left)
 	}
 }
