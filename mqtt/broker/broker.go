@@ -49,6 +49,7 @@ type Broker struct {
 	arrivals  batch        // at QoS 1 and 2 from other nodes
 	fast      batch        // at QoS 0 from other nodes
 	held      atomic.Int64 // bytes of publishes that wait in lines
+	left      left
 	cancelled cancelled
 	stamped   atomic.Int64 // the last one; see stamp
 

@@ -50,7 +50,7 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) {
 	pub.stamp = int64(p.Retained.Counter)
 	r.noteLive(pub)
 	if set.Queue.Refuse && !b.admitAll(r) {
-		pub.done(wire.Refused, uint8(packet.QuotaExceeded))
+		b.applied(pub, wire.Refused, uint8(packet.QuotaExceeded))
 		return
 	}
 	result := wire.Stored

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"sync"
 	"time"
 
 	"tombolo/internal/wire"
@@ -18,28 +19,89 @@ type SpoolReader interface {
 	Spooled(to wire.NodeID, fn func(body []byte) bool) error
 }
 
-// redirectAfter is how long after a session has a new home the spool for its
-// old one is read: what was matched before is in there by then.
-const redirectAfter = 500 * time.Millisecond
+const (
+	// redirectAfter is how long after a session has a new home the spool for its
+	// old one is read: what was matched before is in there by then.
+	redirectAfter = 500 * time.Millisecond
+	// leftFor is how long a session that has left a node is remembered, in ms: as
+	// long as it may take until the node has all that was sent to it before, or is
+	// down.
+	leftFor = 60_000
+	leftMax = 1 << 16
+)
 
-// redirectLater has what waits for a session's old home go to the new one as
-// well, under the same message ids, if the old one is down: else it takes its
-// share and moves it itself (R11).
-func (b *Broker) redirectLater(k Key, from, to wire.NodeID) {
-	if from == 0 || to == 0 || from == to || uint64(from) == b.cfg.NodeID || b.cfg.Cluster.Reachable(from) {
-		return
-	}
-	if spool, ok := b.cfg.Cluster.(SpoolReader); ok {
-		b.wheel.at(b.cfg.Now().Add(redirectAfter).UnixMilli(), redirection{b, spool, k, from, to})
+// left are the sessions that have left a node lately. Safe for concurrent use.
+// Bound: leftMax; of more the first are forgotten, and what waits for them is
+// left to their old home.
+type left struct {
+	mu struct {
+		sync.Mutex
+		list []leaving
 	}
 }
 
-// redirection is one session whose messages are to go to its new home. A value.
+// leaving is a session that has left a node. A value.
+type leaving struct {
+	k    Key
+	from wire.NodeID
+	at   int64 // unix ms
+}
+
+// redirectLater sees to it that what waits for a session's old home goes to the
+// new one as well, under the same message ids, if the old one is down or goes
+// down: else it takes its share and moves it itself (R11).
+func (b *Broker) redirectLater(k Key, from, to wire.NodeID) {
+	if from == 0 || to == 0 || from == to || uint64(from) == b.cfg.NodeID {
+		return
+	}
+	now := b.cfg.Now().UnixMilli()
+	if !b.cfg.Cluster.Reachable(from) {
+		b.redirectOne(k, from, now)
+		return
+	}
+	l := &b.left
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := 0
+	for old < len(l.mu.list) && (l.mu.list[old].at < now-leftFor || len(l.mu.list)-old >= leftMax) {
+		old++
+	}
+	l.mu.list = append(l.mu.list[old:], leaving{k, from, now})
+}
+
+// redirectFrom redirects what waits for a node that has gone down.
+func (b *Broker) redirectFrom(from wire.NodeID) {
+	now := b.cfg.Now().UnixMilli()
+	var list []leaving
+	l := &b.left
+	l.mu.Lock()
+	kept := l.mu.list[:0]
+	for _, s := range l.mu.list {
+		if s.from == from && s.at >= now-leftFor {
+			list = append(list, s)
+		} else {
+			kept = append(kept, s)
+		}
+	}
+	l.mu.list = kept
+	l.mu.Unlock()
+	for _, s := range list {
+		b.redirectOne(s.k, from, now)
+	}
+}
+
+func (b *Broker) redirectOne(k Key, from wire.NodeID, now int64) {
+	if spool, ok := b.cfg.Cluster.(SpoolReader); ok {
+		b.wheel.at(now+redirectAfter.Milliseconds(), redirection{b, spool, k, from})
+	}
+}
+
+// redirection is one session whose messages are to go to its home. A value.
 type redirection struct {
-	b        *Broker
-	spool    SpoolReader
-	k        Key
-	from, to wire.NodeID
+	b     *Broker
+	spool SpoolReader
+	k     Key
+	from  wire.NodeID
 }
 
 func (t redirection) due(int64) int64 {
@@ -51,16 +113,22 @@ func (t redirection) due(int64) int64 {
 // filters matches: whoever put it there saw to nothing else.
 func (t redirection) run() {
 	b := t.b
+	v, found, err := b.cfg.Metadata.GetSession(t.k.meta())
+	if err == nil && (!found || over(v) || wire.NodeID(v.Home) == t.from) {
+		return // it has ended, or come back
+	}
 	var filters []topic.Filter
-	err := b.cfg.Metadata.ClientSubscriptions(t.k.meta(), func(f string, _ *metadata.Subscription) bool {
-		if group, plain, _, err := topic.SplitShare(f); err == nil && group == "" {
-			filters = append(filters, plain)
-		}
-		return true
-	})
+	if err == nil {
+		err = b.cfg.Metadata.ClientSubscriptions(t.k.meta(), func(f string, _ *metadata.Subscription) bool {
+			if group, plain, _, err := topic.SplitShare(f); err == nil && group == "" {
+				filters = append(filters, plain)
+			}
+			return true
+		})
+	}
 	if err == nil && len(filters) > 0 {
 		err = t.spool.Spooled(t.from, func(body []byte) bool {
-			t.one(body, filters)
+			t.one(body, wire.NodeID(v.Home), filters)
 			return true
 		})
 	}
@@ -70,7 +138,7 @@ func (t redirection) run() {
 }
 
 // one sends a message on if it is for the session.
-func (t redirection) one(body []byte, filters []topic.Filter) {
+func (t redirection) one(body []byte, home wire.NodeID, filters []topic.Filter) {
 	b := t.b
 	var f wire.Publish
 	var p packet.Publish
@@ -91,17 +159,17 @@ func (t redirection) one(body []byte, filters []topic.Filter) {
 	}
 	f.Targets, f.Sessions, f.Groups = wire.ToSessions, [][]byte{[]byte(t.k.ClientID)}, nil
 	b.count.redirected.Inc()
-	if uint64(t.to) == b.cfg.NodeID {
+	if uint64(home) == b.cfg.NodeID {
 		r := b.arrivals.begin()
 		defer b.arrivals.end()
 		pub := publication{
-			peer: t.to, id: queue.MessageID{Ingress: f.ID.Ingress, N: f.ID.N}, done: func(wire.Result, uint8) {},
+			peer: home, id: queue.MessageID{Ingress: f.ID.Ingress, N: f.ID.N}, done: func(wire.Result, uint8) {},
 		}
 		b.arrive(&pub, &f, r)
 		return
 	}
 	s := &sentOn{b: b, frame: wire.AppendPublish(nil, &f)}
-	if b.cfg.Cluster.Send(t.to, wire.StreamPublish, wire.TypePublish, s.frame, s) != nil {
+	if b.cfg.Cluster.Send(home, wire.StreamPublish, wire.TypePublish, s.frame, s) != nil {
 		b.count.unsent.Inc()
 	}
 }

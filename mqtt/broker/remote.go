@@ -178,6 +178,7 @@ func (b *Broker) PeerReachable(id wire.NodeID, up bool) {
 	n.up.Store(up)
 	if !up {
 		b.moveFlights(n)
+		b.redirectFrom(id)
 		b.spawn(func() { b.homeLost(id) })
 	}
 }
