@@ -70,7 +70,10 @@ type worldChecks struct {
 // and its copy, which begin alike, one may go on with the actor, and nothing
 // tells the members which of them is the original: the actor may pass to the copy
 // from a process that had ended when the copy was made, and from no later one.
-// It may not pass back: what the original writes then is told by R30.
+// It may not pass back: what the original writes then is told by R30. "From none
+// later" is the rule's "every member shows no other nonce": a later start of the
+// original that was allowed to go on has shown its own, and an earlier one had
+// stopped cleanly, or the actor would not have lived to be copied.
 type writer struct{ slot, life int }
 
 // transfer is an exchange as the network saw it.
@@ -194,13 +197,16 @@ func (w *World) remember(s *slot, v View) {
 	for a := range v.Retired {
 		c.retired[a] = true
 	}
+	if c.rolled != nil && v.Actor != c.rolled.actor {
+		c.rolled = nil
+	}
+	if _, tells := s.core.(changer); tells {
+		return
+	}
 	clear(c.pending)
 	s.core.EachIndex(func(d dvv.Dot, key string, del bool) {
 		if del {
 			c.pending[d] = key
 		}
 	})
-	if c.rolled != nil && v.Actor != c.rolled.actor {
-		c.rolled = nil
-	}
 }

@@ -134,6 +134,12 @@ type Core interface {
 	Verify(must bool) string
 }
 
+// changer is a core that can tell what changed since it was last asked, so that the
+// checkers need not look at all it has after each step.
+type changer interface {
+	Changes() (keys []string, dropped []droppedAt)
+}
+
 // CoreConfig is what a maker of cores is told.
 type CoreConfig struct {
 	Node    NodeID

@@ -10,6 +10,9 @@ import (
 	"tombolo/internal/kv"
 )
 
+// membersChange has a run change its members, besides crashes.
+func membersChange(p *Profile) { p.Weights = members }
+
 // repeating has every node mint the same actor again and again.
 func repeating(m Maker) Maker {
 	return func(db kv.DB, c CoreConfig, now time.Duration, out *Output) (Core, error) {
@@ -55,6 +58,34 @@ func (f forgetful) View() View {
 	return v
 }
 
+// amputated is a disk that keeps no context that names lost dots.
+type amputated struct{ kv.DB }
+
+func (a amputated) Write(b *kv.Batch, sync bool) error {
+	var kept kv.Batch
+	b.Each(func(key, value []byte, deleted bool) {
+		switch {
+		case key[0] == 'l':
+		case deleted:
+			kept.Delete(key)
+		default:
+			kept.Put(key, value)
+		}
+	})
+	return a.DB.Write(&kept, sync)
+}
+
+// eager says that it serves while it joins.
+type eager struct{ Core }
+
+func (e eager) View() View {
+	v := e.Core.View()
+	if v.Phase == PhaseJoining {
+		v.Phase = PhaseReady
+	}
+	return v
+}
+
 // TestPlantedAroundTheProduct plants bugs around the product's own core: in its
 // disks, its chance, and the shell that steps it.
 func TestPlantedAroundTheProduct(t *testing.T) {
@@ -71,6 +102,10 @@ func TestPlantedAroundTheProduct(t *testing.T) {
 		{"answered before it is written", wrapped(product, func(c Core) Core { return hasty{c} }), nil, []string{"I31"}},
 		{"objects are lost and the clock is not", wrapped(product, func(c Core) Core { return forgetful{c} }), nil, []string{"I13", "I15"}},
 		{"somebody writes after the heal", product, func(p *Profile) { p.Late = true }, []string{"I17"}},
+		{"it says that it serves while it joins", wrapped(product, func(c Core) Core { return eager{c} }), membersChange, []string{"I29"}},
+		{"what names lost dots is thrown away", func(db kv.DB, c CoreConfig, now time.Duration, out *Output) (Core, error) {
+			return product(amputated{db}, c, now, out)
+		}, membersChange, []string{"I9", "I14"}},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()

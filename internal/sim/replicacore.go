@@ -261,10 +261,31 @@ type mirror struct {
 	lasting   map[string]dvv.VV
 	horizon   dvv.Clock
 	inspected *replica.Inspection
+	touched   []string    // keys whose objects changed since it was last asked, and
+	dropped   []droppedAt // deletes that left the index
 	begun     int
 	donor     NodeID
 	joins     int
 	conflicts int
+}
+
+// droppedAt is a delete that left the index of a key. Immutable.
+type droppedAt struct {
+	dot dvv.Dot
+	key string
+}
+
+// Changes is what changed since it was last asked for.
+func (t *replicaCore) Changes() (keys []string, dropped []droppedAt) {
+	m := &t.mirror
+	keys, m.touched = m.touched, nil
+	for _, d := range m.dropped {
+		if _, ok := m.index[d.dot]; !ok {
+			dropped = append(dropped, d)
+		}
+	}
+	m.dropped = m.dropped[:0]
+	return keys, dropped
 }
 
 type mirrorEntry struct {
@@ -298,6 +319,7 @@ func (m *mirror) put(key, value []byte) error {
 			return fmt.Errorf("object %q: %w", key[1:], err)
 		}
 		m.objects[string(key[1:])] = o
+		m.touched = append(m.touched, string(key[1:]))
 	case key[0] == 'l':
 		v, err := decodeReplicaLasting(value)
 		if err != nil {
@@ -321,12 +343,17 @@ func (m *mirror) apply(db kv.DB, b *kv.Batch) (err error) {
 		switch {
 		case deleted && key[0] == replica.AreaObject:
 			delete(m.objects, string(key[1:]))
+			m.touched = append(m.touched, string(key[1:]))
 		case deleted && key[0] == 'l':
 			delete(m.lasting, string(key[1:]))
 		case deleted && key[0] == 'i' && len(key) == 17:
-			delete(m.index, indexDot(key))
+			d := indexDot(key)
+			if e := m.index[d]; e.del {
+				m.dropped = append(m.dropped, droppedAt{d, e.key})
+			}
+			delete(m.index, d)
 		case !deleted && err == nil:
-			err = m.put(key, append([]byte(nil), value...))
+			err = m.put(key, value) // which keeps nothing of them
 		}
 		inspect = inspect || bytes.Equal(key, []byte("mr")) || bytes.Equal(key, []byte("mp"))
 	})
@@ -343,7 +370,7 @@ func (m *mirror) inspect(db kv.DB) error {
 		return err
 	}
 	defer snap.Release()
-	in, err := replica.Inspect(snap)
+	in, err := replica.InspectRecords(snap)
 	if err != nil {
 		return err
 	}
@@ -384,7 +411,9 @@ func (m *mirror) note(e replica.Event) {
 // decodeReplicaObject reads an object record of the product, by the library
 // instead of the product's own reader: docs/formats/metadata.md.
 func decodeReplicaObject(b []byte) (dvv.Object, error) {
-	dec := msgpack.NewDecoder(bytes.NewReader(b))
+	dec := msgpack.GetDecoder()
+	defer msgpack.PutDecoder(dec)
+	dec.Reset(bytes.NewReader(b))
 	n, err := dec.DecodeArrayLen()
 	if err != nil || n < 2 || (n-2)%3 != 0 {
 		return dvv.Object{}, fmt.Errorf("an array of %d, %v", n, err)

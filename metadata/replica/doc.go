@@ -41,12 +41,22 @@
 //	collect what a delete leaves behind goes when every durable member is known to
 //	        have seen it, and everything those members wrote before that is here
 //
+// # What is lost
+//
+// A dot that no member has, of an actor that writes no more, stays a gap in every
+// clock: the clock never claims what was not seen, and a write that comes back with
+// a removed member or an old directory comes back under its own dot, once, and only
+// if no context names it. The contexts that do are moved out of the objects (see
+// lasting); the whole object, which is what is merged and sent, stays the same, so
+// that the moving is right whatever it is triggered by. docs/decisions/metadata-gaps.md
+// has the argument and what was refused.
+//
 // # Guarantees
 //
 //  1. A dot is issued once: the counter is durable before anything that bears it
 //     leaves the store, and an actor is kept over a start only if every member
 //     agrees (R30).
-//  2. The clock never claims what was not merged (I5, I18, I20).
+//  2. The clock never claims what was not merged (I5, I18, I20), nor what is lost.
 //  3. Objects, index, clock and digest change in one batch (I30).
 //  4. A put that a delete had not seen survives it in a set; of a register's
 //     concurrent values the one of the highest rank, then clock, then dot is read,

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"tombolo/dvv"
 )
 
 // TestAbsentCap: deletes are collected without a member that stays away; when
@@ -79,81 +77,5 @@ func TestRemovedReturns(t *testing.T) {
 	c.wantAll("s1", "")
 	c.wantAll("s2", "in the gap")
 	c.wantAll("s3", "alone")
-	c.check(false)
-}
-
-// lose has a write of n under key reach nobody, and the next one, of other, reach
-// node 1: a gap. The members go on without n.
-func (c *cluster) lose(n *node, key, other string) dvv.Dot {
-	c.isolate(n, true)
-	c.put(n, key, "lost")
-	d := dvv.Dot{Actor: n.core.actor, Counter: n.core.own}
-	c.put(n, other, "arrived")
-	o, err := n.core.get(objectKey([]byte(other)))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	r := c.nodes[0].core
-	r.merge(c.now, r.peer(n.id), n.core.bases, &wireRecord{key: []byte(other), object: o})
-	for _, m := range c.nodes {
-		if m != n {
-			m.core.SetMembers(c.now, 2, []Member{{ID: 1}, {ID: 2}})
-		}
-	}
-	return d
-}
-
-// TestGapStaysOpen: what nobody has is put aside with its contexts, and if it comes
-// back after all it counts as what it is: news, or overwritten (I14, I24, I28).
-func TestGapStaysOpen(t *testing.T) {
-	c := calm(t, 3, nil)
-	a, away := c.nodes[0], c.nodes[2]
-	d := c.lose(away, "s1", "s2")
-	// An object that had overwritten the lost value, by a write that is lost as well,
-	// and one that had deleted it.
-	for _, key := range []string{"s3", "s4"} {
-		e := dvv.Dot{Actor: 77, Counter: 1}
-		w := stale(key, e)
-		if key == "s4" {
-			e = dvv.Dot{Actor: 78, Counter: 1}
-			w = &wireRecord{key: []byte(key), deletes: []dvv.Dot{e}}
-		}
-		w.object = dvv.NewObject(dvv.NewVV(e, dvv.Dot{Actor: d.Actor, Counter: d.Counter + 3}), w.object.Siblings()...)
-		a.core.merge(c.now, a.core.peer(2), dvv.VV{}, w)
-	}
-	c.run(5 * time.Second)
-	for _, n := range c.nodes[:2] {
-		if n.core.clock.Has(d) || len(n.core.lasting.contexts) < 2 {
-			t.Fatalf("clock %v, lasting contexts %v", n.core.clock, n.core.lasting.contexts)
-		}
-		for key, p := range map[string]string{"s3": "x", "s4": ""} {
-			o, err := n.core.get(objectKey([]byte(key)))
-			if err != nil || o.Context().Len() > 0 {
-				t.Fatalf("%s holds %v, not %q, and %v", key, o, p, err)
-			}
-		}
-	}
-	c.put(away, "s3", "overwritten")
-	c.put(away, "s4", "deleted")
-	for _, n := range c.nodes {
-		c.members(n, 3, 3)
-	}
-	c.isolate(away, false)
-	c.settle(900)
-	c.wantAll("s1", "lost")
-	c.wantAll("s2", "arrived")
-	c.wantAll("s4", "")
-	c.run(2 * time.Second)
-	for _, n := range c.nodes {
-		if o, _ := n.core.get(objectKey([]byte("s3"))); len(o.Siblings()) != 1 || o.Siblings()[0].Dot.Actor != 77 {
-			t.Fatalf("node %d: s3 is %v", n.id, o)
-		}
-		if len(n.core.lasting.contexts) > 0 {
-			t.Fatalf("node %d: %v under %v", n.id, n.core.lasting.contexts, n.core.clock)
-		}
-	}
-	if away.core.actor == d.Actor {
-		t.Fatal("the retired actor still writes")
-	}
 	c.check(false)
 }

@@ -40,6 +40,23 @@ type MemberState struct {
 
 // Inspect reads the store in snapshot.
 func Inspect(snapshot kv.Snapshot) (*Inspection, error) {
+	in, err := InspectRecords(snapshot)
+	if err != nil {
+		return nil, err
+	}
+	for area, n := range map[byte]*int64{areaResidual: &in.Residual, areaIndex: &in.Index, areaQuarantine: &in.Quarantined} {
+		count, err := countArea(frozen{snapshot}, area)
+		if err != nil {
+			return nil, err
+		}
+		*n = count
+	}
+	return in, nil
+}
+
+// InspectRecords is Inspect by the store's own records alone, without what has to
+// be counted.
+func InspectRecords(snapshot kv.Snapshot) (*Inspection, error) {
 	r := &Replica{view: frozen{snapshot}}
 	if _, err := r.load(); err != nil {
 		return nil, err
@@ -55,13 +72,6 @@ func Inspect(snapshot kv.Snapshot) (*Inspection, error) {
 		})
 	}
 	in.Lasting = int64(len(r.lasting.contexts))
-	for area, n := range map[byte]*int64{areaResidual: &in.Residual, areaIndex: &in.Index, areaQuarantine: &in.Quarantined} {
-		count, err := countArea(r.view, area)
-		if err != nil {
-			return nil, err
-		}
-		*n = count
-	}
 	return in, nil
 }
 
