@@ -71,7 +71,7 @@ func (q *Queue) Imported(b *Batch, stored []Record) {
 	if q.elders == nil {
 		q.elders = &elders{}
 	}
-	if end := b.end(); q.elders.moving && end.after(q.elders.frontier) {
+	if end := b.end(); q.elders.moving && !b.Partial && end.after(q.elders.frontier) {
 		q.elders.frontier = end
 	}
 	if b.Generation == 0 {

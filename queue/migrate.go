@@ -34,6 +34,7 @@ type Batch struct {
 	Acknowledged []wire.Span // what nobody needs any more, up to the last record
 	Records      []Record
 	Last         bool    // of the generation: what follows is of a newer one
+	Partial      bool    // other nodes have parts as well: what is not in it may still come (target only)
 	Next         Place   // where the next Export begins (source only)
 	More         bool    // Export has more at once (source only)
 	Receipt      Receipt // what Exported wants to know (source only)

@@ -13,6 +13,7 @@ import (
 // subscribes to, as it was last put into the index. Guarded by remotes.mu.
 type awaySession struct {
 	home    wire.NodeID
+	seen    uint32              // the connect counter of the last record
 	filters map[string]struct{} // as they were sent
 }
 
@@ -176,6 +177,12 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 	}
 	b.remotes.mu.Lock()
 	old := b.remotes.mu.away[k]
+	was, missed := wire.NodeID(0), false
+	if old != nil {
+		was = old.home
+		// Homes between the last record and this one were never seen.
+		missed = v != nil && v.Connects > old.seen+1
+	}
 	if home != 0 {
 		next := &awaySession{home: home, filters: map[string]struct{}{}}
 		if old != nil && old.home == home {
@@ -190,15 +197,12 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 			}
 		}
 		b.remotes.mu.away[k] = next
+		next.seen = v.Connects
 	} else {
 		delete(b.remotes.mu.away, k)
 	}
 	b.remotes.mu.Unlock()
-	was := wire.NodeID(0)
-	if old != nil {
-		was = old.home
-	}
-	b.fenceMove(k, v, was)
+	b.fenceMove(k, v, was, missed)
 	if was != 0 && was != home {
 		b.remotes.mu.Lock()
 		for f := range old.filters {

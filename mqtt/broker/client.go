@@ -51,14 +51,13 @@ type client struct {
 	remote    *remote     // immutable; not nil: it stands for another node and is in no registry
 	moving    atomic.Bool // the session is on its way from or to another node: shift says how it is shared out
 	shift     atomic.Pointer[shift]
-	awaits    wire.NodeID    // the node that may still send a part of the queue; 0: none
-	broughtAt metadata.Epoch // under which the session came here
-	importing int            // parts of its queue that are being stored
-	paused    chan struct{}  // not nil: the queue is being opened anew, who wants to append waits for its end
-	grouped   int            // shared subscriptions among subs
-	lined     atomic.Bool    // line is not empty, or being worked off
-	line      *line          // publishes that wait before they have any effect; nil: none ever did
-	fresh     *fresh         // what came while retained messages are sent; nil: none are
+	awaits    map[wire.NodeID]metadata.Epoch // nodes that may still send a part of the queue, and since which move
+	importing int                            // parts of its queue that are being stored
+	paused    chan struct{}                  // not nil: the queue is being opened anew, who wants to append waits for its end
+	grouped   int                            // shared subscriptions among subs
+	lined     atomic.Bool                    // line is not empty, or being worked off
+	line      *line                          // publishes that wait before they have any effect; nil: none ever did
+	fresh     *fresh                         // what came while retained messages are sent; nil: none are
 }
 
 // errors that connections are closed with; OnClose sees them again.

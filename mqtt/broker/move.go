@@ -165,14 +165,14 @@ func (c *client) setShift(s *shift) {
 
 // fenceMove ends a generation of this node's routes if the record of a session
 // names another home than this node published for so far.
-func (b *Broker) fenceMove(k Key, v *metadata.Session, was wire.NodeID) {
+func (b *Broker) fenceMove(k Key, v *metadata.Session, was wire.NodeID, missed bool) {
 	if v == nil || over(v) {
 		return
 	}
 	to := wire.NodeID(v.Home)
 	c := b.registry.get(k)
 	switch {
-	case was == to:
+	case was == to && !missed:
 		return
 	case uint64(to) == b.cfg.NodeID:
 		// The new home may read of the old one and of itself at once.
@@ -307,7 +307,7 @@ func (t shiftCheck) due(int64) int64 {
 // published for it comes here. The caller holds c.mu.
 func (b *Broker) settledLocked(c *client) bool {
 	s := c.shift.Load()
-	if s == nil || !s.target || c.awaits != 0 || !b.cutEverywhere(s) {
+	if s == nil || !s.target || len(c.awaits) > 0 || !b.cutEverywhere(s) {
 		return false
 	}
 	c.setShift(nil)

@@ -1,8 +1,12 @@
 package broker
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,5 +70,145 @@ func TestR20Backlog(t *testing.T) {
 			_, stored := n.queue.Lookup(queueName(Key{ClientID: "s"}))
 			return !stored && n.b.registry.get(Key{ClientID: "s"}) == nil
 		})
+	}
+}
+
+// TestR21Moves: while three nodes publish a thousand messages a second the
+// session moves 200 times, also back to where a part of it still is. Nothing is
+// lost, nothing comes twice without the mark of a duplicate, and each publisher's
+// messages stay in order.
+func TestR21Moves(t *testing.T) {
+	moves := 200
+	if testing.Short() || raceEnabled {
+		moves = 30
+	}
+	m := rig(t, 3, func(s *Settings) { s.Queue.MaxOnline, s.Queue.MaxOffline = 100000, 100000 })
+	p := m.nodes[0].dial(t, "s", lasting)
+	p.subscribe(1, "m/#")
+	var sent [3]int
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 3 {
+		pub := m.nodes[i].dial(t, fmt.Sprint("pub", i))
+		wg.Go(func() { sent[i] = publishUntil(pub, fmt.Sprint("m/", i), stop) })
+	}
+	seen := newSeen(t, m)
+	for i := range moves {
+		seen.take(p, 3) // some are read, others wait or are on their way
+		old := p
+		p = m.nodes[(i*7+i/5)%3].dial(t, "s", lasting)
+		for x := range old.Messages() {
+			seen.note(x)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	seen.until(p, sent[:])
+	t.Logf("%d moves, %v messages, %d marked duplicates", moves, sent, seen.dups)
+}
+
+// publishUntil publishes 0, 1, 2 … at QoS 1, one every three milliseconds, and
+// returns how many were acknowledged.
+func publishUntil(p *person, topic string, stop <-chan struct{}) (n int) {
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return n
+		case <-tick.C:
+		}
+		if r, err := p.trySend(20*time.Second, topic, strconv.Itoa(n), 1); err != nil || r.Failed() {
+			p.t.Errorf("%s: %v, %v", topic, r, err)
+			return n
+		}
+		n++
+	}
+}
+
+// seen holds what comes to a subscriber to the laws of P9.
+type seen struct {
+	t    *testing.T
+	next map[string]int
+	dups int
+	m    *mesh
+}
+
+func newSeen(t *testing.T, m *mesh) *seen { return &seen{t: t, m: m, next: map[string]int{}} }
+
+// story is what a node holds of a session, for a test that fails.
+func (n *rigNode) story(id string) string {
+	k := Key{ClientID: id}
+	out := fmt.Sprintf("node %d:", n.id)
+	if rec, _ := n.b.storedSession(k); rec != nil {
+		out += fmt.Sprintf(" home %d epoch %v connects %d;", rec.Home, rec.Epoch, rec.Connects)
+	}
+	c := n.b.registry.get(k)
+	if c == nil {
+		return out + " nothing here"
+	}
+	n.b.EachMoving(func(m Moving) bool { out += fmt.Sprintf(" %+v", m); return true })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out += fmt.Sprintf(" connected %v queued %d moving %v awaits %v importing %d pending %d;", c.conn != nil, c.queue.Len(), c.queue.Moving(), c.awaits, c.importing, c.queue.Pending())
+	for s := c.shift.Load(); s != nil; s = s.before {
+		out += fmt.Sprintf(" [target %v epoch %v open %v cuts %v sure %v]", s.target, s.epoch, s.open, s.cuts, s.sure)
+	}
+	return out
+}
+
+func (s *seen) note(m *packet.Publish) {
+	topic := string(m.Topic)
+	n, _ := strconv.Atoi(string(m.Payload))
+	switch want := s.next[topic]; {
+	case n == want:
+		s.next[topic]++
+	case n < want && m.Dup:
+		s.dups++
+	default:
+		s.t.Fatalf("%s: %d came, want %d (dup %v)", topic, n, want, m.Dup)
+	}
+}
+
+// take reads some messages, if they come soon.
+func (s *seen) take(p *person, n int) {
+	late := time.NewTimer(5 * time.Second)
+	defer late.Stop()
+	for range n {
+		select {
+		case m := <-p.Messages():
+			if m == nil {
+				return
+			}
+			s.note(m)
+		case <-late.C:
+			for _, n := range s.m.nodes {
+				s.t.Log(n.story("s"))
+			}
+			s.t.Fatalf("nothing comes: %v", s.next)
+		}
+	}
+}
+
+func (s *seen) until(p *person, sent []int) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		whole := true
+		for i, n := range sent {
+			whole = whole && s.next[fmt.Sprint("m/", i)] == n
+		}
+		if whole {
+			return
+		}
+		select {
+		case m := <-p.Messages():
+			if m == nil {
+				s.t.Fatal("the connection ended")
+			}
+			s.note(m)
+		case <-ctx.Done():
+			s.t.Fatalf("came %v, sent %v", strings.TrimPrefix(fmt.Sprint(s.next), "map"), sent)
+		}
 	}
 }

@@ -2,5 +2,4 @@
 
 package broker
 
-// raceEnabled shortens loops and lifts budgets that the race detector breaks.
 const raceEnabled = true

@@ -37,15 +37,14 @@ func (b *Broker) drainStep() int {
 // source sends the queue of a session that has another home now (R20, R22).
 // Owned by its goroutine, except for what is atomic or immutable.
 type source struct {
-	b       *Broker
-	c       *client // of the session, which takes what still belongs here
-	stop    chan struct{}
-	ended   chan struct{}
-	sent    atomic.Int64 // messages
-	to      atomic.Uint64
-	since   int64                // unix ms
-	targets map[wire.NodeID]bool // who waits for what is here, or did
-	out     bool                 // the session is in no registry and no index here any more
+	b     *Broker
+	c     *client // of the session, which takes what still belongs here
+	stop  chan struct{}
+	ended chan struct{}
+	sent  atomic.Int64 // messages
+	to    atomic.Uint64
+	since int64 // unix ms
+	out   bool  // the session is in no registry and no index here any more
 }
 
 // sources are the migrations from this node. Safe for concurrent use.
@@ -147,7 +146,7 @@ func (b *Broker) moveAway(c *client, rec *metadata.Session) {
 	t := &b.sources
 	t.mu.Lock()
 	_, under := t.mu.jobs[c.key]
-	j := &source{b: b, c: c, stop: make(chan struct{}), ended: make(chan struct{}), since: b.cfg.Now().UnixMilli(), targets: map[wire.NodeID]bool{}}
+	j := &source{b: b, c: c, stop: make(chan struct{}), ended: make(chan struct{}), since: b.cfg.Now().UnixMilli()}
 	if !under {
 		t.mu.jobs[c.key] = j
 	}
@@ -160,19 +159,17 @@ func (b *Broker) moveAway(c *client, rec *metadata.Session) {
 	}
 }
 
-// stopSource ends the migration of a session that comes back here, and returns
-// the nodes that had a part of it, which are told when it has.
-func (b *Broker) stopSource(k Key) (had []wire.NodeID) {
+// stopSource ends the migration of a session that comes back here.
+func (b *Broker) stopSource(k Key) {
 	t := &b.sources
 	t.mu.Lock()
 	j := t.mu.jobs[k]
 	t.mu.Unlock()
 	if j == nil {
-		return nil
+		return
 	}
 	close(j.stop)
 	<-j.ended
-	return sortedIDs(j.targets)
 }
 
 // run sends batch after batch until nothing is left and nothing more can come.
@@ -197,7 +194,6 @@ func (j *source) run() {
 		}
 		last = *rec
 		to := wire.NodeID(rec.Home)
-		j.targets[to] = true
 		j.to.Store(rec.Home)
 		progress, done := j.step(to, rec.Epoch, &at)
 		if done {
@@ -217,6 +213,10 @@ func (j *source) run() {
 func (j *source) step(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (progress, done bool) {
 	if !j.b.cfg.Cluster.Reachable(to) {
 		j.wait(retryPause)
+		return false, false
+	}
+	if j.passing() {
+		j.wait(idlePause)
 		return false, false
 	}
 	sent, err := j.send(to, epoch, at)
@@ -309,9 +309,6 @@ func (j *source) complete() bool {
 	if s != nil && !late && (s.open || !j.b.sureEverywhere(s)) {
 		return false
 	}
-	if j.c.awaits != 0 && j.b.cfg.Cluster.Reachable(j.c.awaits) && now-j.since < awaitsMax.Milliseconds() {
-		return false
-	}
 	return j.c.queue.Pending() == 0 && j.c.importing == 0
 }
 
@@ -338,11 +335,8 @@ func (j *source) final(to wire.NodeID, epoch metadata.Epoch) (done bool) {
 		j.wait(retryPause)
 		return false
 	}
-	delete(j.targets, to)
 	j.b.cfg.Queue.Drop(j.c.qid, j.b.counted)
-	for _, id := range sortedIDs(j.targets) {
-		j.b.finalTo(id, j.c.key, epoch)
-	}
+	j.b.tellFinal(j.c.key, epoch, to)
 	j.b.count.migrations.Inc()
 	return true
 }
@@ -353,11 +347,32 @@ func (j *source) discard() {
 	j.b.cfg.Queue.Drop(j.c.qid, j.b.counted)
 }
 
-// finalTo tells a node that was home for a while that nothing more comes to it
-// from here.
-func (b *Broker) finalTo(id wire.NodeID, k Key, epoch metadata.Epoch) {
+// tellFinal tells all nodes but one that nothing more comes to them from here:
+// each may have been home for a while, and wait for it.
+func (b *Broker) tellFinal(k Key, epoch metadata.Epoch, but wire.NodeID) {
 	m := wire.Migration{Client: wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID}, Epoch: wire.Epoch{HLC: epoch.HLC, Node: wire.NodeID(epoch.Node)}, Final: true}
-	_ = b.cfg.Cluster.Send(id, wire.StreamMigration, wire.TypeMigration, wire.AppendMigration(nil, &m), noTicket{})
+	body := wire.AppendMigration(nil, &m)
+	for _, id := range b.others() {
+		if id != but && b.cfg.Cluster.Reachable(id) {
+			_ = b.cfg.Cluster.Send(id, wire.StreamMigration, wire.TypeMigration, body, noTicket{})
+		}
+	}
+}
+
+// passing reports whether an older part of the queue is still to come here. What
+// is here follows it, so that one node after the other sends, the oldest first.
+func (j *source) passing() bool {
+	if j.b.cfg.Now().UnixMilli()-j.since > awaitsMax.Milliseconds() {
+		return false
+	}
+	j.c.mu.Lock()
+	defer j.c.mu.Unlock()
+	for id := range j.c.awaits {
+		if j.b.cfg.Cluster.Reachable(id) {
+			return true
+		}
+	}
+	return false
 }
 
 // wait lets time pass; false if the migration is to stop.

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"tombolo/internal/wire"
@@ -18,10 +17,7 @@ import (
 func (b *Broker) bringHome(p *peer, existing *client, g permission) (*client, error) {
 	key, params := p.key(), p.hs.Params()
 	from := wire.NodeID(g.record.Home)
-	had := b.stopSource(key)
-	if !slices.Contains(had, from) {
-		had = append(had, from) // it may wait for what is here
-	}
+	b.stopSource(key)
 	c, err := b.openAway(key, existing, from, g)
 	if err != nil {
 		return nil, err
@@ -35,9 +31,7 @@ func (b *Broker) bringHome(p *peer, existing *client, g permission) (*client, er
 		b.backOut(c, existing)
 		return nil, err
 	}
-	for _, id := range had {
-		b.finalTo(id, key, g.epoch)
-	}
+	b.tellFinal(key, g.epoch, 0) // what is here stays
 	b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
 	return c, nil
 }
@@ -77,8 +71,10 @@ func (b *Broker) openAway(k Key, existing *client, from wire.NodeID, g permissio
 	c.record, c.expiry, c.ended = &rec, rec.Expiry, false
 	c.will, c.willAt = nil, 0
 	b.makeDurable(c, id, st, b.settings.Load())
-	c.awaits = from
-	c.broughtAt = g.epoch
+	if c.awaits == nil {
+		c.awaits = map[wire.NodeID]metadata.Epoch{}
+	}
+	c.awaits[from] = g.epoch
 	s := c.shift.Load().begun(g.epoch, true)
 	for _, id := range b.others() {
 		if !b.cfg.Cluster.Reachable(id) {
@@ -182,6 +178,8 @@ func (b *Broker) TakeMigration(from wire.NodeID, inc wire.Incarnation, seq uint6
 	if mine && !dead {
 		c.importing++
 	}
+	_, awaited := c.awaits[from]
+	partial := !awaited || len(c.awaits) > 1
 	c.mu.Unlock()
 	switch {
 	case !mine:
@@ -192,6 +190,7 @@ func (b *Broker) TakeMigration(from wire.NodeID, inc wire.Incarnation, seq uint6
 		return
 	}
 	batch := queue.BatchOf(m)
+	batch.Partial = partial
 	b.count.migratedIn.Add(uint64(len(batch.Records)))
 	ap := &queue.Applied{Peer: uint64(from), Incarnation: uint64(inc), Stream: uint32(wire.StreamMigration), Sequence: seq, Result: wire.Stored}
 	b.cfg.Queue.Import(c.qid, batch, ap, func(stored []queue.Record, err error) {
@@ -234,10 +233,11 @@ func epochOf(m *wire.Migration) metadata.Epoch {
 // arrived notes that a node which was home has sent all it had.
 func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch) {
 	c.mu.Lock()
-	over := c.awaits == from && !c.ended && !epoch.Less(c.broughtAt) // and not of an earlier stay
-	if over {
-		c.awaits = 0
+	since, awaited := c.awaits[from]
+	if awaited && !epoch.Less(since) { // and not of an earlier move
+		delete(c.awaits, from)
 	}
+	over := awaited && len(c.awaits) == 0 && !c.ended
 	id := c.qid
 	c.mu.Unlock()
 	if !over {
@@ -263,7 +263,7 @@ func (b *Broker) homeLost(id wire.NodeID) {
 	b.registry.each(func(c *client) bool {
 		r.lock(c)
 		defer r.unlock(c)
-		if c.awaits == id && c.durable && c.queue.Moving() {
+		if _, awaited := c.awaits[id]; awaited && c.durable && c.queue.Moving() {
 			b.goOnWithout(c)
 			b.pump(c, set, r)
 			lost++
