@@ -130,9 +130,9 @@ func (s *Store) appendLocked(g *group, ev *Event) {
 		if l == nil || l.dropped || l.moving != nil && !s.firstCopyLocked(l, ev.Msg.ID) {
 			continue
 		}
-		t.Seq = s.sequenceLocked(g, l.newest())
+		t.Seq = s.sequenceLocked(g, l.current)
 		if shared {
-			holders = append(holders, holder{l.id, l.newest().generation, t.Seq})
+			holders = append(holders, holder{l.id, l.current.generation, t.Seq})
 		}
 	}
 	if len(holders) > 0 {
@@ -146,7 +146,7 @@ func (s *Store) appendLocked(g *group, ev *Event) {
 			continue
 		}
 		s.mu.scratch = appendRecord(s.mu.scratch[:0], ev.Msg, t, at)
-		g.batch.Put(k.record(t.Queue, s.mu.lanes[t.Queue].newest().generation, t.Seq), s.mu.scratch)
+		g.batch.Put(k.record(t.Queue, s.mu.lanes[t.Queue].current.generation, t.Seq), s.mu.scratch)
 	}
 }
 

@@ -66,7 +66,7 @@ func auditQueues(t testing.TB, db kv.DB) (map[[2]uint64]cursor, map[QueueID]bool
 	t.Helper()
 	cursors, names, dropped := map[[2]uint64]cursor{}, map[QueueID]int{}, map[QueueID]bool{}
 	each(t, db, tableName, func(k, v []byte) {
-		id, err := decodeName(v)
+		id, _, err := decodeName(v)
 		if err != nil {
 			t.Errorf("name %q: %v", k, err)
 		}

@@ -33,7 +33,7 @@ func (s *Store) Export(id QueueID, after Place, countMax, bytesMax int, done fun
 		return
 	}
 	job := &exportJob{lane: l, after: after, countMax: min(max(countMax, 1), wire.MigratedMax), bytesMax: bytesMax, done: done}
-	s.readLocked(readJob{strand: l.newest(), op: Op{Kind: OpRead}, export: job})
+	s.readLocked(readJob{strand: l.current, op: Op{Kind: OpRead}, export: job})
 	s.mu.Unlock()
 }
 
@@ -60,10 +60,10 @@ func (s *Store) export(j *exportJob) (*Batch, error) {
 		w := st.window(from)
 		s.mu.Unlock()
 		b, err := s.exportStrand(w, from, j)
-		if err != nil || len(b.Records) > 0 || len(b.Acknowledged) > 0 || !b.Last {
+		if err != nil || len(b.Records) > 0 || len(b.Acknowledged) > 0 || !b.More {
 			return b, err
 		}
-		at = b.Next
+		at = Place{w.generation, ^uint64(0)}
 	}
 }
 
@@ -93,8 +93,9 @@ func (s *Store) exportStrand(w window, from uint64, j *exportJob) (*Batch, error
 	}
 	s.mu.Lock()
 	b.Acknowledged, to = w.strand.acknowledged(from, to)
-	b.Last = !full && to >= w.hi && w.strand != j.lane.newest()
-	b.More = full || to < w.hi || b.Last
+	whole := !full && to >= w.hi
+	b.Last = whole && w.strand != j.lane.current
+	b.More = !whole || j.lane.from(Place{w.generation, ^uint64(0)}) != nil
 	s.mu.Unlock()
 	b.Next = Place{w.generation, max(to, from) - 1}
 	if b.Last {

@@ -28,7 +28,8 @@ func goldenValues() []string {
 	full := &Message{ID: MessageID{1, 2}, QoS: 2, ExpiresAt: 1_800_000_000_123}
 	lease := leaseRecord{0x0102030405060708, 1_048_577, 1025, 257}
 	add("lease", leaseKey(), lease.append(nil))
-	add("name of queue 7, mountpoint m, client id c", nameKey("m\x00c"), appendName(nil, 7))
+	add("name of queue 7, mountpoint m, client id c", nameKey("m\x00c"), appendName(nil, 7, 0))
+	add("name of queue 9, whose last generation is not the current one", nameKey("m\x00d"), appendName(nil, 9, 0x0123456789))
 	add("record, inline", k.record(7, 1, 42), appendRecord(nil, plain, &Target{QoS: 1}, place{}))
 	add("record, shared, retain, expires, two subscription ids", k.record(7, 1, 43),
 		appendRecord(nil, full, &Target{QoS: 2, Retain: true, SubIDs: []uint32{1, 300}}, place{258, 5}))
@@ -171,7 +172,7 @@ func FuzzDecodeOthers(f *testing.F) {
 	f.Add(seg.append(nil))
 	f.Add(append(appendHolder(appendBodyHead(nil, 1), holder{7, 1, 43}), "shared"...))
 	f.Add(appendBodyHead(nil, 1<<40))
-	f.Add(appendName(nil, 4))
+	f.Add(appendName(nil, 4, 9))
 	f.Add(appendReceived(nil, MessageID{5, 6}))
 	f.Fuzz(func(t *testing.T, v []byte) {
 		if l, err := decodeLease(v); err == nil {
@@ -194,8 +195,10 @@ func FuzzDecodeOthers(f *testing.F) {
 				t.Errorf("body %x: %v and %v, %v", v, hs, hs2, err)
 			}
 		}
-		if id, err := decodeName(v); err == nil && !bytes.HasPrefix(v, appendName(nil, id)) {
-			t.Errorf("name %x: %d", v, id)
+		if id, current, err := decodeName(v); err == nil {
+			if id2, current2, err := decodeName(appendName(nil, id, current)); err != nil || id2 != id || current2 != current {
+				t.Errorf("name %x: %d %d", v, id, current)
+			}
 		}
 		if id, err := decodeReceived(v); err == nil && !bytes.HasPrefix(v, appendReceived(nil, id)) {
 			t.Errorf("inbound %x: %v", v, id)

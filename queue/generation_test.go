@@ -137,6 +137,76 @@ func TestOpeningGenerationsCostsTheSameWhateverTheyHold(t *testing.T) {
 	}
 }
 
+// TestBacklogOfTheLoserAfterAHeal (P8): the home that won a split may have the
+// older generation, since its client never left it. It takes in what the loser
+// stored under a later one, and goes on appending to its own, also after a crash.
+func TestBacklogOfTheLoserAfterAHeal(t *testing.T) {
+	db := kv.NewMemory()
+	b, c := start(t, db, StoreConfig{}), start(t, kv.OpenMemory(), StoreConfig{})
+	winner, st := b.generation("s", 100)
+	d := newDrinker(b, winner, st)
+	d.online()
+	loser, _ := c.generation("s", 200)
+	b.put("winner 0", winner)
+	for _, body := range some("loser", 0, 9) {
+		c.put(body, loser)
+	}
+	if got := d.drinkFrom(c, loser, 4); !slices.Equal(got, some("loser", 0, 9)) {
+		t.Errorf("delivered %q", got)
+	}
+	d.settle(3)
+	for life := range 3 {
+		if ev := b.put(fmt.Sprint("winner ", life+1), winner); ev.Targets[0].Seq <= uint64(life) {
+			t.Errorf("sequence %d", ev.Targets[0].Seq)
+		}
+		b.sync()
+		db = db.Fork()
+		audit(t, db)
+		b = start(t, db, StoreConfig{TidyEvery: 1 << 40})
+		if winner, st = b.open("s"); st.Generation != 100 || st.Count != 2+life || len(st.Older) != 1 || st.Older[0].Generation != 200 {
+			t.Fatalf("life %d: %+v", life, st)
+		}
+	}
+	want := append(some("loser", 3, 9), some("winner", 0, 4)...)
+	if got := b.told(winner, st); !slices.Equal(got, want) {
+		t.Errorf("delivered %q, want %q", got, want)
+	}
+	// All of it follows the session on.
+	winner, st = b.generation("s", 300)
+	b.put("later", winner)
+	if winner, st = b.open("s"); st.Generation != 300 || st.Total() != 11 || len(st.Older) != 2 {
+		t.Errorf("%+v", st)
+	}
+	next := start(t, kv.OpenMemory(), StoreConfig{})
+	target, _ := next.generation("s", 400)
+	if n := migrate(t, b, next, winner, target, 3); n != 11 {
+		t.Errorf("%d moved", n)
+	}
+	b.sync()
+	audit(t, db)
+}
+
+// TestExportGoesOnBehindTheCurrentGeneration, when an older one is current.
+func TestExportGoesOnBehindTheCurrentGeneration(t *testing.T) {
+	b, c, e := start(t, kv.OpenMemory(), StoreConfig{}), start(t, kv.OpenMemory(), StoreConfig{}), start(t, kv.OpenMemory(), StoreConfig{})
+	for n, current := range []string{"empty", "with a message"} {
+		name := "s" + current
+		winner, _ := b.generation(name, 100)
+		loser, _ := c.generation(name, 200)
+		for _, body := range some("loser", 0, 9) {
+			c.put(body, loser)
+		}
+		migrate(t, c, b, loser, winner, 4)
+		if n == 1 {
+			b.put("winner", winner)
+		}
+		target, _ := e.generation(name, 300)
+		if moved := migrate(t, b, e, winner, target, 2); moved != 9+n {
+			t.Errorf("%s: %d moved", current, moved)
+		}
+	}
+}
+
 // TestDropTakesAllGenerations, and a queue of the same name begins anew.
 func TestDropTakesAllGenerations(t *testing.T) {
 	makers(t, func(t *testing.T, db kv.DB) {

@@ -48,11 +48,12 @@ func (s *Store) Import(id QueueID, b *Batch, ap *Applied, done func(stored []Rec
 	})
 }
 
-// takes says whether a batch may be imported: it is of an older generation, and
-// its records have bodies, sequences that rise, and no others.
+// takes says whether a batch may be imported: it is not of the current
+// generation, and its records have bodies, sequences that rise, and no others. It
+// may be of a later one, of the home that lost after a split.
 func (l *lane) takes(b *Batch) error {
-	if b.Generation >= l.newest().generation {
-		return fmt.Errorf("import of generation %d into %d: %w", b.Generation, l.newest().generation, ErrGeneration)
+	if b.Generation == l.current.generation {
+		return fmt.Errorf("import of generation %d into %d: %w", b.Generation, l.current.generation, ErrGeneration)
 	}
 	last := uint64(0)
 	for i := range b.Records {
@@ -81,6 +82,7 @@ func (s *Store) importLocked(g *group, l *lane, b *Batch) (stored []Record) {
 	st := l.strand(b.Generation)
 	if st == nil {
 		st = l.add(b.Generation)
+		s.nameLocked(g, l)
 	}
 	st.changed = true
 	for _, a := range b.Acknowledged {
@@ -190,8 +192,8 @@ func (s *Store) importIDsLocked(g *group, l *lane, b *Batch) (stored []Record) {
 			l.received[r.PacketID] = r.Msg.ID
 			g.batch.Put(k.inbound(l.id, r.PacketID), appendReceived(nil, r.Msg.ID))
 		} else {
-			l.newest().release(r.PacketID)
-			l.newest().changed = true
+			l.current.release(r.PacketID)
+			l.current.changed = true
 		}
 		stored = append(stored, *r)
 	}

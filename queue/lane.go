@@ -6,11 +6,13 @@ import (
 )
 
 // lane is the store's side of one queue that was opened. Guarded by Store.mu.
-// strands is empty only if it is dropped.
+// strands is empty and current nil only if it is dropped.
 type lane struct {
 	id       QueueID
 	name     string
-	strands  []*strand // ascending by generation; the last takes what is appended
+	strands  []*strand // ascending by generation
+	current  *strand   // the one that takes what is appended: the last, but after a heal
+	named    bool      // the name on disk tells which one is current
 	received map[uint16]MessageID
 	moving   *moving // nil: nothing of the queue is at another node
 	dirty    bool    // in Store.dirty: a cursor on disk is behind
@@ -31,14 +33,10 @@ type goneRange struct {
 
 func newLane(id QueueID, name string) *lane { return &lane{id: id, name: name} }
 
-// newest is the generation that takes what is appended.
-func (l *lane) newest() *strand { return l.strands[len(l.strands)-1] }
-
-// strand returns a generation, nil if it is not here; 0 is the newest.
+// strand returns a generation, nil if it is not here; 0 is the current one.
 func (l *lane) strand(generation uint64) *strand {
-	n := len(l.strands)
-	if n > 0 && (generation == 0 || l.strands[n-1].generation == generation) {
-		return l.strands[n-1]
+	if c := l.current; c != nil && (generation == 0 || c.generation == generation) {
+		return c
 	}
 	if i, found := l.search(generation); found {
 		return l.strands[i]
@@ -61,7 +59,7 @@ func (l *lane) add(generation uint64) *strand {
 // state is what New wants to know. What is not committed yet comes with
 // Committed.
 func (l *lane) state() State {
-	n := l.newest()
+	n := l.current
 	st := State{
 		Generation: n.generation, Head: n.head, Tail: n.committed, SentThrough: n.sent,
 		Count: n.live(), Bound: slices.Clone(n.bound),

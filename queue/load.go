@@ -11,7 +11,9 @@ import (
 // does not lose the queue: its records are served again from the first on, which
 // is a duplicate where they were acknowledged, since those are deleted with the
 // cursor that says so.
-func (s *Store) loadLane(id QueueID, name string) (*lane, error) {
+//
+// current is the generation that takes what is appended, 0 the last.
+func (s *Store) loadLane(id QueueID, name string, current uint64) (*lane, error) {
 	l := newLane(id, name)
 	err := s.loadCursors(l)
 	if err == nil && (len(l.strands) == 0 || s.suspect) {
@@ -20,8 +22,11 @@ func (s *Store) loadLane(id QueueID, name string) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(l.strands) == 0 {
-		if _, err := s.rebuild(l, firstGeneration, damaged("no cursor")); err != nil {
+	if l.named = current != 0; !l.named && len(l.strands) > 0 {
+		current = l.strands[len(l.strands)-1].generation
+	}
+	if l.current = l.strand(max(current, firstGeneration)); l.current == nil {
+		if l.current, err = s.rebuild(l, max(current, firstGeneration), damaged("no cursor")); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +84,7 @@ func (s *Store) loadOrphans(l *lane) error {
 // record. What was leased and never used, or lost with a crash, is passed over:
 // a sequence that anybody may have seen is never given again.
 func (s *Store) findTail(st *strand) error {
-	if st == st.lane.newest() || st.lease > st.tail {
+	if st == st.lane.current || st.lease > st.tail {
 		last, found, err := s.lastRecord(st, st.tail)
 		if err != nil {
 			return err

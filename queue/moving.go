@@ -135,7 +135,7 @@ func (s *Store) loadMoving(l *lane) error {
 		return err
 	}
 	l.moving = &m
-	return s.walk(l.newest().window(0), func(_ uint64, v []byte) bool {
+	return s.walk(l.current.window(0), func(_ uint64, v []byte) bool {
 		var e Entry
 		var msg Message
 		if _, err := decodeRecord(v, &e, &msg); err == nil {

@@ -90,13 +90,13 @@ func (s *Store) load(name string, generation uint64) error {
 	s.mu.Lock()
 	drops := s.mu.drops
 	s.mu.Unlock()
-	id, err := s.lookup(name)
+	id, current, err := s.lookup(name)
 	if err != nil {
 		return err
 	}
 	var l *lane
 	if id != 0 && !s.isDropped(id) {
-		if l, err = s.loadLane(id, name); err != nil {
+		if l, err = s.loadLane(id, name, current); err != nil {
 			return err
 		}
 	}
@@ -125,26 +125,34 @@ func (s *Store) isDropped(id QueueID) bool {
 func (s *Store) createLocked(name string, generation uint64) *lane {
 	g := s.groupLocked(0)
 	l := newLane(s.takeQueueLocked(g), name)
-	l.add(max(generation, firstGeneration))
-	g.batch.Put(nameKey(name), appendName(nil, l.id))
+	l.current = l.add(max(generation, firstGeneration))
+	g.batch.Put(nameKey(name), appendName(nil, l.id, 0))
 	s.cursorLocked(g, l)
 	s.mu.lanes[l.id], s.mu.names[name] = l, l
 	return l
 }
 
-// The value of a name is a version and 8 bytes of queue id.
-func appendName(dst []byte, id QueueID) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, formatVersion), uint64(id))
+// The value of a name is a version, 8 bytes of queue id, and, if the last
+// generation is not the one that takes what is appended, that as a uvarint.
+func appendName(dst []byte, id QueueID, current uint64) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, formatVersion), uint64(id))
+	if current != 0 {
+		dst = binary.AppendUvarint(dst, current)
+	}
+	return dst
 }
 
-func decodeName(v []byte) (QueueID, error) {
+func decodeName(v []byte) (id QueueID, current uint64, err error) {
 	r := reader{rest: v}
 	r.version()
-	id := QueueID(r.uint64())
+	id = QueueID(r.uint64())
+	if len(r.rest) > 0 {
+		current = r.uvarint()
+	}
 	if id == 0 {
 		r.bad = true
 	}
-	return id, r.failed("name")
+	return id, current, r.failed("name")
 }
 
 // The value of an inbound packet id is a version and the message id.
@@ -161,13 +169,13 @@ func decodeReceived(v []byte) (MessageID, error) {
 }
 
 // lookup reads a name from disk; 0 if it is not there.
-func (s *Store) lookup(name string) (QueueID, error) {
+func (s *Store) lookup(name string) (id QueueID, current uint64, err error) {
 	v, err := s.db.Get(nameKey(name))
 	if errors.Is(err, kv.ErrNotFound) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	return decodeName(v)
 }
@@ -180,7 +188,7 @@ func (s *Store) Lookup(name string) (QueueID, bool) {
 	if l != nil {
 		return l.id, true
 	}
-	id, err := s.lookup(name)
+	id, _, err := s.lookup(name)
 	return id, err == nil && id != 0
 }
 
@@ -200,7 +208,7 @@ func (s *Store) Each(fn func(name string, id QueueID, st State) bool) error {
 	defer it.Close()
 	for it.Next() {
 		name := string(it.Key()[1:])
-		id, err := decodeName(it.Value())
+		id, current, err := decodeName(it.Value())
 		if err != nil {
 			s.c.Fault(fmt.Errorf("queue %q: %w", name, err))
 			continue
@@ -217,7 +225,7 @@ func (s *Store) Each(fn func(name string, id QueueID, st State) bool) error {
 			continue
 		}
 		if !known {
-			if l, err = s.loadLane(id, name); err != nil {
+			if l, err = s.loadLane(id, name, current); err != nil {
 				return fmt.Errorf("queue %q: %w", name, err)
 			}
 			st = l.state()
