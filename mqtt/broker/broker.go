@@ -38,6 +38,8 @@ type Broker struct {
 	ready    atomic.Bool // stored sessions are loaded
 	closing  atomic.Bool
 
+	evacuating atomic.Int32 // Evacuate runs
+
 	stop    chan struct{} // closed when Run ends
 	workers workers
 

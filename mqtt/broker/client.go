@@ -133,6 +133,8 @@ func closeLabel(c *session.Close) string {
 		return closeKeepAlive
 	case packet.ServerShuttingDown:
 		return closeShutdown
+	case packet.ServerMoved:
+		return closeMoved
 	case packet.AdministrativeAction:
 		return closeAdmin
 	case packet.QuotaExceeded:
@@ -140,6 +142,13 @@ func closeLabel(c *session.Close) string {
 	default:
 		return closeProtocol
 	}
+}
+
+// connected reports whether c has a connection.
+func (c *client) connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn != nil
 }
 
 // kick ends c's connection, if it is still that of p (or p is nil).

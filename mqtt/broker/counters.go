@@ -42,6 +42,7 @@ type counters struct {
 	migratedOut  *metric.Counter
 	migrations   *metric.Counter
 	orderBroken  *metric.Counter
+	adopted      *metric.Counter
 }
 
 // Reasons for which a delivery is given up. One per receiver (P12).
@@ -66,6 +67,7 @@ const (
 	closeTakeover  = "taken_over"
 	closeAdmin     = "administrative"
 	closeShutdown  = "shutdown"
+	closeMoved     = "moved"
 	closeRefused   = "refused"
 	closeSlow      = "slow_consumer"
 	closeSilent    = "connect_timeout"
@@ -95,7 +97,7 @@ func newCounters(m *metric.Registry) *counters {
 	c.connack = m.CounterVec(metric.Opts{Name: "mqtt_connack_sent_total", Help: "CONNACK packets sent.", Verne: "mqtt_connack_sent", Label: "outcome"}, "accepted", "refused")
 	c.malformed = m.Counter(metric.Opts{Name: "mqtt_invalid_packets_total", Help: "Packets that the standard forbids."})
 	c.closed = m.CounterVec(metric.Opts{Name: "mqtt_connections_closed_total", Help: "Connections ended, by reason.", Label: "reason"},
-		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow, closeSilent)
+		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow, closeSilent, closeMoved)
 	c.errors = errorCounters(m)
 	c.dropped = m.CounterVec(metric.Opts{Name: "mqtt_messages_dropped_total", Help: "Deliveries given up on purpose, one per receiver.", Label: "reason"},
 		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied, dropLink)
@@ -136,6 +138,7 @@ func (c *counters) cluster(m *metric.Registry) {
 	c.migratedOut = m.Counter(metric.Opts{Name: "queue_migrated_out_total", Help: "Queued messages that a session's new home has taken."})
 	c.migrations = m.Counter(metric.Opts{Name: "queue_migrations_total", Help: "Queues that have left this node for a session's new home."})
 	c.orderBroken = m.Counter(metric.Opts{Name: "queue_order_broken_total", Help: "Sessions that were given new messages before older ones, because their old home could not be reached."})
+	c.adopted = m.Counter(metric.Opts{Name: "sessions_adopted_total", Help: "Sessions without a client of which this node became the home, because theirs left or is gone."})
 }
 
 // errorCounters makes one counter for each reason code that is an error.

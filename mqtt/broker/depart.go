@@ -47,13 +47,16 @@ func (b *Broker) dueWill(c *client, d *departure, r *round) *session.Will {
 	case d.close.Reason == packet.SessionTakenOver && b.settings.Load().SuppressWillOnTakeover:
 		c.will = nil
 		return nil
-	case w.Delay == 0 || d.ended:
+	case w.Delay == 0 && d.close.Reason != packet.ServerMoved || d.ended:
 		c.will = nil
 		return w
 	}
 	// The will is due after its delay or when the session ends, whichever
 	// comes first (MQTT 5 §3.1.3.2.2).
 	c.willAt = r.now + int64(min(w.Delay, c.expiry))*1000
+	if d.close.Reason == packet.ServerMoved {
+		c.willAt = max(c.willAt, r.now+b.settings.Load().WillGrace.Milliseconds())
+	}
 	return nil
 }
 
@@ -157,6 +160,9 @@ type sessionCheck struct{ c *client }
 func (t sessionCheck) due(now int64) int64 {
 	c := t.c
 	b := c.mount.broker
+	if b.evacuating.Load() > 0 {
+		return now + 1000 // another node is about to see to it
+	}
 	c.mu.Lock()
 	c.armedAt = 0
 	away := c.conn == nil && !c.ended && !c.leaving()

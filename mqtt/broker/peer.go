@@ -301,7 +301,7 @@ func (p *peer) logClose(c *session.Close) {
 		level = slog.LevelDebug
 	case c.Reason == packet.KeepAliveTimeout && p.b.settings.Load().QuietKeepAlive:
 		level = slog.LevelInfo
-	case c.Reason == packet.SessionTakenOver, c.Reason == packet.ServerShuttingDown, c.Reason == packet.AdministrativeAction:
+	case c.Reason == packet.SessionTakenOver, c.Reason == packet.ServerShuttingDown, c.Reason == packet.ServerMoved, c.Reason == packet.AdministrativeAction:
 		level = slog.LevelInfo
 	}
 	if m := p.b.count.errors[c.Reason]; m != nil && !c.Client {

@@ -40,15 +40,20 @@ var errOvertaken = errors.New("the client id connected elsewhere meanwhile")
 // permit asks the other nodes for the client id (R16). The caller holds the key,
 // but holds up nobody to whom the id is given away meanwhile.
 func (b *Broker) permit(p *peer) (permission, error) {
-	k, params := p.key(), p.hs.Params()
+	params := p.hs.Params()
 	if !b.clustered() {
 		return permission{epoch: metadata.Epoch{HLC: b.cfg.Metadata.Stamp(), Node: b.cfg.NodeID}}, nil
 	}
+	return b.permitKey(p.key(), params.CleanStart, !params.Persistent())
+}
+
+// permitKey is permit for who has a key and no connection.
+func (b *Broker) permitKey(k Key, cleanStart, bound bool) (permission, error) {
 	seen, err := b.storedSession(k)
 	if err != nil {
 		return permission{}, err
 	}
-	q := Registration{Key: k, CleanStart: params.CleanStart, Bound: !params.Persistent()}
+	q := Registration{Key: k, CleanStart: cleanStart, Bound: bound}
 	if seen != nil {
 		q.EpochSeen, q.HomeSeen = seen.Epoch, wire.NodeID(seen.Home)
 	}
@@ -184,7 +189,7 @@ func (b *Broker) leaveBehind(c *client) {
 func (b *Broker) sessionFromAway(p *peer, existing *client, g permission, r *round) (c *client, present bool, err error) {
 	params := p.hs.Params()
 	if !params.CleanStart && !lapsed(g.record, r.now) {
-		c, err = b.bringHome(p, existing, g)
+		c, err = b.bringHome(p.key(), existing, g, func(c *client) error { return b.storeSession(c, params, g, false) })
 		return c, err == nil, err
 	}
 	key := p.key()

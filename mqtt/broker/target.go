@@ -13,9 +13,9 @@ import (
 
 // bringHome makes this node the home of a session of another one: its
 // subscriptions come from the tables, its queue begins a new generation here, and
-// the older ones follow when the client is in (R20, R21). The caller holds the key.
-func (b *Broker) bringHome(p *peer, existing *client, g permission) (*client, error) {
-	key, params := p.key(), p.hs.Params()
+// the older ones follow when the record is stored, which store does (R20, R21). The
+// caller holds the key.
+func (b *Broker) bringHome(key Key, existing *client, g permission, store func(c *client) error) (*client, error) {
 	from := wire.NodeID(g.record.Home)
 	b.stopSource(key)
 	c, err := b.openAway(key, existing, from, g)
@@ -27,7 +27,7 @@ func (b *Broker) bringHome(p *peer, existing *client, g permission) (*client, er
 		return nil, err
 	}
 	b.registry.put(c)
-	if err := b.storeSession(c, params, g, false); err != nil {
+	if err := store(c); err != nil {
 		b.backOut(c, existing)
 		return nil, err
 	}
