@@ -8,18 +8,19 @@ import (
 
 // slotChecks is what the checkers remember of a slot. Owned by the World.
 type slotChecks struct {
-	started bool
-	last    View // after the last step; its maps are not kept
-	retired map[dvv.Actor]bool
-	pending map[dvv.Dot]string // delete dots in the index
-	lossy   bool               // its store forgot what it once had
-	rolled  *rollback
-	joins   []dvv.Clock // what the members had seen when it joined; nil once checked
-	donor   *donation   // the full join that it began last; nil once it ended
-	joined  bool        // a full join has ended since it was last found joining
-	hlc     uint64
-	acked   []*opRecord // by this store, since it last lost anything
-	written uint64      // batches of its disk when it was last looked at
+	started  bool
+	last     View // after the last step; its maps are not kept
+	retired  map[dvv.Actor]bool
+	pending  map[dvv.Dot]string // delete dots in the index
+	lossy    bool               // its store forgot what it once had
+	rolled   *rollback
+	joins    []dvv.Clock // what the members had seen when it joined; nil once checked
+	donor    *donation   // the full join that it began last; nil once it ended
+	joined   bool        // a full join has ended since it was last found joining
+	returned bool        // it was taken back, and has not heard that its actor is retired
+	hlc      uint64
+	acked    []*opRecord // by this store, since it last lost anything
+	written  uint64      // batches of its disk when it was last looked at
 }
 
 // donation is a full join that was begun, and what the donor had then. Of a node id

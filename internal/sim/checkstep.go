@@ -131,8 +131,8 @@ func (w *World) checkJoined(s *slot, v, before View) {
 		}
 		c.donor.donor = v.Donor
 	}
-	if v.Phase == PhaseJoining && before.Phase != PhaseRefused && (before.Phase == PhaseReady || v.Actor != before.Actor) {
-		c.joined = false // it owes another one; to have been refused meanwhile takes nothing away
+	if v.Phase == PhaseJoining && (before.Phase == PhaseReady || c.returned && v.Actor != before.Actor) {
+		c.joined, c.returned = false, false // it owes another one; any other new actor takes nothing away
 	}
 	if v.Phase != PhaseReady {
 		return

@@ -275,7 +275,7 @@ func (w *World) takeBack(s *slot) {
 	}
 	w.note("slot %d is taken back by %d", s.index, by.index)
 	s.member, s.removed = true, false
-	s.checks.lossy = true // deletes were collected without it
+	s.checks.lossy, s.checks.returned = true, true // deletes were collected without it
 	for _, o := range w.slots {
 		if o.checks.joins != nil { // a member again, and so perhaps the donor (I29)
 			o.checks.joins = append(o.checks.joins, s.checks.last.Clock)
