@@ -24,6 +24,7 @@ type ask struct {
 	retryAt      int64 // 0: it waits for the answer
 	deadline     int64
 	viewBy       int64 // when patience with a leader of another view ends; 0: there is none
+	own          bool  // this node decides, since the leader sees others than we do
 }
 
 // Ask begins a registration; its Answer bears call.
@@ -53,6 +54,9 @@ func (c *Core) Cancel(call uint64, at At, e *Effects) {
 
 func (c *Core) sendAsk(a *ask, at At, e *Effects) {
 	a.sentAt, a.retryAt, a.leader = at.Now, 0, c.view.leader(a.q.Client)
+	if a.own {
+		a.leader = c.self
+	}
 	m := &wire.Register{
 		Request: a.number, View: c.hash, Client: a.q.Client, Seen: a.q.Seen, Home: a.q.Home,
 		CleanStart: a.q.CleanStart, Bound: a.q.Bound,
@@ -68,7 +72,7 @@ func (c *Core) sendAsk(a *ask, at At, e *Effects) {
 func (c *Core) askAgain(at At, e *Effects) {
 	for _, n := range slices.Sorted(maps.Keys(c.asker.asks)) {
 		if a := c.asker.asks[n]; a != nil {
-			a.viewBy = 0
+			a.viewBy, a.own = 0, false
 			c.sendAsk(a, at, e)
 		}
 	}
@@ -88,7 +92,7 @@ func (c *Core) takeGrant(from wire.NodeID, m *wire.Grant, at At, e *Effects) {
 	if a == nil {
 		return // the leader learns from the listing, or from Gone, that nobody came
 	}
-	if m.View != c.hash || from != c.view.leader(a.q.Client) {
+	if m.View != c.hash || from != a.leader {
 		return // it is on its way to the new leader
 	}
 	if f := c.holder.fences[a.q.Client]; compare(m.Epoch, f.epoch) <= 0 && f.home != c.self {
@@ -110,6 +114,9 @@ func (c *Core) denyAsk(from wire.NodeID, m *wire.Deny, at At, e *Effects) {
 	case wire.DenyView, wire.DenyLeader:
 		if a.viewBy == 0 {
 			a.viewBy = at.after(viewPatience)
+			if at.Now-c.since >= viewLasts.Milliseconds() {
+				a.viewBy = at.after(viewGivenUp)
+			}
 		}
 		a.retryAt = at.after(viewRetry)
 	default:
@@ -140,12 +147,23 @@ func (c *Core) tickAsks(at At, e *Effects) {
 		case at.Now >= a.deadline:
 			text := fmt.Sprintf("node %016x, which decides on the client id, does not answer", uint64(a.leader))
 			c.giveUp(a, Denied{Reason: wire.DenyBusy, Home: a.leader, Text: text}, at, e)
+		case a.viewBy != 0 && at.Now >= a.viewBy && !a.own && c.mayDecide():
+			// A cut that leaves each node a view of its own: we ask everybody whom
+			// we reach ourselves.
+			a.own, a.viewBy = true, 0
+			c.sendAsk(a, at, e)
 		case a.viewBy != 0 && at.Now >= a.viewBy:
 			c.giveUp(a, Denied{Reason: wire.DenyView, Text: "the nodes do not agree yet on who can be reached"}, at, e)
 		case a.retryAt != 0 && at.Now >= a.retryAt, a.retryAt == 0 && at.Now-a.sentAt >= resendAfter.Milliseconds():
 			c.sendAsk(a, at, e)
 		}
 	}
+}
+
+// mayDecide reports whether this node may decide on ids of which it is not the
+// leader: not while all members are in reach, since their views will agree then.
+func (c *Core) mayDecide() bool {
+	return c.view.Open && len(c.view.Reachable) < c.view.Members
 }
 
 func (c *Core) giveUp(a *ask, d Denied, at At, e *Effects) {

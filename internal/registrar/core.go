@@ -15,6 +15,8 @@ const (
 	TickEvery = 50 * time.Millisecond   // between two calls of Tick while Waiting
 
 	viewPatience = 2 * time.Second        // for a leader to come into our view (R16)
+	viewLasts    = 3 * time.Second        // a view this old will not be joined soon
+	viewGivenUp  = 300 * time.Millisecond // and then the patience is this
 	viewRetry    = 100 * time.Millisecond // between two tries meanwhile
 	resendAfter  = 400 * time.Millisecond // what is not answered is sent again
 	decideMax    = 4 * time.Second        // a leader decides within
@@ -141,6 +143,7 @@ type Core struct {
 	self    wire.NodeID
 	view    View
 	hash    uint64
+	since   int64  // unix ms, of the view
 	lastHLC uint64 // of the last epoch that was granted
 	asker   asker
 	holder  holder
@@ -178,6 +181,7 @@ func (c *Core) SetView(v View, at At, e *Effects) {
 	if same {
 		return
 	}
+	c.since = at.Now
 	c.abandonJobs(at, e)
 	c.partFromMeetings(&before)
 	c.leader.reset(&c.view, at.after(pullAfter))

@@ -19,7 +19,9 @@
 //
 //  1. The leader of an id is the member of the view with the highest hash of
 //     (member, id); a request of another view is refused with DenyView and the
-//     asker tries again, for at most two seconds (R16).
+//     asker tries again, for at most two seconds (R16). While members are missing and
+//     registering is open, an asker whose leader stays in another view decides
+//     itself, and asks every node that it reaches.
 //  2. A leader grants only after each node that may hold the id has said that
 //     it is closed there, or is not in the view while registering is open (R17).
 //     Until a leader has the listing of every member, each member may hold any

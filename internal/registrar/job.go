@@ -46,7 +46,7 @@ func (c *Core) takeRegister(from wire.NodeID, m *wire.Register, at At, e *Effect
 	switch {
 	case m.View != c.hash || !c.view.has(from):
 		reason = wire.DenyView
-	case c.view.leader(m.Client) != c.self:
+	case c.view.leader(m.Client) != c.self && !(from == c.self && c.mayDecide()):
 		reason = wire.DenyLeader
 	case !c.view.Open, c.view.Quorum && 2*len(c.view.Reachable) <= c.view.Members:
 		reason = wire.DenyGate
@@ -97,7 +97,7 @@ func (c *Core) begin(s *seat, j *job, at At, e *Effects) {
 	}
 	j.number, j.epoch, j.sentAt, j.accepted = c.number(at), c.epochAbove(j.known, at), at.Now, 1
 	c.leader.jobs[j.number] = j
-	all := !c.leader.complete()
+	all := !c.leader.complete() || c.view.leader(j.q.Client) != c.self
 	j.waiting = j.waiting[:0]
 	for _, id := range c.view.Reachable {
 		must := all || s.home(id) != nil || id == j.q.Home
@@ -218,7 +218,9 @@ func (c *Core) decide(j *job, at At, e *Effects) {
 	delete(c.leader.jobs, j.number)
 	s.job = nil
 	s.leaves(j.from, j.epoch)
-	s.homes = append(s.homes, home{j.from, j.epoch})
+	if c.view.leader(k) == c.self {
+		s.homes = append(s.homes, home{j.from, j.epoch})
+	}
 	s.last = answered{j.from, wire.Grant{
 		Request: j.q.Request, View: c.hash, Epoch: j.epoch, OldHome: j.old.node, OldEpoch: j.old.epoch,
 		Closed: j.old.node != 0 && c.view.has(j.old.node),

@@ -110,3 +110,49 @@ func TestRandomSchedules(t *testing.T) {
 		})
 	}
 }
+
+// TestPartialCut: when each node reaches others than its neighbours do, and
+// registering is open, a client is let in all the same, and soon (R16, P10).
+func TestPartialCut(t *testing.T) {
+	w := newWorld(1, 3)
+	w.open = true
+	w.run(500)
+	w.cut[[2]wire.NodeID{1, 3}] = true
+	w.run(5000)
+	for i := range 12 {
+		x := w.nodes[i%3]
+		before := len(w.granted)
+		x.ask(clientOf(i))
+		w.run(700)
+		if len(w.granted) != before+1 {
+			w.fail("node %d is not granted %s in a partial cut", x.id, clientOf(i).ID)
+		}
+	}
+	for _, b := range w.broken {
+		t.Error(b)
+	}
+}
+
+// TestClosedGate: with registering closed a node whose leader it is says so at
+// once, and one whose leader has gone silent answers in time (R17).
+func TestClosedGate(t *testing.T) {
+	w := newWorld(1, 3)
+	w.run(500)
+	w.nodes[2].stalled = w.now + 60_000 // nobody has noticed yet
+	refused := 0
+	for _, x := range w.nodes[:2] {
+		for i := range 6 {
+			x.ask(clientOf(i))
+		}
+	}
+	w.run(AnswerMax.Milliseconds() + 200)
+	for _, x := range w.nodes[:2] {
+		refused += len(x.calls)
+	}
+	if refused != 0 {
+		w.fail("%d registrations are not answered", refused)
+	}
+	for _, b := range w.broken {
+		t.Error(b)
+	}
+}

@@ -292,6 +292,8 @@ func (j *source) deliver(to wire.NodeID, m *wire.Migration) error {
 			return errNotTaken
 		}
 		return nil
+	case <-j.stop:
+		return errStopped
 	case <-j.b.stop:
 		return errStopped
 	}
