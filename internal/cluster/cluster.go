@@ -78,11 +78,12 @@ type Cluster struct {
 	ctx       context.Context // while Run runs; set by it before links stand
 	answering sync.WaitGroup
 
-	current atomic.Pointer[state]
-	tell    chan struct{} // the teller has something to do
-	wake    atomic.Int64  // unix ms at which the judge is to look again
-	opened  atomic.Bool   // the node knows enough of the others to admit (R7)
-	mu      struct {
+	current   atomic.Pointer[state]
+	tell      chan struct{} // the teller has something to do
+	dismissed bool          // clients were sent away, for the node was removed; owned by the teller
+	wake      atomic.Int64  // unix ms at which the judge is to look again
+	opened    atomic.Bool   // the node knows enough of the others to admit (R7)
+	mu        struct {
 		sync.Mutex
 		policy        netsplit.Policy
 		peers         map[wire.NodeID]*peer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"tombolo/internal/member"
 	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/netsplit"
@@ -122,6 +123,10 @@ func (c *Cluster) tellVerdict(told []wire.NodeID) []wire.NodeID {
 			group[i] = wire.NodeID(id)
 		}
 		c.members.SetView(s.reachable, group)
+	}
+	if c.members != nil && c.members.Status().Standing == member.Removed && !c.dismissed {
+		c.dismissed = true
+		c.parts.Broker.Shutdown() // its clients are to go to the members
 	}
 	c.tellRegistrar(s)
 	c.parts.Broker.GateChanged()

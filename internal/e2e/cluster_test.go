@@ -14,13 +14,22 @@ import (
 
 // trio is three nodes of one cluster, a process each. Owned by its test.
 type trio struct {
-	tb    testing.TB
-	nodes []*node
+	tb     testing.TB
+	nodes  []*node
+	gossip []string // addresses
 }
 
 // startTrio starts three nodes that find each other, and waits until each
 // reaches all.
 func startTrio(tb testing.TB, options ...string) *trio {
+	tb.Helper()
+	c := newTrio(tb, true, options...)
+	c.whole()
+	return c
+}
+
+// newTrio starts three nodes that know of each other, or do not.
+func newTrio(tb testing.TB, seeds bool, options ...string) *trio {
 	tb.Helper()
 	c := &trio{tb: tb}
 	var links, gossip []string
@@ -32,15 +41,17 @@ func startTrio(tb testing.TB, options ...string) *trio {
 		n := newNode(tb, append([]string{
 			"nodename", fmt.Sprintf("node%d", i+1), "cluster.bind_address", "127.0.0.1",
 			"cluster.link_port", port(links[i]), "cluster.gossip_port", port(gossip[i]),
-			"cluster.seeds", strings.Join(gossip, ","), "cluster.secret_key", "the secret of this test",
-			"cluster.expected_members", "3", "cluster.rehearsal", "on",
+			"cluster.secret_key", "the secret of this test", "cluster.rehearsal", "on",
 		}, options...)...)
+		if seeds {
+			n.options["cluster.seeds"], n.options["cluster.expected_members"] = strings.Join(gossip, ","), "3"
+		}
 		c.nodes = append(c.nodes, n)
 	}
 	for _, n := range c.nodes {
 		n.start()
 	}
-	c.whole()
+	c.gossip = gossip
 	return c
 }
 
@@ -55,7 +66,9 @@ func (c *trio) view(i int) (v admin.ClusterView) {
 	return v
 }
 
-func (c *trio) socket(i int) string { return filepath.Join(c.nodes[i].options["data_dir"], "admin.sock") }
+func (c *trio) socket(i int) string {
+	return filepath.Join(c.nodes[i].options["data_dir"], "admin.sock")
+}
 
 // whole waits until every node reaches every other and admits everything.
 func (c *trio) whole() {
@@ -212,4 +225,34 @@ func TestTakeoverAcrossNodes(t *testing.T) {
 	eventually(t, patience, "the session at the second node", func() bool { return listed("node2") })
 	c.must("pub", "--url", "mqtt://"+c.nodes[2].tcp, "-t", "mine/a", "-m", "found", "-q", "1")
 	second.says("found")
+}
+
+// TestJoinLeaveRemove: nodes that were started by themselves become one cluster
+// by command, the first one's data with them; one leaves, a dead one is removed
+// when its removal has a majority, or is forced (R24).
+func TestJoinLeaveRemove(t *testing.T) {
+	c := newTrio(t, false)
+	c.must("pub", "--url", "mqtt://"+c.nodes[0].tcp, "-t", "kept", "-m", "here", "-q", "1", "-r")
+	for i := 1; i < 3; i++ {
+		c.must("cluster", "join", c.gossip[0], "--socket", c.socket(i))
+	}
+	c.whole()
+	if got := c.must("sub", "--url", "mqtt://"+c.nodes[2].tcp, "-t", "kept", "-C", "1", "-W", "5"); !strings.Contains(got.out, "here") {
+		t.Errorf("what the first node had is not at the third: %+v", got)
+	}
+	if got := run(t, t.TempDir(), binary, "cluster", "leave", "--socket", c.socket(2)); got.code != 1 || !strings.Contains(got.out, "given up") {
+		t.Errorf("leave without --yes: %+v", got)
+	}
+	c.must("cluster", "leave", "--yes", "--socket", c.socket(2))
+	eventually(t, patience, "two members", func() bool { return len(c.view(0).Members) == 2 && len(c.view(1).Members) == 2 })
+	if got := run(t, t.TempDir(), binary, "pub", "--url", "mqtt://"+c.nodes[2].tcp, "-t", "a", "-m", "b", "-q", "1"); got.code == 0 {
+		t.Error("a node that has left serves clients")
+	}
+	c.nodes[1].kill()
+	c.splits(0)
+	if got := run(t, t.TempDir(), binary, "cluster", "remove", "node2", "--yes", "--socket", c.socket(0)); got.code == 0 || !strings.Contains(got.stderr, "confirm") {
+		t.Errorf("a removal without a majority: %+v", got)
+	}
+	c.must("cluster", "remove", "node2", "--yes", "--force", "--socket", c.socket(0))
+	eventually(t, patience, "one member", func() bool { v := c.view(0); return len(v.Members) == 1 && !v.Split && v.Gate.Publish })
 }

@@ -278,3 +278,19 @@ func (n *Node) markStopped(limit time.Duration) {
 		n.logger.Warn("the other members do not know that this stop is planned", "error", err)
 	}
 }
+
+// flush gives the other members time to take in what the end of this node's
+// connections has written; who adopts its sessions wants that.
+func (n *Node) flush(limit time.Duration) {
+	if n.cluster == nil || n.cluster.Alone() {
+		return
+	}
+	done := make(chan struct{})
+	n.cluster.Replicated(func(error) { close(done) }) // what is not there in time comes at the next start
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	select {
+	case <-done:
+	case <-over.C:
+	}
+}

@@ -207,10 +207,12 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 
 // farewell bounds how long clients get to take their last packet, and linger
 // how long the connections of those who have not get after that. Who has not
-// read it by then is not reading.
+// read it by then is not reading. flushing bounds how long other members get to
+// take in what the connections' ends have written.
 const (
 	farewell = 3 * time.Second
 	linger   = 2 * time.Second
+	flushing = time.Second
 )
 
 // stop closes listeners, tells clients, and waits for what runs, all within
@@ -227,6 +229,7 @@ func (n *Node) stop(ended func(time.Duration) bool, stop func(), wg *sync.WaitGr
 	if !ended(limit) {
 		n.logger.Info("some connections did not take their last packet in time", "limit", limit)
 	}
+	n.flush(min(limit, flushing))
 	stop()
 	wg.Wait()
 }

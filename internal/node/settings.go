@@ -32,6 +32,7 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		QuietKeepAlive:         !s.Bool("logging.keepalive_as_warning"),
 		HoldTimeout:            max(s.Duration("netsplit_hold_timeout"), time.Nanosecond), // zero would be the default there
 		HoldBytesMax:           max(s.Bytes("netsplit_hold_bytes"), 1),
+		DrainStep:              s.Int("max_msgs_per_drain_step"),
 		RefuseWhenGated:        s.String("netsplit_publish_response") == "error",
 	}
 }

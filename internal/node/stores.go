@@ -1,14 +1,17 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tombolo/internal/clock"
@@ -79,6 +82,7 @@ func (n *Node) openAbove() error {
 	var err error
 	config := metadata.Config{Node: n.id, Metrics: n.metrics, Clock: clock.System(), OnEvent: n.replicaEvent}
 	if n.cluster != nil {
+		config.Replica.DriftMax = n.set.Duration("cluster.max_clock_drift")
 		config.Transport, config.OnExchange, config.Join = n.cluster.Transport(), n.cluster.Exchange, n.joins()
 	}
 	n.metadata, err = metadata.Open(n.metaDB, config)
@@ -97,9 +101,16 @@ func (n *Node) openAbove() error {
 	return nil
 }
 
+// grave are the events of the metadata store that an operator should look into.
+var grave = []string{"amnesia", "rollback", "quarantined", "digest", "refused", "drift", "capped", "damaged"}
+
 // replicaEvent logs what the metadata store has found; all of it is counted.
 func (n *Node) replicaEvent(e metadata.ReplicaEvent) {
-	n.log.For("metadata").Info("replication", "event", e.Kind.String(), "peer", fmt.Sprintf("%016x", e.Peer), "text", e.Text)
+	level := slog.LevelInfo
+	if slices.Contains(grave, e.Kind.String()) {
+		level = slog.LevelWarn
+	}
+	n.log.For("metadata").Log(context.Background(), level, "replication", "event", e.Kind.String(), "peer", fmt.Sprintf("%016x", e.Peer), "text", e.Text)
 }
 
 func durability(s string) queue.Durability {

@@ -16,7 +16,7 @@ func queueOptions() []Option {
 			Doc: "What a full queue drops with queue_full = drop. fifo: the new message, so that what waits is the oldest. lifo: the oldest one, so that what waits is the newest. Delivery is in order either way."},
 		{Key: "queue_full", Kind: KindEnum, Values: []string{"drop", "refuse"}, Default: "drop", Reloadable: true, Since: "0.1",
 			Doc: "What a full queue of a persistent session does. drop: a message is dropped, counted by session and reason, and the publisher is answered with success. refuse: the publisher gets 0x97 (MQTT 3: no answer until there is room), so that one absent subscriber can hold up its publishers."},
-		{Key: "max_msgs_per_drain_step", Kind: KindInt, Unit: "messages", Default: "100", Min: 1, Max: 100000, Hidden: true, Pending: pendingCluster,
+		{Key: "max_msgs_per_drain_step", Kind: KindInt, Unit: "messages", Default: "100", Min: 1, Max: 100000, Hidden: true,
 			Doc:  "How many messages one step of a queue's migration to another node copies.",
 			More: "More moves a backlog faster; less lets other work in between."},
 		{Key: "max_drain_time", Kind: KindDuration, Unit: "ms", Default: "500", Min: 0, Max: 3600 * seconds, Hidden: true, Pending: pendingCluster,
