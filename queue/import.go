@@ -4,7 +4,8 @@ import "fmt"
 
 // Import takes a batch in, at the places that its records had (R20), with ap in
 // the same commit (nil for none). stored is what was new: the rest is here, was
-// acknowledged here, or came another way. done is called from the completion
+// acknowledged here, or came another way. Only a batch of the generation that
+// takes what is appended here is refused (ErrGeneration). done is called from the completion
 // goroutine; hand stored to Queue.Imported in it. It does not block, and no limit
 // of the queue holds it up (R22): what comes in is bounded by the limits of its
 // source and, until it is committed, by the link's credit. Bodies are not shared
