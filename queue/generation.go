@@ -27,6 +27,10 @@ func (s *Store) beginLocked(l *lane, generation uint64) error {
 	// Nothing is appended to the one before any more.
 	last.lease, last.changed = last.tail, true
 	l.current = l.add(generation)
+	if m := l.moving; m != nil {
+		// What came in during an earlier stay may have gone since, and comes back.
+		m.appended, m.imported, m.order, m.next = nil, nil, nil, 0
+	}
 	s.nameLocked(g, l)
 	s.cursorLocked(g, l)
 	s.pruneLocked(g, l)

@@ -241,6 +241,7 @@ func TestSessionThatHops(t *testing.T) {
 		d := newDrinker(stores[at], id, st)
 		d.q.SetMoving(hop > 0)
 		d.online()
+		stores[at].Moving(id, uint64(11+hop%2), nil)
 		for i := range 5 {
 			body := fmt.Sprint("hop ", hop, " message ", i)
 			stores[at].put(body, id)
@@ -271,6 +272,7 @@ func TestSessionThatHops(t *testing.T) {
 		if whole {
 			stores[at].sync()
 			_, st = stores[at].open("s")
+			st.MovingFrom = 0
 			d = newDrinker(stores[at], id, st)
 			d.online()
 			got = append(got, d.drink(4)...)
@@ -287,6 +289,7 @@ func TestSessionThatHops(t *testing.T) {
 		}
 	}
 	_, st = stores[at].open("s")
+	st.MovingFrom = 0
 	if got = append(got, stores[at].told(id, st)...); !slices.Equal(got, want) {
 		t.Errorf("delivered %d %q, want %d", len(got), got, len(want))
 	}
