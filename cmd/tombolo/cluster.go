@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,7 @@ func printCluster(a *asker, answers []admin.NodeAnswer) error {
 			t.add(n.Node, "does not answer", "", n.Error)
 			continue
 		}
+		slices.Sort(v.Reaches)
 		t.add(v.Node, stateWord(v), ago(v.Since), strings.Join(v.Reaches, " "), missingOf(v), majorityOf(v), admits(v))
 	}
 	return t.print(a.out)
@@ -97,6 +99,7 @@ func printMembers(a *asker, v *admin.ClusterView) error {
 	}
 	fmt.Fprintln(a.out)
 	t := newTable("MEMBER", "STATE", "ID", "LINK", "GOSSIP", "CONNECTED", "WAITING", "REMARK")
+	slices.SortFunc(v.Members, func(a, b admin.ClusterMember) int { return cmp.Compare(a.Name, b.Name) })
 	for _, m := range v.Members {
 		linked, since := "-", ""
 		if m.Name != v.Node {
@@ -131,8 +134,10 @@ func stateWord(v *admin.ClusterView) string {
 func missingOf(v *admin.ClusterView) string {
 	var out []string
 	for _, p := range v.Missing {
+		slices.Sort(p[:])
 		out = append(out, p[0]+"-"+p[1])
 	}
+	slices.Sort(out)
 	return cmp.Or(strings.Join(out, " "), "-")
 }
 

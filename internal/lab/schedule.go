@@ -3,6 +3,8 @@ package lab
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -81,4 +83,52 @@ func Random(seed uint64, nodes, n int) []Step {
 	}
 	add(Heal, nil, 0)
 	return steps
+}
+
+// Parse reads a schedule as String writes its steps, each after the time in
+// seconds that follows it: "wander 0.5, one way 2 and 0, restart [1] 2".
+func Parse(text string) ([]Step, error) {
+	var steps []Step
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		s := Step{After: time.Second}
+		rest, found := part, false
+		for a, name := range actionNames {
+			if r, ok := strings.CutPrefix(part, name); ok {
+				s.Action, rest, found = Action(a), r, true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("lab: %q is no step", part)
+		}
+		fields := strings.Fields(strings.NewReplacer("[", "", "]", "", " and ", " ").Replace(rest))
+		want := map[Action]int{OneWay: 2, Apart: 2, Slow: 2, Heal: 0, Wander: 0}
+		nodes, ok := want[s.Action]
+		if !ok {
+			nodes = 1
+		}
+		if len(fields) < nodes || len(fields) > nodes+1 {
+			return nil, fmt.Errorf("lab: %q wants %d nodes, and the seconds before it", part, nodes)
+		}
+		if len(fields) > nodes {
+			d, err := time.ParseDuration(fields[nodes] + "s")
+			if err != nil {
+				return nil, fmt.Errorf("lab: %q: %w", part, err)
+			}
+			s.After = d
+		}
+		for i, f := range fields[:nodes] {
+			n, err := strconv.Atoi(f)
+			if err != nil || n < 0 {
+				return nil, fmt.Errorf("lab: %q: %q is no node", part, f)
+			}
+			if i == 0 {
+				s.A = []int{n}
+			} else {
+				s.B = n
+			}
+		}
+		steps = append(steps, s)
+	}
+	return steps, nil
 }

@@ -15,6 +15,7 @@ var (
 	seedsFlag = flag.Int("lab.seeds", 2, "how many random schedules to play")
 	fromFlag  = flag.Uint64("lab.from", 1, "the first of their seeds")
 	stepsFlag = flag.Int("lab.steps", 6, "steps of a schedule")
+	playFlag  = flag.String("lab.play", "", "play these steps in place of a random schedule, to make it shorter: wander 0.5, one way 2 and 0, restart [1]")
 )
 
 // newTrial starts a cluster with robots at work.
@@ -50,7 +51,7 @@ func TestQuietCluster(t *testing.T) {
 // go test ./internal/lab -run RandomSchedules -args -lab.seed N.
 func TestRandomSchedules(t *testing.T) {
 	first, count := *fromFlag, *seedsFlag
-	if *seedFlag != 0 {
+	if *seedFlag != 0 { // a schedule's seed also chooses the flags
 		first, count = *seedFlag, 1
 	}
 	for seed := first; seed < first+uint64(count); seed++ {
@@ -63,10 +64,34 @@ func TestRandomSchedules(t *testing.T) {
 			trial.History.HangAfter = 30 * time.Second
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			if err := trial.Play(ctx, Random(seed, 3, *stepsFlag)); err != nil {
+			steps := Random(seed, 3, *stepsFlag)
+			if *playFlag != "" {
+				var err error
+				if steps, err = Parse(*playFlag); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := trial.Play(ctx, steps); err != nil {
 				t.Fatal(err)
 			}
 			settle(t, trial)
 		})
+	}
+}
+
+// TestParse: what a story tells of a schedule can be played again.
+func TestParse(t *testing.T) {
+	for seed := range uint64(50) {
+		for _, want := range Random(seed, 3, 20) {
+			got, err := Parse(fmt.Sprintf("%s %.3f", want, want.After.Seconds()))
+			if err != nil || len(got) != 1 || got[0].String() != want.String() || got[0].After != want.After {
+				t.Fatalf("%v after %v is read as %v (%v)", want, want.After, got, err)
+			}
+		}
+	}
+	for _, bad := range []string{"", "wander 1 2", "restart", "kill [x]", "one way 1", "dance"} {
+		if got, err := Parse(bad); err == nil {
+			t.Errorf("%q is read as %v", bad, got)
+		}
 	}
 }
