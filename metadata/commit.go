@@ -20,6 +20,9 @@ const batchBytesMax = 512 << 10
 // inbox, whose bound drops what comes then.
 const messagesMax = 1024
 
+// framesTurn is how many frames are taken in before writes that wait have a turn.
+const framesTurn = 4
+
 // job is one Ready on its way to the disk with the writes that it answers.
 // Immutable once built.
 type job struct {
@@ -136,7 +139,10 @@ func (c *committer) fail(err error) {
 // it is free; it says whether there may be more to do at once.
 func (c *committer) step() bool {
 	worked := false
-	for c.core.BatchBytes() < batchBytesMax && c.core.Queued() < messagesMax {
+	for n := 0; c.core.BatchBytes() < batchBytesMax && c.core.Queued() < messagesMax; n++ {
+		if n >= framesTurn && len(c.queue.ready) > 0 {
+			break // a writer here does not wait for all that others send
+		}
 		m := c.inbox.take()
 		if m == nil {
 			break

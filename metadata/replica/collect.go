@@ -191,8 +191,8 @@ func (r *Replica) noteCollected(now time.Time, dropped dvv.Clock) {
 // tickSweep strips contexts that gaps in the clock had kept, a piece at a time,
 // and puts aside what will not strip.
 func (r *Replica) tickSweep(now time.Time) {
-	if now.Before(r.nextSweep) || !r.sweepAgain && r.sweepFrom == nil {
-		return
+	if now.Before(r.nextSweep) || !r.sweepAgain && r.sweepFrom == nil || r.join != nil {
+		return // what a full join brings is stripped by the clock that it adopts at its end
 	}
 	r.nextSweep = now.Add(sweepEvery)
 	if r.sweepFrom == nil {

@@ -12,7 +12,7 @@ import (
 // The bounds of a transfer.
 const (
 	chunkKeysMax    = 512
-	chunkWindow     = 16 // chunks on their way without an answer: what the asker merges and what it syncs meanwhile; less than a link queues
+	chunkWindow     = 8 // chunks on their way without an answer: what one sync of the asker may take in; 16 is not faster, and holds the donor's writers up
 	heldMax         = 2 * chunkWindow
 	snapshotAgeMax  = 30 * time.Second // a snapshot holds back compaction
 	transferStalled = 3 * time.Second

@@ -251,11 +251,11 @@ func TestSameDotTwoValues(t *testing.T) {
 func TestJoinResumes(t *testing.T) {
 	c := calm(t, 2, nil)
 	a, b := c.nodes[0], c.nodes[1]
-	for i := range 600 {
+	for i := range 200 {
 		c.put(a, fmt.Sprintf("s%03d", i), "x")
 	}
 	c.settle(600)
-	for i := 0; i < 600; i += 2 {
+	for i := 0; i < 200; i += 2 {
 		c.put(a, fmt.Sprintf("s%03d", i), "")
 	}
 	c.settle(600)
