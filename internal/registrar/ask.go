@@ -161,9 +161,9 @@ func (c *Core) tickAsks(at At, e *Effects) {
 }
 
 // mayDecide reports whether this node may decide on ids of which it is not the
-// leader: not while all members are in reach, since their views will agree then.
+// leader: not while all members reach each other, since their views will agree then.
 func (c *Core) mayDecide() bool {
-	return c.view.Open && len(c.view.Reachable) < c.view.Members
+	return c.view.Open && (c.view.Split || len(c.view.Reachable) < c.view.Members)
 }
 
 func (c *Core) giveUp(a *ask, d Denied, at At, e *Effects) {

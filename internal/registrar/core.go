@@ -45,6 +45,7 @@ func (a At) after(d time.Duration) int64 { return a.Now + d.Milliseconds() }
 type View struct {
 	Reachable []wire.NodeID // members that are reachable by verdict, this node among them, by id
 	Members   int           // of the durable member set: the denominator of a majority
+	Split     bool          // a pair of members is cut from each other, be it not from this node
 	Open      bool          // registering is admitted at the moment
 	Quorum    bool          // the policy is majority: more than half of the members accept (R25)
 }

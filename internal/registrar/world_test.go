@@ -327,6 +327,9 @@ func (x *node) look() {
 	}
 	slices.Sort(v.Reachable)
 	v.Open = x.w.open || len(v.Reachable) == len(x.w.nodes) || x.w.quorum && 2*len(v.Reachable) > len(x.w.nodes)
+	for pair, cut := range x.w.cut {
+		v.Split = v.Split || cut && pair[0] != pair[1]
+	}
 	x.step(func(e *Effects) { x.core.SetView(v, x.at(), e) })
 	x.w.after(20+x.w.r.Int64N(300), x, x.look)
 }
