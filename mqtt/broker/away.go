@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"tombolo/internal/wire"
@@ -14,6 +15,7 @@ import (
 type awaySession struct {
 	home    wire.NodeID
 	seen    uint32              // the connect counter of the last record
+	since   uint64              // the generation of this node's routes from which it is there
 	filters map[string]struct{} // as they were sent
 }
 
@@ -177,9 +179,9 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 	}
 	b.remotes.mu.Lock()
 	old := b.remotes.mu.away[k]
-	was, missed := wire.NodeID(0), false
+	was, since, missed := wire.NodeID(0), uint64(0), false
 	if old != nil {
-		was = old.home
+		was, since = old.home, old.since
 		// Homes between the last record and this one were never seen.
 		missed = v != nil && v.Connects > old.seen+1
 	}
@@ -202,6 +204,7 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 		delete(b.remotes.mu.away, k)
 	}
 	b.remotes.mu.Unlock()
+	before := b.generation.Load()
 	b.fenceMove(k, v, was, missed)
 	if was != 0 && was != home {
 		b.remotes.mu.Lock()
@@ -211,10 +214,25 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 		b.remotes.mu.Unlock()
 	}
 	b.homeApplied(k, v, was)
-	if v != nil {
-		b.redirectLater(k, was, wire.NodeID(v.Home))
-	}
+	b.moved(leaving{k: k, from: was, since: since, cut: b.generation.Load()}, before, v)
 	return nil
+}
+
+// moved sees to what waits for the node that a session has left. before is the
+// generation of the routes up to then.
+func (b *Broker) moved(s leaving, before uint64, v *metadata.Session) {
+	if s.cut == before {
+		s.cut = math.MaxUint64 // nothing tells what was matched before
+	} else {
+		b.remotes.mu.Lock()
+		if a := b.remotes.mu.away[s.k]; a != nil {
+			a.since = s.cut
+		}
+		b.remotes.mu.Unlock()
+	}
+	if v != nil && s.from != wire.NodeID(v.Home) {
+		b.redirectLater(s)
+	}
 }
 
 // wantLocked notes that a session of another node has a filter, or has it no

@@ -45,18 +45,22 @@ type leaving struct {
 	k    Key
 	from wire.NodeID
 	at   int64 // unix ms
+	// What this node matched under generations from since to below cut was for
+	// the session there; the rest was for it elsewhere.
+	since, cut uint64
 }
 
 // redirectLater sees to it that what waits for a session's old home goes to the
 // new one as well, under the same message ids, if the old one is down or goes
 // down: else it takes its share and moves it itself (R11).
-func (b *Broker) redirectLater(k Key, from, to wire.NodeID) {
-	if from == 0 || to == 0 || from == to || uint64(from) == b.cfg.NodeID {
+func (b *Broker) redirectLater(s leaving) {
+	if s.from == 0 || uint64(s.from) == b.cfg.NodeID {
 		return
 	}
 	now := b.cfg.Now().UnixMilli()
-	if !b.cfg.Cluster.Reachable(from) {
-		b.redirectOne(k, from, now)
+	s.at = now
+	if !b.cfg.Cluster.Reachable(s.from) {
+		b.redirectOne(s, now)
 		return
 	}
 	l := &b.left
@@ -66,7 +70,7 @@ func (b *Broker) redirectLater(k Key, from, to wire.NodeID) {
 	for old < len(l.mu.list) && (l.mu.list[old].at < now-leftFor || len(l.mu.list)-old >= leftMax) {
 		old++
 	}
-	l.mu.list = append(l.mu.list[old:], leaving{k, from, now})
+	l.mu.list = append(l.mu.list[old:], s)
 }
 
 // redirectFrom redirects what waits for a node that has gone down.
@@ -86,22 +90,21 @@ func (b *Broker) redirectFrom(from wire.NodeID) {
 	l.mu.list = kept
 	l.mu.Unlock()
 	for _, s := range list {
-		b.redirectOne(s.k, from, now)
+		b.redirectOne(s, now)
 	}
 }
 
-func (b *Broker) redirectOne(k Key, from wire.NodeID, now int64) {
+func (b *Broker) redirectOne(s leaving, now int64) {
 	if spool, ok := b.cfg.Cluster.(SpoolReader); ok {
-		b.wheel.at(now+redirectAfter.Milliseconds(), redirection{b, spool, k, from})
+		b.wheel.at(now+redirectAfter.Milliseconds(), redirection{s, b, spool})
 	}
 }
 
 // redirection is one session whose messages are to go to its home. A value.
 type redirection struct {
+	leaving
 	b     *Broker
 	spool SpoolReader
-	k     Key
-	from  wire.NodeID
 }
 
 func (t redirection) due(int64) int64 {
@@ -144,6 +147,9 @@ func (t redirection) one(body []byte, home wire.NodeID, filters []topic.Filter) 
 	var p packet.Publish
 	if wire.ParsePublish(body, &f) != nil || session.DecodeBody(f.Body, &p) != nil || string(f.Mountpoint) != t.k.Mountpoint {
 		return // not for us; who sends it will hear what is wrong with it
+	}
+	if f.Generation < t.since || f.Generation >= t.cut {
+		return
 	}
 	switch f.Targets {
 	case wire.ToGroups:

@@ -21,13 +21,13 @@ func TestR11Redirect(t *testing.T) {
 func redirected(t *testing.T, early bool) {
 	m := rig(t, 3)
 	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
-	for _, id := range []string{"s", "other"} {
+	for id, filter := range map[string]string{"s": "a/s", "other": "a/+"} {
 		s := b.dial(t, id, lasting)
-		s.subscribe(1, "a/"+id)
+		s.subscribe(1, filter)
 		s.Disconnect(packet.Success)
 	}
 	eventually(t, "the routes are derived", func() bool {
-		return len(a.b.mount("").index.Match([]byte("a/s")).Direct) == 2 && len(a.b.mount("").index.Match([]byte("a/other")).Direct) == 2
+		return len(a.b.mount("").index.Match([]byte("a/other")).Direct) == 2 && a.b.isAway(Key{ClientID: "s"})
 	})
 	m.cut(a, b, true)
 	m.cut(c, b, true)
@@ -59,12 +59,14 @@ func redirected(t *testing.T, early bool) {
 	}
 	taken := c.dial(t, "s", lasting) // c is its home now
 	taken.subscribe(1, "a/s")
+	// What is published now waits for others at b as well.
+	pub.send("a/s", "4", 1)
 	got := map[string]bool{}
-	for range 2 {
+	for range 3 {
 		msg := <-taken.Messages()
 		got[string(msg.Payload)] = true
 	}
-	if !got["1"] || !got["3"] {
+	if len(got) != 3 || got["2"] {
 		t.Fatalf("s got %v", got)
 	}
 	if n := a.counter("cluster_publish_redirected_total") + c.counter("cluster_publish_redirected_total"); n != 2 {
@@ -73,8 +75,10 @@ func redirected(t *testing.T, early bool) {
 	id := a.cluster.hopTo(b.id).carried[0].ID
 	toC := a.cluster.hopTo(c.id)
 	toC.mu.Lock()
-	defer toC.mu.Unlock()
-	if !slices.ContainsFunc(toC.carried, func(f wire.Publish) bool { return f.ID == id && f.Targets == wire.ToSessions }) {
+	carried := slices.Clone(toC.carried)
+	toC.mu.Unlock()
+	if !slices.ContainsFunc(carried, func(f wire.Publish) bool { return f.ID == id && f.Targets == wire.ToSessions }) {
 		t.Errorf("%v was not redirected under its id", id)
 	}
+	taken.expectNothing(near)
 }

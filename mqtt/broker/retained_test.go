@@ -36,6 +36,12 @@ func TestR8WaitsForMembers(t *testing.T) {
 	a, b := m.nodes[0], m.nodes[1]
 	near := a.dial(t, "near")
 	near.subscribe(1, "a")
+	eventually(t, "the table was read for near", func() bool {
+		c := a.b.registry.get(Key{ClientID: "near"})
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return !c.retaining
+	})
 	pub := a.dial(t, "pub")
 	m.cut(a, b, true) // no verdict yet
 	first := pub.begin("a", "1", 1, retained)
@@ -48,7 +54,7 @@ func TestR8WaitsForMembers(t *testing.T) {
 		return len(c.line.list) == 2
 	})
 	if len(near.Messages()) != 0 || len(first) != 0 || len(second) != 0 {
-		t.Fatal("it went on before the other node had it")
+		t.Fatalf("it went on before the other node had it: %d messages, answered %d, %d", len(near.Messages()), len(first), len(second))
 	}
 	m.cut(a, b, false)
 	near.expect("1", "2")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,8 @@ type rigNode struct {
 
 	metrics *metric.Registry
 	addr    string
+	// exchanged says with whom the store has exchanged clocks, by node.
+	exchanged [8]atomic.Bool
 }
 
 // Send carries frames of replication.
@@ -114,14 +117,22 @@ func rig(t *testing.T, n int, change ...func(*Settings)) *mesh {
 		}
 		m.wg.Wait()
 	})
+	m.settle(t)
+	return m
+}
+
+// settle waits until every node knows the routes of all others, and that they
+// serve: one that does not is not waited for.
+func (m *mesh) settle(t *testing.T) {
+	t.Helper()
 	for _, a := range m.nodes {
-		for _, o := range ids {
-			if o != a.id {
-				eventually(t, "routes of all members", func() bool { return a.b.HasRoutesOf(o) })
+		for _, o := range m.nodes {
+			if o != a {
+				eventually(t, "routes of all members", func() bool { return a.b.HasRoutesOf(o.id) })
+				eventually(t, "an exchange", func() bool { return a.exchanged[o.id].Load() && a.meta.Status().Phase == replica.Serving })
 			}
 		}
 	}
-	return m
 }
 
 func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
@@ -134,6 +145,7 @@ func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
 	var err error
 	n.meta, err = metadata.Open(kv.OpenMemory(), metadata.Config{
 		Node: uint64(id), Transport: n, Replica: replica.Config{ExchangeEvery: 50 * time.Millisecond},
+		OnExchange: func(e metadata.Exchange) { n.exchanged[e.Peer].Store(true) },
 	})
 	if err != nil {
 		t.Fatal(err)
