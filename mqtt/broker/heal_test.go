@@ -1,0 +1,91 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	mqttclient "tombolo/internal/client"
+	"tombolo/mqtt/packet"
+	"tombolo/netsplit"
+)
+
+// split cuts one node off from the others, and lets everybody do everything.
+func (m *mesh) split(lone *rigNode) {
+	for _, o := range m.nodes {
+		if o != lone {
+			m.cut(lone, o, true)
+			m.verdict(lone, o, false)
+		}
+	}
+	for _, n := range m.nodes {
+		n.split(true, netsplit.Register, netsplit.Publish, netsplit.Subscribe, netsplit.Unsubscribe)
+	}
+}
+
+func (m *mesh) heal(lone *rigNode) {
+	for _, o := range m.nodes {
+		if o != lone {
+			m.cut(lone, o, false)
+			m.verdict(lone, o, true)
+		}
+	}
+	for _, n := range m.nodes {
+		n.split(false)
+	}
+}
+
+// TestP8AfterHeal: both sides of a split have let one client in. After the heal
+// the one with the lower epoch gets 0x8E, and what was queued for it comes
+// through the other; subscriptions of both sides hold (P6).
+func TestP8AfterHeal(t *testing.T) {
+	m := rig(t, 3)
+	a, b := m.nodes[0], m.nodes[1]
+	first := a.dial(t, "s", lasting)
+	first.subscribe(1, "one")
+	first.Disconnect(packet.Success)
+	m.split(a)
+	pubA, pubB := a.dial(t, "pa"), m.nodes[2].dial(t, "pb")
+	for i := range 5 {
+		pubA.send("one", fmt.Sprint("left ", i), 1)
+	}
+	second := b.dial(t, "s", lasting)
+	pubB.send("one", "right", 1)
+	second.expect("right")
+	second.subscribe(1, "two")
+	if n := b.counter("queue_order_broken_total"); n != 1 {
+		t.Errorf("%d sessions went on without their old home, want 1", n)
+	}
+	m.heal(a)
+	second.expect("left 0", "left 1", "left 2", "left 3", "left 4")
+	pubA.send("one", "whole", 1)
+	pubA.send("two", "whole too", 1)
+	second.expect("whole", "whole too")
+	eventually(t, "nothing is left at the old home", func() bool {
+		_, stored := a.queue.Lookup(queueName(Key{ClientID: "s"}))
+		return !stored && a.b.registry.get(Key{ClientID: "s"}) == nil
+	})
+}
+
+// TestP8ConnectedTwice: the client is connected on both sides when they meet.
+func TestP8ConnectedTwice(t *testing.T) {
+	m := rig(t, 3)
+	a, b := m.nodes[0], m.nodes[1]
+	first := a.dial(t, "s", lasting)
+	first.subscribe(1, "one")
+	m.split(a)
+	second := b.dial(t, "s", lasting)
+	m.heal(a)
+	<-first.ended
+	var d *mqttclient.DisconnectedError
+	if !errors.As(first.cause, &d) || d.Reason != packet.SessionTakenOver {
+		t.Fatalf("the lower epoch ended with %v", first.cause)
+	}
+	pub := a.dial(t, "p")
+	for i := range 20 {
+		pub.send("one", fmt.Sprint(i), 1)
+	}
+	for i := range 20 {
+		second.expect(fmt.Sprint(i))
+	}
+}
