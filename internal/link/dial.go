@@ -81,7 +81,8 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err erro
 	timed, cancel := context.WithTimeout(ctx, c.DialTimeout)
 	defer cancel()
 	if p.cut.Load() {
-		return false, awaitTimeout(timed)
+		// As soon as a real one: hedge would have asked again by then.
+		return false, awaitCut(ctx, min(dialAgain, c.DialTimeout))
 	}
 	raw, err := hedge(timed, address)
 	if err != nil {
