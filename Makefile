@@ -4,8 +4,10 @@ GO      ?= go
 BIN     := bin/tombolo
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 TOOLS   := .tools
+SEEDS   ?= 20
+FROM    ?= 1
 
-.PHONY: help build run test check unit race install long fuzz conformance clean docs
+.PHONY: help build run test check unit race install long lab fuzz conformance clean docs
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -39,6 +41,9 @@ long: ## hours of kill -9 under load, and of simulated clusters; seeds are print
 	E2E_KILLS=1000 $(GO) test ./internal/e2e -run 'Kill9' -count=1 -timeout 3h -v
 	$(GO) run ./internal/sim/cmd/simlong -core replica -profile network -seeds 20000
 	$(GO) run ./internal/sim/cmd/simlong -core replica -profile crashes -seeds 20000
+
+lab: build ## random schedules on real nodes in network namespaces, as root: make lab SEEDS=100 FROM=1
+	$(GO) run ./internal/lab/cmd/lablong -program $(BIN) -seeds $(SEEDS) -from $(FROM)
 
 fuzz: ## a minute of fuzzing for each target
 	bash .ci/fuzz 60s

@@ -56,25 +56,25 @@ func TestRandomSchedules(t *testing.T) {
 	}
 	for seed := first; seed < first+uint64(count); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			mode := []string{"off", "majority", "on"}[seed%3]
-			trial := newTrial(t, 3, map[string]string{
-				"allow_register_during_netsplit": mode, "allow_publish_during_netsplit": mode, "allow_subscribe_during_netsplit": mode,
-			})
-			trial.History.ForgiveOrder, trial.History.ForgiveTwice = true, true
-			trial.History.HangAfter = 30 * time.Second
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-			defer cancel()
-			steps := Random(seed, 3, *stepsFlag)
+			t.Parallel()
+			one := Seed{Number: seed, Nodes: 3, Steps: *stepsFlag}
 			if *playFlag != "" {
 				var err error
-				if steps, err = Parse(*playFlag); err != nil {
+				if one.Plan, err = Parse(*playFlag); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := trial.Play(ctx, steps); err != nil {
-				t.Fatal(err)
+			faults, story, err := one.Play(t.Context(), TrialConfig{Binary: program, Dir: t.TempDir(),
+				Publishers: 2, Subscribers: 2, Pace: 20 * time.Millisecond, Log: t.Logf})
+			if err != nil {
+				t.Fatalf("%v\n%s", err, story)
 			}
-			settle(t, trial)
+			for _, f := range faults {
+				t.Error(f)
+			}
+			if t.Failed() {
+				t.Log(story)
+			}
 		})
 	}
 }
