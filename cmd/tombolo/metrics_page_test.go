@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"tombolo/internal/admin"
@@ -24,6 +27,9 @@ func runningNode(t *testing.T) string {
 		{Key: "listener.http.default", Value: "127.0.0.1:0", Origin: origin},
 		{Key: "allow_anonymous", Value: "on", Origin: origin},
 		{Key: "log.console", Value: "off", Origin: origin},
+		{Key: "cluster.bind_address", Value: "127.0.0.1", Origin: origin}, // a cluster of one, for its metrics
+		{Key: "cluster.link_port", Value: freePort(t), Origin: origin},
+		{Key: "cluster.gossip_port", Value: freePort(t), Origin: origin},
 	}
 	set, faults := option.Load(option.Sources{Base: base})
 	if len(faults) > 0 {
@@ -45,6 +51,20 @@ func runningNode(t *testing.T) string {
 		}
 	})
 	return node.SocketPath(set)
+}
+
+// freePort finds a port below those that the system hands out.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 200 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 // declared asks a node for its metrics and takes the values away.
