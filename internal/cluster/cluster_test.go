@@ -66,6 +66,9 @@ func TestDeadMember(t *testing.T) {
 	if r.nodes[0].cluster.Reachable(3) || !r.nodes[0].cluster.Reachable(2) {
 		t.Error("Reachable does not follow the verdict")
 	}
+	within(t, 5*time.Second, "the link's end to be counted", func() bool {
+		return r.nodes[0].cluster.count.closed["silence"].Value()+r.nodes[0].cluster.count.closed["peer_closed"].Value() > 0
+	})
 	r.nodes[2].cluster.mesh.SetCut(nil)
 	t.Logf("healed after %v", within(t, 15*time.Second, "a whole cluster after the heal", r.whole))
 }

@@ -9,6 +9,8 @@ import (
 // counters are what a cluster counts. Immutable; the values are atomic.
 type counters struct {
 	detected, resolved, suspects, downs, ups, stalls, refused *metric.Counter
+	closed                                                    map[string]*metric.Counter // links by why they ended
+	shown                                                     map[string]uint64          // of closed; owned by the judge
 }
 
 func newCounters(c *Cluster, m *metric.Registry) *counters {
@@ -28,6 +30,9 @@ func newCounters(c *Cluster, m *metric.Registry) *counters {
 	gauge("cluster_members_reachable", "Members that this node reaches, itself included.", func(s *state) float64 { return float64(len(s.reachable)) })
 	gauge("netsplit_active", "1 while a member is missing.", func(s *state) float64 { return truth(s.verdict.Split) })
 	gauge("cluster_majority", "1 while this node is on the side of the majority.", func(s *state) float64 { return truth(s.verdict.Majority) })
+	n.closed = m.CounterVec(metric.Opts{Name: "cluster_links_closed_total", Help: "Connections of links that ended, by reason; docs/formats/link.md lists them.", Label: "reason"},
+		link.CloseReasons()...)
+	n.shown = map[string]uint64{}
 	n.links(c, m)
 	return n
 }
@@ -55,6 +60,16 @@ func (n *counters) links(c *Cluster, m *metric.Registry) {
 	spool("cluster_spooled_messages", "Messages on disk for members that are away or slow.", func(s *link.PeerStatus) float64 { return float64(s.Spooled) })
 	spool("cluster_links_slow", "Members that grant no credit: they are slow.", func(s *link.PeerStatus) float64 { return truth(s.Starved) })
 	spool("cluster_links_standing", "Members with both connections.", func(s *link.PeerStatus) float64 { return truth(s.Up) })
+}
+
+// show brings the reasons for which links ended up to date.
+func (n *counters) show(s link.Stats) {
+	for why, count := range s.Closes {
+		if counter := n.closed[why]; counter != nil && count > n.shown[why] {
+			counter.Add(count - n.shown[why])
+			n.shown[why] = count
+		}
+	}
 }
 
 func truth(b bool) float64 {

@@ -14,7 +14,11 @@ type judge struct {
 	effects netsplit.Effects
 	beat    wire.Heartbeat       // used again for each
 	suspect map[wire.NodeID]bool // as the mesh was told
+	ticks   int
 }
+
+// countEvery is how many ticks pass between two looks at what the links count.
+const countEvery = 8
 
 // graceMin is how long a node that starts waits for members of whom it hears
 // nothing, graceMax for those whose links stand but are not up yet (R7).
@@ -44,6 +48,9 @@ func (j *judge) Tick(now int64, send func(to wire.NodeID, h *wire.Heartbeat)) (w
 	j.apply()
 	j.suspects()
 	j.open()
+	if j.ticks++; j.ticks%countEvery == 0 {
+		j.c.count.show(j.c.mesh.Stats())
+	}
 	return wake
 }
 

@@ -133,16 +133,18 @@ func (w *waits) sweep() (more bool) {
 		}
 	}
 	w.mu.list = slices.DeleteFunc(w.mu.list, func(x *wait) bool { return x.over })
-	for _, x := range ask {
-		w.c.parts.Metadata.Replicated(func(err error) { w.held(x, err) }) // never calls back from inside
+	if len(ask) > 0 { // one question for all of them
+		w.c.parts.Metadata.Replicated(func(err error) { w.held(ask, err) }) // never calls back from inside
 	}
 	return len(w.mu.list) > 0
 }
 
 // held is the store's answer: the members that were linked all along hold it.
-func (w *waits) held(x *wait, err error) {
+func (w *waits) held(list []*wait, err error) {
 	w.mu.Lock()
-	x.asked, x.answered, x.err = false, err == nil, err
+	for _, x := range list {
+		x.asked, x.answered, x.err = false, err == nil, err
+	}
 	w.mu.Unlock()
 	w.nudge()
 }

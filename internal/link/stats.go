@@ -112,3 +112,12 @@ func (m *Mesh) Status() []PeerStatus {
 	}
 	return out
 }
+
+// CloseReasons are the names under which Stats.Closes counts.
+func CloseReasons() []string {
+	out := []string{"replaced", "verdict", "healed", "stopped", "error"}
+	for _, r := range reasons {
+		out = append(out, r.name)
+	}
+	return out
+}
