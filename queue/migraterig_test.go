@@ -143,12 +143,14 @@ func (d *drinker) drink(n int) []string {
 	var all []string
 	for len(all) < n {
 		e, ok := d.q.Next(0)
-		d.work()
 		if !ok {
-			if e, ok = d.q.Next(0); !ok {
+			if !d.q.HasOps() {
 				return all
 			}
+			d.work()
+			continue
 		}
+		d.work()
 		d.flight = append(d.flight, e)
 		all = append(all, string(e.Msg.Body))
 	}
