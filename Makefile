@@ -39,11 +39,9 @@ race: ## the same under the race detector, in a smaller dose
 
 long: ## hours of kill -9 under load, and of simulated clusters; seeds are printed
 	E2E_KILLS=1000 $(GO) test ./internal/e2e -run 'Kill9' -count=1 -timeout 3h -v
-	$(GO) run ./internal/sim/cmd/simlong -core replica -profile network -seeds 20000
-	$(GO) run ./internal/sim/cmd/simlong -core replica -profile crashes -seeds 20000
-
-lab: build ## random schedules on real nodes in network namespaces, as root: make lab SEEDS=100 FROM=1
-	$(GO) run ./internal/lab/cmd/lablong -program $(BIN) -seeds $(SEEDS) -from $(FROM)
+	for profile in network crashes losses members everything; do \
+		$(GO) run ./internal/sim/cmd/simlong -core replica -profile $$profile -seeds 20000 || exit 1; \
+	done
 
 fuzz: ## a minute of fuzzing for each target
 	bash .ci/fuzz 60s
