@@ -14,7 +14,8 @@
 //
 // All keys of the database that it is given, and nothing beside it. Memory: the
 // writes that wait (bounded by Config.QueueBytes), what is on its way to the disk,
-// up to 4096 keys for each watch, and 90 bytes for each of the keys that were
+// up to 4096 keys for each watch, up to 65,536 callers that wait for other members,
+// 1024 frames that came in and 1024 that are to go out, and 90 bytes for each of the keys that were
 // written last (replica.Config.SummariesMax). The index lies on disk.
 //
 // # Concurrency
@@ -40,6 +41,13 @@
 //  8. A watch tells every key that changed after it was made, or says that it fell
 //     behind.
 //  9. MatchRetained costs what matches, not what is stored.
+//  10. Replicated is answered with nil only once every member whose link stood when
+//     it was called, and stands, holds what was acknowledged before; who owes a
+//     full join, or is no member, is not waited for (R6, R8, R29).
+//  11. An Exchange is told once each side has pulled a clock that the other took
+//     after it began, and that is durable here (R28).
+//  12. A peer that is slow, or that sends without end, costs a bounded number of
+//     frames: what comes above it is dropped, and counted.
 //
 // # On failure
 //
