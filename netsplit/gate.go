@@ -16,7 +16,8 @@ const (
 
 // Snapshot is one state of the gate. Immutable once published.
 type Snapshot struct {
-	Split bool // some durable member is not reachable
+	Split bool   // some durable member is not reachable, or Why holds
+	Why   string // why it is closed, if not for a netsplit
 	open  [operations]bool
 }
 
@@ -28,6 +29,10 @@ func NewSnapshot(split bool, open ...Operation) *Snapshot {
 	}
 	return s
 }
+
+// Closed describes a gate that admits nothing, for another reason than a
+// netsplit.
+func Closed(why string) *Snapshot { return &Snapshot{Split: true, Why: why} }
 
 // Allows reports whether o is admitted under this snapshot.
 func (s *Snapshot) Allows(o Operation) bool { return !s.Split || s.open[o] }

@@ -63,8 +63,12 @@ func (c *Cluster) refresh(v *netsplit.Verdict) {
 // publishLocked puts the gate into the state that follows from s. Before the
 // node knows of the others, or while it is no member, nothing is admitted.
 func (c *Cluster) publishLocked(s *state) {
-	if !s.member || !c.opened.Load() {
-		c.config.Gate.Publish(netsplit.NewSnapshot(true))
+	switch {
+	case !s.member:
+		c.config.Gate.Publish(netsplit.Closed("this node is no member of the cluster"))
+		return
+	case !c.opened.Load():
+		c.config.Gate.Publish(netsplit.Closed("this node has just started and does not know yet what the other members know"))
 		return
 	}
 	c.config.Gate.Publish(c.mu.policy.Snapshot(s.verdict))

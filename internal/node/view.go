@@ -50,9 +50,12 @@ func (v *view) Ready() (reasons []string) {
 	}
 	gate := v.n.gate.Now()
 	for op, name := range map[netsplit.Operation]string{netsplit.Register: "register", netsplit.Publish: "publish", netsplit.Subscribe: "subscribe"} {
-		if !gate.Allows(op) {
+		if !gate.Allows(op) && gate.Why == "" {
 			reasons = append(reasons, "netsplit: "+name+" is closed")
 		}
+	}
+	if gate.Why != "" && len(reasons) == 0 {
+		reasons = append(reasons, gate.Why)
 	}
 	slices.Sort(reasons)
 	return reasons

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 
@@ -176,8 +177,8 @@ func (p *peer) authenticate(ctx context.Context) (data []byte, more bool, v Verd
 func (p *peer) register(existing *client, r *round) bool {
 	b, params := p.b, p.hs.Params()
 	r.own.Reset()
-	if !b.cfg.Gate.Now().Allows(netsplit.Register) {
-		return p.refuse(packet.ServerUnavailable, "netsplit: registering is closed (allow_register_during_netsplit)", r)
+	if gate := b.cfg.Gate.Now(); !gate.Allows(netsplit.Register) {
+		return p.refuse(packet.ServerUnavailable, cmp.Or(gate.Why, "netsplit: registering is closed (allow_register_during_netsplit)"), r)
 	}
 	id := p.identity()
 	rules := p.authorizer().RulesFor(id)
