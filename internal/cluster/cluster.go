@@ -3,9 +3,12 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"tombolo/internal/clock"
@@ -164,8 +167,8 @@ func (c *Cluster) Open(p Parts, list []wire.Member) error {
 	if err != nil {
 		return err
 	}
-	if err := mesh.Listen(); err != nil {
-		return err
+	if err := patiently(mesh.Listen); err != nil {
+		return fmt.Errorf("links: %w", err)
 	}
 	c.mesh, c.judge = mesh, j
 	c.count = newCounters(c, cfg.Metrics)
@@ -179,6 +182,21 @@ func (c *Cluster) Open(p Parts, list []wire.Member) error {
 		splitMembers(c.mu.version, c.mu.members), mesh.Millis(cfg.Clock.Now()))
 	c.refresh(j.d.Verdict())
 	return nil
+}
+
+// listenWithin is how long a port that somebody has is waited for: the usual ones
+// lie where the system takes those of outgoing connections from, which end.
+const listenWithin = 5 * time.Second
+
+// patiently tries to listen again while the port is taken.
+func patiently(listen func() error) error {
+	for deadline := time.Now().Add(listenWithin); ; {
+		err := listen()
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(100 * time.Millisecond)
+	}
 }
 
 // LinkAddress is where links reach this node, once Open has returned.

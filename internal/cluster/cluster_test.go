@@ -2,7 +2,10 @@ package cluster
 
 import (
 	"context"
+	"net"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,5 +183,23 @@ func TestAsk(t *testing.T) {
 	}
 	if _, _, err := r.nodes[0].cluster.Ask(ctx, 3, "GET", "/", nil); err == nil {
 		t.Error("a node that is not there has answered")
+	}
+}
+
+// TestWaitsForAPort: a port that a connection has for a moment is waited for, any
+// other fault is told at once.
+func TestWaitsForAPort(t *testing.T) {
+	tries := 0
+	err := patiently(func() error {
+		if tries++; tries < 3 {
+			return &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+		}
+		return nil
+	})
+	if err != nil || tries != 3 {
+		t.Errorf("%d tries, %v", tries, err)
+	}
+	if err := patiently(func() error { tries++; return syscall.EACCES }); err == nil || tries != 4 {
+		t.Errorf("another fault: %d tries, %v", tries, err)
 	}
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"log/slog"
 
 	"tombolo/internal/member"
@@ -45,8 +46,8 @@ func (c *Cluster) openMembers() error {
 	if err != nil {
 		return err
 	}
-	if err := set.Listen(); err != nil {
-		return err
+	if err := patiently(set.Listen); err != nil {
+		return fmt.Errorf("gossip: %w", err)
 	}
 	c.members = set
 	version, list := set.Current()
