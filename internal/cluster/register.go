@@ -95,6 +95,12 @@ func (c *Cluster) tellRegistrar(s *state) {
 		Split: s.verdict != nil && s.verdict.Split, Open: c.config.Gate.Now().Allows(netsplit.Register), Quorum: quorum})
 }
 
+// Majority implements broker.Majority.
+func (c *Cluster) Majority() bool {
+	v := c.current.Load().verdict
+	return v != nil && v.Majority
+}
+
 // synced notes that the registries were exchanged with a peer.
 func (c *Cluster) synced(id wire.NodeID) {
 	c.mu.Lock()

@@ -28,6 +28,7 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		SharePolicy:            sharePolicy(s.String("shared_subscription_policy")),
 		SuppressWillOnTakeover: s.Bool("suppress_lwt_on_session_takeover"),
 		WillGrace:              willGrace,
+		WillOnNodeLoss:         willPolicy(s.String("will_on_node_loss")),
 		Anonymous:              s.Bool("allow_anonymous"),
 		QuietKeepAlive:         !s.Bool("logging.keepalive_as_warning"),
 		HoldTimeout:            max(s.Duration("netsplit_hold_timeout"), time.Nanosecond), // zero would be the default there
@@ -35,6 +36,16 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		DrainStep:              s.Int("max_msgs_per_drain_step"),
 		RefuseWhenGated:        s.String("netsplit_publish_response") == "error",
 	}
+}
+
+func willPolicy(word string) broker.WillPolicy {
+	switch word {
+	case "never":
+		return broker.WillNever
+	case "always":
+		return broker.WillAlways
+	}
+	return broker.WillMajority
 }
 
 func limits(s *option.Settings) *session.Limits {

@@ -46,7 +46,7 @@ func retainedOptions() []Option {
 			Zero: "0s publishes every will at once."},
 		{Key: "suppress_lwt_on_session_takeover", Kind: KindBool, Default: "off", Hidden: true, Reloadable: true,
 			Doc: "Does not publish the will of a session that another connection with the same client id takes over."},
-		{Key: "will_on_node_loss", Kind: KindEnum, Values: []string{"never", "majority", "always"}, Default: "majority", Since: "0.1", Pending: pendingCluster,
+		{Key: "will_on_node_loss", Kind: KindEnum, Values: []string{"never", "majority", "always"}, Default: "majority", Since: "0.1", Reloadable: true,
 			Doc: "Who publishes the wills of clients whose node is lost. majority: the part of the cluster with more than half of the members, once. always: every part, so up to once each. never: nobody, until the node is back."},
 	})
 }

@@ -40,6 +40,7 @@ type Settings struct {
 	SharePolicy            SharePolicy
 	SuppressWillOnTakeover bool
 	WillGrace              time.Duration // will_heal_grace: how long a kept will waits for its client after a start
+	WillOnNodeLoss         WillPolicy    // will_on_node_loss
 	Anonymous              bool          // allow_anonymous: nobody is asked for credentials
 	QuietKeepAlive         bool          // logging.keepalive_as_warning = off
 	HoldTimeout            time.Duration // netsplit_hold_timeout: how long a publish is held at most; 0 = 10 s

@@ -11,7 +11,7 @@ import (
 func (b *Broker) departed(d departure, r *round) {
 	c := d.client
 	b.unused(c.key, d.granted)
-	if w := b.dueWill(c, &d, r); w != nil {
+	if w := b.dueWill(c, &d, r); w != nil && !b.firedElsewhere(c) {
 		b.publishWill(c, w, r)
 	}
 	switch {
@@ -95,6 +95,12 @@ func (b *Broker) recordOffline(c *client) {
 		return
 	}
 	rec := *c.record
+	c.mu.Unlock()
+	fired := b.firedElsewhere(c)
+	c.mu.Lock()
+	if fired {
+		rec.WillFired = rec.Epoch
+	}
 	rec.DisconnectedAt, rec.Expiry = c.disconnectedAt, c.expiry
 	rec.Will = storedWill(c.will, c.willAt)
 	c.record = &rec
@@ -217,7 +223,7 @@ func (b *Broker) fireWill(c *client, r *round) {
 		c.will, c.willAt = nil, 0
 	}
 	c.mu.Unlock()
-	if armed {
+	if armed && !b.firedElsewhere(c) {
 		b.publishWill(c, w, r)
 	}
 }

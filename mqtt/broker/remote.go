@@ -179,7 +179,10 @@ func (b *Broker) PeerReachable(id wire.NodeID, up bool) {
 	if !up {
 		b.moveFlights(n)
 		b.redirectFrom(id)
-		b.spawn(func() { b.homeLost(id) })
+		b.spawn(func() {
+			b.homeLost(id)
+			b.armLostWills(id)
+		})
 	}
 }
 
