@@ -129,7 +129,8 @@ type Stats struct {
 	Duplicates      uint64 // of those, found without anybody asking
 	Unsent, Strange uint64 // messages that the link did not take; that made no sense
 	Asking, Leading int    // registrations under way; ids with a connected client that this node leads
-	Listed          bool   // the listing of every member is here
+	Reachable       int    // members in the view
+	Listed          bool   // the listing of every member of the view is here
 }
 
 // Core is the registrar of one node. Owned by the goroutine that steps it.
@@ -211,6 +212,7 @@ func (c *Core) Unsent() { c.stats.Unsent++ }
 func (c *Core) Stats() Stats {
 	s := c.stats
 	s.Asking, s.Leading, s.Listed = len(c.asker.asks), len(c.leader.seats), c.leader.complete()
+	s.Reachable = len(c.view.Reachable)
 	return s
 }
 

@@ -126,6 +126,10 @@ func rig(t *testing.T, n int, change ...func(*Settings)) *mesh {
 func (m *mesh) settle(t *testing.T) {
 	t.Helper()
 	for _, a := range m.nodes {
+		eventually(t, "registries of all members", func() bool {
+			s := a.registrar.Stats()
+			return s.Reachable == len(m.nodes) && s.Listed
+		})
 		for _, o := range m.nodes {
 			if o != a {
 				eventually(t, "routes of all members", func() bool { return a.b.HasRoutesOf(o.id) })
