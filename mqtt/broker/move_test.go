@@ -59,6 +59,11 @@ func TestR20Backlog(t *testing.T) {
 	s = b.dial(t, "s", lasting)
 	send(20)
 	s.expect(want...)
+	// What the client has acknowledged is to be heard of, else it comes again.
+	eventually(t, "everything is acknowledged", func() bool {
+		i, _ := b.b.Session(Key{ClientID: "s"})
+		return i.Queued == 0 && i.InFlight == 0
+	})
 	s.Disconnect(packet.Success)
 	want = want[:0]
 	send(50)
