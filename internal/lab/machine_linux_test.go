@@ -159,6 +159,9 @@ func (m *machine) show(ctx context.Context) error {
 	if err := os.MkdirAll(m.seen, 0o700); err != nil {
 		return err
 	}
+	if _, err := os.Stat(m.root + "/etc/tombolo"); err != nil {
+		return nil
+	}
 	out, err := exec.CommandContext(ctx, "cp", "-a", m.root+"/etc/tombolo", m.seen).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)

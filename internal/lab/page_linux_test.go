@@ -79,6 +79,19 @@ func wantLines(want, got string) error {
 	return nil
 }
 
+// TestNetsplitGuide runs the worked example of docs/netsplit.md as it is written,
+// on one machine of its own.
+func TestNetsplitGuide(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t, 1)[0]
+	built, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.install(t, "/usr/bin/tombolo", string(built))
+	runPage(t, "../../docs/netsplit.md", func(block) []*machine { return []*machine{m} })
+}
+
 // TestThreeNodes runs docs/three-nodes.md as it is written, on three machines
 // with network, file system and processes of their own.
 func TestThreeNodes(t *testing.T) {
@@ -98,33 +111,47 @@ func TestThreeNodes(t *testing.T) {
 		m.install(t, "/root/tombolo", string(built))
 		m.install(t, "/root/tombolo.service", string(unit))
 	}
+	runPage(t, "../../docs/three-nodes.md", func(b block) (on []*machine) {
+		for _, name := range b.on {
+			on = append(on, byName[name]...)
+		}
+		return on
+	})
+}
+
+// runPage runs the blocks of a page on the machines that they are for, and holds
+// what they print to what the page says.
+func runPage(t *testing.T, path string, on func(block) []*machine) {
+	t.Helper()
 	printed := ""
-	for _, b := range readPage(t, "../../docs/three-nodes.md") {
-		where := fmt.Sprintf("docs/three-nodes.md:%d", b.line)
-		if b.language == "text" {
+	for _, b := range readPage(t, path) {
+		where := fmt.Sprintf("%s:%d", path, b.line)
+		switch b.language {
+		case "text":
 			if err := wantLines(b.text, printed); err != nil {
 				t.Fatalf("%s: %v", where, err)
 			}
 			continue
+		case "":
+			continue // to look at
 		}
-		printed = ""
-		if len(b.on) == 0 {
+		list := on(b)
+		if len(list) == 0 {
 			t.Fatalf("%s: no machine is named before this block", where)
 		}
-		for _, name := range b.on {
-			for _, m := range byName[name] {
-				began := time.Now()
-				if b.language == "ini" {
-					m.install(t, b.file, b.text)
-					continue
-				}
-				out, err := m.run(within(t, time.Minute), b.text)
-				printed += out
-				if err != nil {
-					log, _ := m.run(within(t, 5*time.Second), "tail -60 /run/tombolo.log")
-					t.Fatalf("%s on %s: %v\n%s\nlog:\n%s", where, m.name, err, out, log)
-				}
-				t.Logf("%s on %s, %v:\n%s", where, m.name, time.Since(began).Round(time.Millisecond), out)
+		printed = ""
+		for _, m := range list {
+			if b.language == "ini" {
+				m.install(t, b.file, b.text)
+				continue
+			}
+			began := time.Now()
+			out, err := m.run(within(t, time.Minute), b.text)
+			printed += out
+			t.Logf("%s on %s, %v:\n%s", where, m.name, time.Since(began).Round(time.Millisecond), out)
+			if err != nil {
+				log, _ := m.run(within(t, 5*time.Second), "tail -60 /run/tombolo.log dev.log")
+				t.Fatalf("%s on %s: %v\nlog:\n%s", where, m.name, err, log)
 			}
 		}
 	}
