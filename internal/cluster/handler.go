@@ -153,6 +153,9 @@ func (h *handler) Datagram(from wire.NodeID, kind wire.Type, body []byte) {
 	}
 }
 
+// Drained implements link.Handler.
+func (h *handler) Drained(from wire.NodeID) { (*Cluster)(h).parts.Broker.FastDrained(from) }
+
 // Transport carries the metadata store's frames. It may be given to the store
 // before the Cluster is open: until then a frame is lost, as on any link.
 type Transport struct{ c *Cluster }

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -45,12 +44,13 @@ type connection struct {
 	turn       int // whose turn it is in the next batch
 
 	// Owned by the reader.
+	fast         bool    // the handler got what came on wire.StreamFast and waits for Drained
 	assembly     []byte  // of a datagram in chunks
 	batch, notes []ended // used again for each acknowledgement
 }
 
 func newConnection(p *peer, plane wire.Plane, raw net.Conn, info Peer) *connection {
-	return &connection{m: p.m, p: p, plane: plane, raw: &cuttable{Conn: raw, cut: &p.cut}, info: info, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+	return &connection{m: p.m, p: p, plane: plane, raw: newCuttable(raw, &p.cut), info: info, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		gone: make(chan struct{}), ended: make(chan struct{})}
 }
 
@@ -225,56 +225,40 @@ var (
 	errPlane   = errors.New("a stream on the wrong connection")
 )
 
-// read takes frames in until the connection ends.
+// read takes frames in until the connection ends: all that one read of the
+// socket has brought, and then tells the handler that there is no more for now.
 func (c *connection) read() error {
-	in := bufio.NewReaderSize(c.raw, readBytes)
+	in := newSource(c)
 	var h wire.Header
 	for {
-		if in.Buffered() == 0 {
-			if err := c.raw.SetReadDeadline(time.Now().Add(c.m.config.SilenceMax)); err != nil {
-				return err
-			}
-		}
-		fresh := in.Buffered() < wire.HeaderBytes
-		head, err := in.Peek(wire.HeaderBytes)
-		if err != nil {
-			return truncated(in, err)
-		}
-		if err := wire.ParseHeader(head, &h); err != nil {
+		if err := in.fill(); err != nil {
 			return err
 		}
-		if h.Source != c.p.id || h.Incarnation != c.info.Incarnation || h.Destination != c.m.config.Node {
-			return errAddress // nothing is relayed in version 1
-		}
-		if _, err := in.Discard(wire.HeaderBytes); err != nil {
+		if err := c.takeAll(in, &h); err != nil {
 			return err
 		}
-		body, err := in.Peek(int(h.Length)) // fits: readBytes is more than a frame
-		if errors.Is(err, io.EOF) {
-			return io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return err
-		}
-		if fresh {
-			c.heard.Store(c.m.now())
-		}
-		if err := c.take(&h, body); err != nil {
-			return err
-		}
-		if _, err := in.Discard(int(h.Length)); err != nil {
-			return err
-		}
-		c.m.stats.frames.Add(1)
 	}
 }
 
-// truncated tells an end within a frame from one between frames.
-func truncated(in *bufio.Reader, err error) error {
-	if errors.Is(err, io.EOF) && in.Buffered() > 0 {
-		return io.ErrUnexpectedEOF
+func (c *connection) takeAll(in *source, h *wire.Header) error {
+	frames := uint64(0)
+	defer func() {
+		c.m.stats.frames.Add(frames)
+		if c.fast {
+			c.fast = false
+			c.m.config.Handler.Drained(c.p.id)
+		}
+	}()
+	for {
+		body, ok, err := in.next(h)
+		if err != nil || !ok {
+			return err
+		}
+		if err := c.take(h, body); err != nil {
+			return err
+		}
+		frames++
 	}
-	return err
 }
 
 // take handles one frame.
@@ -348,6 +332,7 @@ func (c *connection) takeDatagram(h *wire.Header, body []byte) error {
 		}
 		body, c.assembly = c.assembly, nil
 	}
+	c.fast = c.fast || h.Stream == wire.StreamFast
 	c.m.config.Handler.Datagram(c.p.id, h.Type, body)
 	return nil
 }

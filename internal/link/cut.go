@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -57,6 +58,14 @@ func (p *peer) closeAll(why string) {
 type cuttable struct {
 	net.Conn
 	cut *atomic.Bool
+	io  io.ReadWriter // Conn, or a shorter way to its socket
+}
+
+func newCuttable(c net.Conn, cut *atomic.Bool) *cuttable {
+	if d := newDirect(c); d != nil {
+		return &cuttable{Conn: c, cut: cut, io: d}
+	}
+	return &cuttable{Conn: c, cut: cut, io: c}
 }
 
 // Write implements net.Conn.
@@ -64,14 +73,14 @@ func (c *cuttable) Write(b []byte) (int, error) {
 	if c.cut.Load() {
 		return len(b), nil
 	}
-	return c.Conn.Write(b)
+	return c.io.Write(b)
 }
 
 // Read implements net.Conn. What comes during a cut is dropped until the
 // deadline ends the connection, as silence would.
 func (c *cuttable) Read(b []byte) (int, error) {
 	for {
-		n, err := c.Conn.Read(b)
+		n, err := c.io.Read(b)
 		if err != nil || !c.cut.Load() {
 			return n, err
 		}

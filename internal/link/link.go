@@ -85,6 +85,10 @@ type Handler interface {
 	// body is valid during the call. It must not block, and may come before
 	// Up, since the two ends do not see the link stand in the same instant.
 	Datagram(from NodeID, kind wire.Type, body []byte)
+	// Drained says, after one or more datagrams on wire.StreamFast, that no
+	// other has come yet: what was put off until then is to be done now. It is
+	// called by the goroutine that handed them on, and must not block.
+	Drained(from NodeID)
 }
 
 // Detector judges links from heartbeats. The mesh steps it from one goroutine.

@@ -41,6 +41,7 @@ type node struct {
 		ups, downs, restarts map[NodeID]int
 		got                  map[string][]uint32 // by "sender/stream"
 		datagrams            map[NodeID][]int    // their lengths
+		drained              map[NodeID][]int    // how many there were each time
 		ends                 map[uint32]int
 		results              map[Result]int
 	}
@@ -83,6 +84,12 @@ func (n *node) Datagram(from NodeID, _ wire.Type, body []byte) {
 	n.mu.datagrams[from] = append(n.mu.datagrams[from], len(body))
 }
 
+func (n *node) Drained(from NodeID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.drained[from] = append(n.mu.drained[from], len(n.mu.datagrams[from]))
+}
+
 // end is a ticket.
 type end struct {
 	n  *node
@@ -118,6 +125,7 @@ func prepare(t *testing.T, id NodeID, change func(*Config)) *node {
 	t.Helper()
 	n := &node{id: id}
 	n.mu.ups, n.mu.downs, n.mu.restarts = map[NodeID]int{}, map[NodeID]int{}, map[NodeID]int{}
+	n.mu.drained = map[NodeID][]int{}
 	n.mu.got, n.mu.datagrams, n.mu.ends, n.mu.results = map[string][]uint32{}, map[NodeID][]int{}, map[uint32]int{}, map[Result]int{}
 	c := Config{Cluster: "test", Node: id, Name: fmt.Sprintf("n%d", id), Incarnation: 1, Durability: "fsync", Bind: "127.0.0.1:0",
 		Secret: testSecret, Handler: n, BackoffMin: 2 * time.Millisecond, BackoffMax: 50 * time.Millisecond, SilenceMax: time.Minute}

@@ -33,7 +33,12 @@ func (c *quietConn) Locker() *sync.Mutex           { return &c.mu }
 // join connects a client over a quiet connection.
 func (n *rigNode) join(t *testing.T, id string) *peer {
 	t.Helper()
-	h := n.b.Accept(&Listener{Name: "rig"})(&quietConn{})
+	return n.joinOver(t, id, &quietConn{})
+}
+
+func (n *rigNode) joinOver(t *testing.T, id string, c conn.Conn) *peer {
+	t.Helper()
+	h := n.b.Accept(&Listener{Name: "rig"})(c)
 	p := h.(*peer)
 	p.feed(t, packet.AppendConnect(nil, &packet.Connect{Version: packet.V311, CleanStart: true, ClientID: []byte(id)}))
 	if p.client.Load() == nil {
@@ -149,7 +154,8 @@ func TestArrivalCost(t *testing.T) {
 			t.Errorf("%s: %.1f allocations, %v are allowed", name, got, most)
 		}
 	}
-	run("QoS 0", 1, func() { n.b.TakeFast(2, fast) })
+	run("QoS 0", 0, func() { n.b.TakeFast(2, fast) })
+	run("QoS 0, one by one", 0, func() { n.b.TakeFast(2, fast); n.b.FastDrained(2) })
 	seq := uint64(0)
 	run("QoS 1", 4, func() { seq++; n.b.TakePublish(2, 1, seq, sure, done) })
 }

@@ -23,12 +23,69 @@ func (b *Broker) TakePublish(from wire.NodeID, inc wire.Incarnation, seq uint64,
 }
 
 // TakeFast takes a publish at QoS 0 from a peer; it does not block, and p is
-// valid during the call.
+// valid during the call. What it wrote leaves with FastDrained, or before.
 func (b *Broker) TakeFast(from wire.NodeID, p *wire.Publish) {
-	r := b.fast.begin()
-	defer b.fast.end()
-	pub := publication{peer: from, done: func(wire.Result, uint8) {}}
-	b.arrive(&pub, p, r)
+	f := b.fast.get(from)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.r == nil {
+		f.r = b.begin()
+	}
+	pub := publication{peer: from, done: nobodyWaits}
+	b.arrive(&pub, p, f.r)
+}
+
+func nobodyWaits(wire.Result, uint8) {}
+
+// flushHereMax is how many connections are written to by whoever reads a link. A
+// worker writes to more, since heartbeats come on the link as well.
+const flushHereMax = 256
+
+// FastDrained follows the last of some publishes at QoS 0 that came from a peer
+// together: each client is written to once for all of them.
+func (b *Broker) FastDrained(from wire.NodeID) {
+	f := b.fast.get(from)
+	f.mu.Lock()
+	r := f.r
+	f.r = nil
+	f.mu.Unlock()
+	switch {
+	case r == nil:
+	case len(r.touched) > flushHereMax || len(r.after) > 0:
+		b.spawn(func() { b.end(r) })
+	default:
+		b.end(r)
+	}
+}
+
+// fast is the round of what has come from a peer at QoS 0 and is not written
+// yet. Guarded by mu, which is taken before any client's lock; one goroutine
+// uses it, but for the instant in which a connection takes another one's place.
+type fast struct {
+	mu sync.Mutex
+	r  *round // nil: nothing came since the last FastDrained
+}
+
+// fasts are the rounds of all peers. Safe for concurrent use.
+type fasts struct {
+	mu sync.RWMutex
+	of map[wire.NodeID]*fast
+}
+
+func (l *fasts) get(from wire.NodeID) *fast {
+	l.mu.RLock()
+	f := l.of[from]
+	l.mu.RUnlock()
+	if f != nil {
+		return f
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f = l.of[from]; f == nil {
+		f = &fast{}
+		l.of[from] = f
+	}
+	return f
 }
 
 // arrive delivers what a peer has sent.

@@ -131,6 +131,7 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 		must(wire.ParsePublish(slices.Clone(p.body), &m))
 		if p.stream == wire.StreamFast {
 			b.TakeFast(from, &m)
+			b.FastDrained(from)
 			return
 		}
 		b.TakePublish(from, 1, p.seq, &m, func(res wire.Result, reason uint8) {
