@@ -26,6 +26,7 @@ type end struct {
 func (e *end) Up(link.Peer, bool)                      {}
 func (e *end) Down(link.NodeID, string)                {}
 func (e *end) Datagram(link.NodeID, wire.Type, []byte) {}
+func (*end) Drained(wire.NodeID)                       {}
 func (e *end) Message(m link.Message) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
