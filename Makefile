@@ -35,7 +35,7 @@ unit: ## all tests
 # The end-to-end tests and the benchmarks drive child processes, which the race
 # detector does not see into.
 race: ## the same under the race detector, in a smaller dose
-	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '/internal/e2e|/bench')
+	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '/internal/e2e|/internal/lab|/bench')
 
 long: ## hours of kill -9 under load, and of simulated clusters; seeds are printed
 	E2E_KILLS=1000 $(GO) test ./internal/e2e -run 'Kill9' -count=1 -timeout 3h -v
