@@ -194,30 +194,6 @@ its data directory away first.`,
 	})
 }
 
-func newClusterLeave() *cobra.Command {
-	var yes bool
-	c := adminCommand(&cobra.Command{
-		Use:   "leave",
-		Short: "Take this node out of the cluster for good",
-		Long: `Leave takes the node out of the member set for good. To stop a node for a while
-just stop it: that never changes the membership. Without --yes it only says what
-would be given up.`,
-		Example: "  tombolo cluster leave --yes",
-		Args:    cobra.NoArgs,
-	}, func(a *asker, _ []string) error {
-		var v admin.ClusterView
-		if err := a.do("GET", "/api/v1/cluster", nil, nil, &v); err != nil {
-			return err
-		}
-		if !yes {
-			return sayRemoval(a, v.ID, false, "leave")
-		}
-		return a.change("POST", "/api/v1/cluster/leave", nil)
-	})
-	c.Flags().BoolVar(&yes, "yes", false, "do it")
-	return c
-}
-
 func newClusterRemove() *cobra.Command {
 	var yes, force bool
 	c := adminCommand(&cobra.Command{

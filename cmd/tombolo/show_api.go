@@ -36,10 +36,15 @@ const socketName = "admin.sock"
 
 // bind adds the flags that all administrative commands share.
 func (f *apiFlags) bind(c *cobra.Command) {
+	f.bindWhere(c)
+	c.Flags().DurationVar(&f.timeout, "timeout", 10*time.Second, "give up after this long")
+}
+
+// bindWhere adds those that say whom to ask and how to print.
+func (f *apiFlags) bindWhere(c *cobra.Command) {
 	c.Flags().StringVar(&f.socket, "socket", cmp.Or(os.Getenv("TOMBOLO_ADMIN_SOCKET"), os.Getenv(option.EnvironName("admin.socket"))),
 		"the broker's admin socket (or TOMBOLO_ADMIN_SOCKET); otherwise looked for in $TOMBOLO_DATA_DIR, ./data and /var/lib/tombolo")
 	c.Flags().StringVar(&f.api, "api", os.Getenv("TOMBOLO_API"), "ask over HTTP instead, at an address such as http://127.0.0.1:8888 (or TOMBOLO_API)")
-	c.Flags().DurationVar(&f.timeout, "timeout", 10*time.Second, "give up after this long")
 	c.Flags().BoolVar(&f.json, "json", false, "print the answer as JSON")
 }
 

@@ -109,7 +109,7 @@ func reloadOnHangup(ctx context.Context, n *node.Node) {
 func oneLine(cmd *cobra.Command, set *option.Settings, n *node.Node) {
 	waits := ""
 	if w := n.Waits(); w != "" {
-		waits = " | admits nobody yet: " + w
+		waits = " | admits nobody: " + w
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "tombolo %s is ready: %s | data %s | %s%s | next: tombolo ping --socket %s\n",
 		version, strings.Join(n.Addresses(), ", "), set.String("data_dir"), authentication(set), waits, node.SocketPath(set))

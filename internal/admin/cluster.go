@@ -20,7 +20,14 @@ type Cluster interface {
 	// Ask puts a request to another member and waits for its answer.
 	Ask(ctx context.Context, node, method, target string, body []byte) (status int, answer []byte, err error)
 	Join(ctx context.Context, seeds []string) error
-	Leave(ctx context.Context) error
+	// Leave begins to take this node out, or goes on to sending its clients away.
+	Leave(ctx context.Context, o LeaveOrder) error
+	// AbortLeave has it stay, and returns when it serves again.
+	AbortLeave(ctx context.Context) error
+	Leaving() LeaveProgress
+	// Adopt makes this node the home of sessions without a client whose home is
+	// another one; it tells those of which it is not.
+	Adopt(ctx context.Context, from string, list []ClientName) ([]AdoptionFault, error)
 	// Remove takes a member out; GivesUp says before what that gives up.
 	Remove(ctx context.Context, node string, force bool) error
 	GivesUp(node string, force bool) (string, error)
@@ -127,10 +134,6 @@ func (s *Server) postJoin() endpoint {
 		}
 		return Done{true}, c.Join(r.Context(), body.Seeds)
 	})
-}
-
-func (s *Server) postLeave() endpoint {
-	return s.withCluster(func(c Cluster, r *http.Request) (any, error) { return Done{true}, c.Leave(r.Context()) })
 }
 
 func (s *Server) getRemoval() endpoint {

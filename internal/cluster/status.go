@@ -57,7 +57,7 @@ func (c *Cluster) Missing(expected int) (reasons []string) {
 	case s.Standing == "seeking":
 		reasons = append(reasons, "not a member of a cluster yet: "+orElse(s.Waits, "looking for the seeds"))
 	case s.Standing == "removed":
-		reasons = append(reasons, "this node was removed from the cluster and serves nobody")
+		reasons = append(reasons, "this node has left its cluster, or was removed from it: it serves nobody and looks for nobody; to use it again, stop it and start it with an empty data directory")
 	case !s.Opened:
 		reasons = append(reasons, "the routes of the other members are not here yet")
 	}

@@ -240,10 +240,12 @@ func TestJoinLeaveRemove(t *testing.T) {
 	if got := c.must("sub", "--url", "mqtt://"+c.nodes[2].tcp, "-t", "kept", "-C", "1", "-W", "5"); !strings.Contains(got.out, "here") {
 		t.Errorf("what the first node had is not at the third: %+v", got)
 	}
-	if got := run(t, t.TempDir(), binary, "cluster", "leave", "--socket", c.socket(2)); got.code != 1 || !strings.Contains(got.out, "given up") {
-		t.Errorf("leave without --yes: %+v", got)
+	if got := c.must("cluster", "leave", "-k", "--node", "node3", "--socket", c.socket(0)); !strings.Contains(got.out, "Done") {
+		t.Errorf("leave says %+v", got)
 	}
-	c.must("cluster", "leave", "--yes", "--socket", c.socket(2))
+	if code := c.nodes[2].exit(patience); code != 0 {
+		t.Errorf("a node that has left ends with exit code %d", code)
+	}
 	eventually(t, patience, "two members", func() bool { return len(c.view(0).Members) == 2 && len(c.view(1).Members) == 2 })
 	if got := run(t, t.TempDir(), binary, "pub", "--url", "mqtt://"+c.nodes[2].tcp, "-t", "a", "-m", "b", "-q", "1"); got.code == 0 {
 		t.Error("a node that has left serves clients")

@@ -39,6 +39,9 @@ func (n *Node) build() error {
 			return err
 		}
 	}
+	if n.cluster != nil {
+		n.leaving = newLeaving(n)
+	}
 	n.ports = &ports{n: n, refusals: log.NewLimiter(refusalEvery, 64, time.Now)}
 	n.admin = admin.New(n.adminConfig())
 	n.set.OnAnyChange(func(key, _, _ string) { n.changed(key) })

@@ -266,7 +266,7 @@ func netsplitPolicy(set *option.Settings) (p netsplit.Policy) {
 // that nobody takes it for a netsplit (R27). What cannot be said in time is
 // noticed by the others in theirs.
 func (n *Node) markStopped(limit time.Duration) {
-	if n.cluster == nil || n.cluster.Alone() {
+	if n.cluster == nil || n.cluster.Alone() || n.leaving.standing() != member.Joined {
 		return
 	}
 	if s := n.cluster.Status(); 2*len(s.Reachable) <= len(s.Members) {

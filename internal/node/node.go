@@ -57,6 +57,7 @@ type Node struct {
 	security *security
 	ports    *ports
 	admin    *admin.Server
+	leaving  *leaving // nil: a node by itself
 	started  time.Time
 	stopping atomic.Bool
 }
@@ -105,7 +106,10 @@ func (n *Node) checkListeners() error {
 // Addresses lists the listeners as they are open, one string each.
 func (n *Node) Addresses() []string {
 	var out []string
-	for _, p := range n.ports.all {
+	for _, p := range n.ports.all() {
+		if p.shut.Load() {
+			continue
+		}
 		out = append(out, fmt.Sprintf("%s %s", p.cfg.Kind, p.address()))
 	}
 	return out
@@ -117,7 +121,11 @@ func (n *Node) Waits() string {
 	if n.cluster == nil {
 		return ""
 	}
-	return strings.Join(n.cluster.Missing(0), "; ")
+	reasons := n.cluster.Missing(0)
+	if text := n.leaving.text(); text != "" {
+		reasons = append(reasons, text)
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // serve runs everything above the stores.
@@ -177,7 +185,15 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 	if err := n.broker.Load(); err != nil {
 		return err
 	}
-	if err := n.ports.open(); err != nil {
+	suspended := false
+	var left <-chan struct{}
+	if n.leaving != nil {
+		if err := n.leaving.load(); err != nil {
+			return err
+		}
+		suspended, left = n.leaving.suspended(), n.leaving.gone
+	}
+	if err := n.ports.open(suspended); err != nil {
 		return err
 	}
 	serving, stop := context.WithCancel(run)
@@ -186,6 +202,9 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 	n.part(&wg, cancel, "broker", func() error { return n.broker.Run(serving) })
 	if n.cluster != nil {
 		n.part(&wg, cancel, "cluster", func() error { return n.cluster.Run(serving) })
+	}
+	if n.leaving != nil {
+		n.part(&wg, cancel, "leaving", func() error { return n.leaving.Run(serving) })
 	}
 	n.part(&wg, cancel, "reports", func() error { return n.report(serving) })
 	n.part(&wg, cancel, "upkeep", func() error { return n.upkeep(serving) })
@@ -197,6 +216,7 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 	select {
 	case <-ctx.Done():
 	case <-run.Done():
+	case <-left:
 	}
 	n.stop(ended, stop, &wg)
 	if err := context.Cause(run); err != nil && !errors.Is(err, context.Canceled) {

@@ -19,12 +19,13 @@ import (
 	"tombolo/mqtt/broker"
 )
 
-// port is one listener of the configuration. Immutable once open.
+// port is one listener of the configuration. Immutable once open, but for shut.
 type port struct {
 	cfg  option.Listener
 	mqtt *conn.Listener // one of mqtt and web is set
 	web  net.Listener
 	tls  *conn.TLS
+	shut atomic.Bool // it accepts no more; its connections live on
 }
 
 // address is where the port really listens.
@@ -35,25 +36,51 @@ func (p *port) address() string {
 	return p.web.Addr().String()
 }
 
-// ports are the node's listeners. The list is immutable once open has
-// returned; accepting is atomic.
+// ports are the node's listeners. Safe for concurrent use once open has returned;
+// what serve sets is immutable from then on.
 type ports struct {
 	n         *Node
-	all       []*port
+	list      atomic.Pointer[[]*port] // only added to, by who holds changes
+	changes   sync.Mutex
 	accepting atomic.Bool
 	socket    *admin.Socket
 	refusals  *log.Limiter
+
+	serving context.Context
+	served  *sync.WaitGroup
 }
 
-// open binds every listener, or none: the first that fails closes the rest.
-func (p *ports) open() error {
+// all lists the listeners, those that were shut included.
+func (p *ports) all() []*port {
+	if l := p.list.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+func (p *ports) add(list ...*port) {
+	whole := slices.Concat(p.all(), list)
+	p.list.Store(&whole)
+}
+
+// forClients says whether a listener speaks MQTT.
+func forClients(l option.Listener) bool {
+	return l.Kind != option.ListenerHTTP && l.Kind != option.ListenerHTTPS
+}
+
+// open binds every listener, or none: the first that fails closes the rest. With
+// suspended it leaves out those of MQTT.
+func (p *ports) open(suspended bool) error {
 	for _, l := range p.n.set.Listeners() {
+		if suspended && forClients(l) {
+			continue
+		}
 		one, err := p.bind(l)
 		if err != nil {
 			p.closeListeners()
 			return err
 		}
-		p.all = append(p.all, one)
+		p.add(one)
 	}
 	path := p.n.socketPath()
 	socket, err := admin.ListenSocket(path)
@@ -140,29 +167,71 @@ func (p *ports) refused(e conn.Event) {
 // until all connections have ended.
 func (p *ports) serve(run context.Context) (ended func(time.Duration) bool) {
 	ctx, cancel := context.WithCancel(run)
-	var wg sync.WaitGroup
-	for _, one := range p.all {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			if one.mqtt != nil {
-				one.mqtt.Serve(ctx, p.n.broker.Accept(p.listener(one)))
-				return
-			}
-			if err := p.n.admin.Serve(ctx, one.web, p.access(one)); err != nil && !errors.Is(err, net.ErrClosed) {
-				p.n.logger.Error("http listener failed", "listener", one.cfg.Name, "error", err)
-			}
-		}()
+	wg := &sync.WaitGroup{}
+	p.serving, p.served = ctx, wg
+	for _, one := range p.all() {
+		p.serveOne(one)
 	}
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
+	wg.Go(func() {
 		if err := p.n.admin.ServeSocket(ctx, p.socket); err != nil && !errors.Is(err, net.ErrClosed) {
 			p.n.logger.Error("admin socket failed", "error", err)
 		}
-	}()
+	})
+	p.accepting.Store(slices.ContainsFunc(p.all(), func(one *port) bool { return one.mqtt != nil }))
+	return func(limit time.Duration) bool { return p.drain(wg, cancel, limit) }
+}
+
+func (p *ports) serveOne(one *port) {
+	p.served.Go(func() {
+		if one.mqtt != nil {
+			one.mqtt.Serve(p.serving, p.n.broker.Accept(p.listener(one)))
+			return
+		}
+		if err := p.n.admin.Serve(p.serving, one.web, p.access(one)); err != nil && !errors.Is(err, net.ErrClosed) {
+			p.n.logger.Error("http listener failed", "listener", one.cfg.Name, "error", err)
+		}
+	})
+}
+
+// suspend closes the listeners of MQTT; connections live on.
+func (p *ports) suspend() {
+	p.changes.Lock()
+	defer p.changes.Unlock()
+	p.accepting.Store(false)
+	for _, one := range p.all() {
+		if one.mqtt != nil && !one.shut.Swap(true) {
+			_ = one.mqtt.Close() // a second close says so; nothing to do about it
+		}
+	}
+}
+
+// resume opens the listeners of MQTT again, all or none.
+func (p *ports) resume() error {
+	p.changes.Lock()
+	defer p.changes.Unlock()
+	if p.accepting.Load() || p.n.stopping.Load() {
+		return nil
+	}
+	var opened []*port
+	for _, l := range p.n.set.Listeners() {
+		if !forClients(l) {
+			continue
+		}
+		one, err := p.bind(l)
+		if err != nil {
+			for _, o := range opened {
+				_ = o.mqtt.Close()
+			}
+			return err
+		}
+		opened = append(opened, one)
+	}
+	p.add(opened...)
+	for _, one := range opened {
+		p.serveOne(one)
+	}
 	p.accepting.Store(true)
-	return func(limit time.Duration) bool { return p.drain(&wg, cancel, limit) }
+	return nil
 }
 
 // drainPoll is how often a stopping node looks whether its clients have left.
@@ -201,7 +270,7 @@ func (p *ports) drain(wg *sync.WaitGroup, cancel context.CancelFunc, limit time.
 // active counts the connections of MQTT listeners.
 func (p *ports) active() int64 {
 	n := int64(0)
-	for _, one := range p.all {
+	for _, one := range p.all() {
 		if one.mqtt != nil {
 			n += one.mqtt.Stats().Active()
 		}
@@ -236,8 +305,10 @@ func (p *ports) access(one *port) admin.Access {
 
 // closeListeners stops accepting; connections live on.
 func (p *ports) closeListeners() {
+	p.changes.Lock()
+	defer p.changes.Unlock()
 	p.accepting.Store(false)
-	for _, one := range p.all {
+	for _, one := range p.all() {
 		if one.mqtt != nil {
 			_ = one.mqtt.Close() // a second close says so; nothing to do about it
 		} else if one.web != nil && !p.n.stopping.Load() {
@@ -249,7 +320,7 @@ func (p *ports) closeListeners() {
 // reload reads certificates again.
 func (p *ports) reload() error {
 	var errs []error
-	for _, one := range p.all {
+	for _, one := range p.all() {
 		if one.tls != nil {
 			if err := one.tls.Reload(); err != nil {
 				errs = append(errs, fmt.Errorf("listener.%s.%s: %w", one.cfg.Kind, one.cfg.Name, err))
@@ -264,7 +335,7 @@ func (p *ports) count() {
 	sum := func(f func(*conn.Stats) float64) func() float64 {
 		return func() float64 {
 			total := 0.0
-			for _, one := range p.all {
+			for _, one := range p.all() {
 				if one.mqtt != nil {
 					total += f(one.mqtt.Stats())
 				}

@@ -62,7 +62,7 @@ func (n *Node) sweepRetained() {
 
 // revocable reports whether some listener has a revocation list.
 func (p *ports) revocable() bool {
-	for _, one := range p.all {
+	for _, one := range p.all() {
 		if one.cfg.TLS != nil && one.cfg.TLS.CRLFile != "" {
 			return true
 		}

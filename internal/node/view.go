@@ -30,6 +30,9 @@ func (v *view) Health() (reasons []string) {
 	}
 	if v.n.cluster != nil {
 		reasons = append(reasons, v.n.cluster.Missing(0)...)
+		if text := v.n.leaving.text(); text != "" {
+			reasons = append(reasons, text)
+		}
 	}
 	return reasons
 }
@@ -209,12 +212,15 @@ func (v *view) DeleteRetained(_ context.Context, mountpoint, topic string) (bool
 // Listeners implements admin.Listeners.
 func (v *view) Listeners() []admin.Listener {
 	var out []admin.Listener
-	for _, p := range v.n.ports.all {
+	for _, p := range v.n.ports.all() {
+		if p.shut.Load() && v.n.ports.accepting.Load() {
+			continue // it was opened anew
+		}
 		l := admin.Listener{
 			Name: p.cfg.Name, Type: p.cfg.Kind, Status: "running", Mountpoint: p.cfg.Mountpoint,
 			MaxConnections: max(p.cfg.MaxConnections, 0), Address: p.cfg.Address.Host, Port: p.cfg.Address.Port,
 		}
-		if !v.n.ports.accepting.Load() {
+		if p.mqtt != nil && !v.n.ports.accepting.Load() {
 			l.Status = "suspended"
 		}
 		if p.mqtt != nil {

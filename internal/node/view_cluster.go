@@ -3,14 +3,12 @@ package node
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"tombolo/internal/admin"
 	"tombolo/internal/cluster"
-	"tombolo/internal/member"
 	"tombolo/internal/wire"
 	"tombolo/netsplit"
 )
@@ -126,50 +124,6 @@ func (v clusterView) Join(ctx context.Context, seeds []string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeLimit)
 	defer cancel()
 	return refused(v.c.Members().Join(ctx, withPort(seeds, v.n.set.Int("cluster.gossip_port"))))
-}
-
-// Leave implements admin.Cluster. Another member makes the change, so that those
-// who stay hear of it from one who stays: this node's links end with it.
-func (v clusterView) Leave(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, changeLimit)
-	defer cancel()
-	self := wire.NodeID(v.n.id)
-	if err := v.c.Members().SetState(ctx, wire.MemberLeaving); err != nil {
-		return refused(err)
-	}
-	target := "/api/v1/cluster/members/" + fmt.Sprintf("%016x", v.n.id)
-	for _, id := range v.c.Status().Reachable {
-		if id == self {
-			continue
-		}
-		status, answer, err := v.c.Ask(ctx, id, "DELETE", target, nil)
-		switch {
-		case v.removed():
-			return nil
-		case err != nil:
-			return refused(err)
-		case status/100 != 2:
-			return admin.Conflict("tombolo cluster show tells how the members stand", "%s refuses: %s", v.c.Name(id), answer)
-		}
-		return v.awaitRemoval(ctx)
-	}
-	return admin.Conflict("stop it instead", "no other member is reached, so there is nobody to leave")
-}
-
-func (v clusterView) removed() bool { return v.c.Members().Status().Standing == member.Removed }
-
-// awaitRemoval waits until this node has heard that it is no member any more.
-func (v clusterView) awaitRemoval(ctx context.Context) error {
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for !v.removed() {
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return refused(errors.New("the others have removed this node, and it has not heard of it yet"))
-		}
-	}
-	return nil
 }
 
 // Remove implements admin.Cluster.

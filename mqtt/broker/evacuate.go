@@ -57,11 +57,13 @@ func (b *Broker) Remaining() Remaining {
 
 // SendAway ends every connection: version 5 clients are told 0x9D, that the
 // server has moved. The will of a session that lives on waits a while for its
-// client to come back elsewhere.
-func (b *Broker) SendAway() {
+// client to come back elsewhere. It returns the sessions that live on.
+func (b *Broker) SendAway() (live []Key) {
 	r := b.begin()
 	b.registry.each(func(c *client) bool {
-		b.kick(c, nil, packet.ServerMoved, "this node leaves the cluster: connect to another one", r)
+		if b.kick(c, nil, packet.ServerMoved, "this node leaves the cluster: connect to another one", r) && c.durable {
+			live = append(live, c.key)
+		}
 		if len(r.after) > 64 {
 			b.end(r)
 			r = b.begin()
@@ -69,6 +71,18 @@ func (b *Broker) SendAway() {
 		return true
 	})
 	b.end(r)
+	return live
+}
+
+// Here reports whether this node is the home of a session.
+func (b *Broker) Here(k Key) bool {
+	c := b.registry.get(k)
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.ended && !c.leaving()
 }
 
 // Evacuation says where sessions go that have no client.
