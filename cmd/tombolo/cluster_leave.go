@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -128,7 +129,7 @@ func (l *leaveFlags) do(a *asker, method string, body, out any) error {
 func (l *leaveFlags) follow(a *asker, p admin.LeaveProgress) error {
 	look := time.NewTicker(leaveLook)
 	defer look.Stop()
-	said := time.Time{}
+	said, heard := time.Time{}, time.Now()
 	for {
 		over := p.Phase == "gone" || !l.kill && p.Phase == "listeners closed"
 		if over || time.Since(said) >= time.Duration(l.interval) {
@@ -155,14 +156,21 @@ func (l *leaveFlags) follow(a *asker, p admin.LeaveProgress) error {
 		err := l.do(a, "GET", nil, &next)
 		switch {
 		case err == nil:
-			p = next
+			p, heard = next, time.Now()
 		case a.ctx.Err() != nil:
-		case p.Phase == "removal":
+		case p.Phase == "removal" || l.node != "" && noMember(err):
 			p.Phase = "gone" // it has ended before it could say so
+		case l.node != "" && time.Since(heard) < leaveAsk:
 		default:
 			return fmt.Errorf("the node cannot be asked any more; when it runs again it goes on leaving: %w", err)
 		}
 	}
+}
+
+// noMember says that another member does not know the node any more.
+func noMember(err error) bool {
+	var answer *admin.Error
+	return errors.As(err, &answer) && answer.Status == http.StatusNotFound
 }
 
 // say prints how far it is.

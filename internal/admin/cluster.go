@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
@@ -196,6 +197,11 @@ func (s *Server) forwarded(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	status, answer, err := c.Ask(r.Context(), on, r.Method, target, body.Bytes())
+	var own *Error
+	if errors.As(err, &own) {
+		writeError(w, own)
+		return true
+	}
 	if err != nil {
 		writeError(w, &Error{http.StatusBadGateway, err.Error(), "tombolo cluster show tells who is reached"})
 		return true

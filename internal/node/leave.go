@@ -38,7 +38,7 @@ const (
 	leavePause   = 200 * time.Millisecond // between two steps
 	leaveCall    = 10 * time.Second       // for one change of the member set, or one question
 	leaveLinger  = 1500 * time.Millisecond
-	leaveAskMax  = 30 * time.Second
+	leaveAskMax  = 8 * time.Second // an answer is lost with its link
 	leaveTimeout = 60 * time.Second
 )
 
