@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -41,7 +42,7 @@ func (c *Cluster) openMembers() error {
 	}
 	m.OnGone = c.mesh.RemovePeer
 	m.OnChange = c.changed
-	m.Log = func(level slog.Level, text string) { c.config.Log.Log(nil, level, text) }
+	m.Log = func(level slog.Level, text string) { c.config.Log.Log(context.Background(), level, text) }
 	set, err := member.New(m)
 	if err != nil {
 		return err
