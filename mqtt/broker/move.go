@@ -278,7 +278,7 @@ func (b *Broker) TakeFence(from wire.NodeID, f *wire.Fence) {
 
 // cutsMax is how long a node that can be reached may go without a fence: it had
 // the record from before it started, and has nothing to say.
-const cutsMax = 10 * time.Second
+const cutsMax = 5 * time.Second
 
 // shiftCheck goes on without the fences that do not come.
 type shiftCheck struct{ c *client }

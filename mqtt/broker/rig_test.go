@@ -38,6 +38,8 @@ type rigNode struct {
 
 	metrics *metric.Registry
 	addr    string
+	kill    context.CancelFunc
+	dead    chan struct{}
 	// exchanged says with whom the store has exchanged clocks, by node.
 	exchanged [8]atomic.Bool
 }
@@ -158,18 +160,55 @@ func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.make()
+	return n
+}
+
+// make makes what a crash of the broker takes with it.
+func (n *rigNode) make() {
+	n.metrics = metric.New()
 	n.registrar = registrar.New(registrar.Config{
-		Self: id, Home: n, Now: time.Now, Stamp: n.meta.Stamp,
+		Self: n.id, Home: n, Now: time.Now, Stamp: n.meta.Stamp,
 		Send: func(to wire.NodeID, t wire.Type, body []byte) bool {
 			return n.cluster.Send(to, streamRegistrar, t, body, nil) == nil
 		},
 	})
 	n.b = New(Config{
-		Node: fmt.Sprint("n", id), NodeID: uint64(id), Settings: rigSettings(), Metadata: n.meta, Queue: n.queue,
+		Node: fmt.Sprint("n", n.id), NodeID: uint64(n.id), Settings: rigSettings(), Metadata: n.meta, Queue: n.queue,
 		Gate: &n.gate, Authenticator: everything{}, Authorizer: everything{}, Cluster: n.cluster, Metrics: n.metrics,
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: func(b []byte) { _, _ = rand.Read(b) },
 	})
-	return n
+}
+
+// restart loses all that the broker of a node has in memory, and begins anew
+// with what is stored. The others have noticed.
+func (n *rigNode) restart(t *testing.T) {
+	t.Helper()
+	var ids []wire.NodeID
+	for _, o := range n.m.nodes {
+		ids = append(ids, o.id)
+		if o != n {
+			n.m.cut(n, o, true)
+			n.m.verdict(n, o, false)
+		}
+	}
+	n.kill()
+	<-n.dead
+	for _, o := range n.m.nodes { // what was on its way to it is lost with its streams
+		if o != n {
+			n.cluster.hopTo(o.id).change(func() { n.cluster.hopTo(o.id).queues = map[wire.Stream][]*parcel{} })
+		}
+	}
+	n.make()
+	n.run(t)
+	n.b.MembersChanged(ids)
+	for _, o := range n.m.nodes {
+		if o != n {
+			n.m.cut(n, o, false)
+			n.m.verdict(n, o, true)
+		}
+	}
+	n.m.settle(t)
 }
 
 // start runs the parts of a node; the stores end after the broker.
@@ -179,6 +218,21 @@ func (n *rigNode) start(t *testing.T, ctx context.Context) {
 	go func() { _ = n.meta.Run(stores) }()
 	go func() { _ = n.queue.Run(stores) }()
 	<-n.meta.Running()
+	n.m.wg.Go(func() {
+		<-ctx.Done()
+		n.kill()
+		<-n.dead
+		stop()
+	})
+	n.run(t)
+}
+
+// run runs the broker of a node until kill is called.
+func (n *rigNode) run(t *testing.T) {
+	t.Helper()
+	ctx, kill := context.WithCancel(context.Background())
+	dead := make(chan struct{})
+	n.kill, n.dead = kill, dead
 	if err := n.b.Load(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,11 +241,12 @@ func (n *rigNode) start(t *testing.T, ctx context.Context) {
 		t.Fatal(err)
 	}
 	n.addr = l.AddrString()
-	n.m.wg.Go(func() { l.Serve(ctx, n.b.Accept(&Listener{Name: "rig"})) })
-	n.m.wg.Go(func() { _ = n.registrar.Run(stores) })
+	b, r := n.b, n.registrar
+	n.m.wg.Go(func() { l.Serve(ctx, b.Accept(&Listener{Name: "rig"})) })
+	n.m.wg.Go(func() { _ = r.Run(ctx) })
 	n.m.wg.Go(func() {
-		_ = n.b.Run(ctx)
-		stop()
+		_ = b.Run(ctx)
+		close(dead)
 	})
 }
 
