@@ -32,10 +32,11 @@ check: ## formatting, vet, staticcheck
 unit: ## all tests
 	$(GO) test -count=1 -timeout 20m ./...
 
-# The end-to-end tests and the benchmarks drive child processes, which the race
-# detector does not see into.
+# The end-to-end tests, the laboratory and the benchmarks drive child processes,
+# which the race detector does not see into; of the laboratory its own parts run.
 race: ## the same under the race detector, in a smaller dose
 	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '/internal/e2e|/internal/lab|/bench')
+	$(GO) test -race -count=1 -timeout 5m ./internal/lab -run 'Cut|Groups|Delay|Throttle|History|Parse'
 
 long: ## hours of kill -9 under load, and of simulated clusters; seeds are printed
 	E2E_KILLS=1000 $(GO) test ./internal/e2e -run 'Kill9' -count=1 -timeout 3h -v
