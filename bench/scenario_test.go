@@ -75,12 +75,12 @@ func TestLargePayloads(t *testing.T) {
 func TestIdle(t *testing.T) {
 	b := peertest.Mosquitto(t)
 	cfg := short(Idle, b.Address)
-	cfg.Connections, cfg.PIDs = 300, []int{b.PID}
+	cfg.Connections, cfg.PIDs = 2000, []int{b.PID}
 	res, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := res.Idle; f.Connections != 300 || f.Broken != 0 || f.BytesEach < 100 || f.BytesEach > 20_000 || f.ConnectsPerSecond <= 0 {
+	if f := res.Idle; f.Connections != 2000 || f.Broken != 0 || f.BytesEach < 100 || f.BytesEach > 20_000 || f.ConnectsPerSecond <= 0 {
 		t.Errorf("idle: %+v", f)
 	}
 }
