@@ -29,7 +29,7 @@ type Mesh struct {
 	begun      time.Time     // what now counts from
 	running    sync.WaitGroup
 	mu         struct {
-		sync.Mutex
+		sync.RWMutex
 		listener net.Listener
 		peers    map[NodeID]*peer
 		ctx      context.Context // while Run runs
@@ -241,14 +241,14 @@ func (m *Mesh) Admits(to NodeID) bool {
 }
 
 func (m *Mesh) peer(id NodeID) *peer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	return m.mu.peers[id]
 }
 
 func (m *Mesh) peers() []*peer {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	return m.peersLocked()
 }
 

@@ -243,7 +243,7 @@ func (p *peer) send(s wire.Stream, e entry) error {
 	urge := false
 	if c != nil {
 		c.queued += len(e.body) + wire.HeaderBytes
-		urge = c.queued >= batchBytes
+		urge = c.queued >= batchBytes || c.busy // whoever sent it waits for an answer
 	}
 	p.mu.Unlock()
 	if !ok {
@@ -308,8 +308,9 @@ func (p *peer) done(r *receiver, seq uint64, result wire.Result, reason uint8) {
 	r.done(seq, result, reason)
 	due := r.ackDue && p.mu.receivers[r.stream] == r
 	c := p.mu.conns[r.stream.Plane()]
+	urge := c != nil && c.busy
 	p.mu.Unlock()
 	if due && c != nil {
-		c.nudge(false)
+		c.nudge(urge)
 	}
 }
