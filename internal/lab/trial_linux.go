@@ -46,13 +46,16 @@ type Trial struct {
 }
 
 // ClusterOptions are what the brokers of a laboratory are told, but for what
-// belongs to one host.
+// belongs to one host. Queues have no limit: what a limit drops is not lost by a
+// fault, and a session that stays away for half a minute would reach it.
 func ClusterOptions() map[string]string {
 	return map[string]string{
 		"allow_anonymous":        "on",
 		"log.console":            "console",
 		"systree_enabled":        "off",
 		"leveldb.maximum_memory": "64MB",
+		"max_offline_messages":   "-1",
+		"max_online_messages":    "-1",
 		"cluster.name":           "lab",
 		"cluster.secret_key":     "dG9tYm9sbyBsYWIga2V5IQ==",
 	}
