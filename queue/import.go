@@ -71,6 +71,9 @@ func (l *lane) takes(b *Batch) error {
 			return fmt.Errorf("import of %d acknowledged from %d on: %w", a.Count, a.First, errDamaged)
 		}
 	}
+	if b.Generation == 0 {
+		return nil // packet ids, which have no places
+	}
 	if st := l.strand(b.Generation); st != nil && st.committed != st.tail {
 		return fmt.Errorf("generation %d is still being written: %w", b.Generation, ErrGeneration)
 	}

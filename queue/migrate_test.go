@@ -292,6 +292,32 @@ func TestPacketIDsComeOnce(t *testing.T) {
 	}
 }
 
+// TestPacketIDsComeWhileMessagesDo: packet ids have no place in any generation,
+// so they do not wait for what is being appended, which may never pause.
+func TestPacketIDsComeWhileMessagesDo(t *testing.T) {
+	db := newGate(kv.OpenMemory())
+	b, c := start(t, kv.OpenMemory(), StoreConfig{}), start(t, db, StoreConfig{})
+	source, _ := b.generation("s", 100)
+	b.InboundOnly(Inbound{source, 7}, MessageID{5, 1}, nil)
+	b.sync()
+	target, _ := c.generation("s", 200)
+	c.Moving(target, 11, nil)
+	c.sync()
+	batch := carried(t, b.export(source, Place{}, 100, 1<<20))
+	db.shut()
+	c.Append(c.event("on its way", target), nil)
+	type result struct {
+		stored []Record
+		err    error
+	}
+	got := make(chan result, 1)
+	c.Import(target, batch, nil, func(stored []Record, err error) { got <- result{stored, err} })
+	db.open()
+	if r := <-got; r.err != nil || len(r.stored) != 1 {
+		t.Errorf("%d taken while a message was appended, %v", len(r.stored), r.err)
+	}
+}
+
 // TestImportKeepsNoLimit (R22): a full queue drops nothing that comes from the old
 // home; what is published meanwhile is held against all generations together.
 func TestImportKeepsNoLimit(t *testing.T) {
