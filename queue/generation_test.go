@@ -101,9 +101,9 @@ func TestEmptyGenerationsAreForgotten(t *testing.T) {
 	db := kv.NewMemory()
 	s := start(t, db, StoreConfig{TidyEvery: 1 << 40})
 	for epoch := uint64(100); epoch < 150; epoch++ {
-		id, st := s.generation("s", epoch)
+		id, _ := s.generation("s", epoch)
 		s.put("x", id)
-		_, st = s.open("s")
+		_, st := s.open("s")
 		if epoch != 120 { // one stays
 			s.ack(id, s.all(id, st)...)
 		}
