@@ -20,20 +20,22 @@ type awaySession struct {
 }
 
 // tables are the watches from which the routes to persistent sessions are
-// derived (R5). Set by Load, read by Run.
+// derived (R5), and the subscriptions of this node's sessions kept in line. Set
+// by Load, then owned by the goroutine that follows them.
 type tables struct {
 	sessions, subscriptions *metadata.Watch
+	late                    map[Key]struct{} // sessions that are to be compared again
 }
 
-// loadAway derives the routes to the persistent sessions of other nodes. Load
-// calls it; from then on watchTables keeps them.
-func (b *Broker) loadAway() error {
+// beginWatch begins to remember changes of the tables. Load calls it; from then
+// on watchTables keeps what is derived from them.
+func (b *Broker) beginWatch() {
 	if b.cfg.Cluster == nil {
-		return nil
+		return
 	}
 	b.tables.sessions = b.cfg.Metadata.Watch(metadata.TableSession, nil)
 	b.tables.subscriptions = b.cfg.Metadata.Watch(metadata.TableSubscription, nil)
-	return b.deriveAll()
+	b.tables.late = map[Key]struct{}{}
 }
 
 // rederiveAfter is how long a failed read of the tables rests.
@@ -47,9 +49,12 @@ func (b *Broker) watchTables(ctx context.Context) {
 	}
 	defer t.sessions.Close()
 	defer t.subscriptions.Close()
-	var again <-chan time.Time
+	var again, later <-chan time.Time
 	for {
 		failed := false
+		if later == nil && len(t.late) > 0 {
+			later = time.After(realignAfter)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -59,7 +64,10 @@ func (b *Broker) watchTables(ctx context.Context) {
 			failed = !b.takeSubscriptions()
 		case <-again:
 			again = nil
-			failed = b.deriveAll() != nil
+			failed = !b.readAll()
+		case <-later:
+			later = nil
+			b.alignLate()
 		}
 		if failed {
 			again = time.After(rederiveAfter)
@@ -71,7 +79,7 @@ func (b *Broker) watchTables(ctx context.Context) {
 func (b *Broker) takeSessions() bool {
 	events, resync, err := b.tables.sessions.Take()
 	if err != nil || resync {
-		return b.deriveAll() == nil
+		return b.readAll()
 	}
 	for i := range events {
 		k, ok := metadata.ParseSessionKey(events[i].Key)
@@ -96,15 +104,16 @@ func (b *Broker) takeSessions() bool {
 func (b *Broker) takeSubscriptions() bool {
 	events, resync, err := b.tables.subscriptions.Take()
 	if err != nil || resync {
-		return b.deriveAll() == nil
+		return b.readAll()
 	}
 	for i := range events {
 		k, filter, ok := metadata.ParseSubscriptionKey(events[i].Key)
 		if !ok {
 			continue
 		}
-		// Of a session that is not known yet everything is read when it is.
 		key := Key{k.Mountpoint, k.ClientID}
+		b.alignEvent(key, filter, &events[i])
+		// Of a session that is not known yet everything is read when it is.
 		if !b.isAway(key) {
 			continue
 		}
@@ -127,8 +136,20 @@ func (b *Broker) isAway(k Key) bool {
 	return b.remotes.mu.away[k] != nil
 }
 
-// deriveAll reads the tables from end to end.
+// readAll reads the tables from end to end; false if that failed.
+func (b *Broker) readAll() bool {
+	if b.deriveAll() != nil {
+		return false
+	}
+	b.alignEvery()
+	return true
+}
+
+// deriveAll derives the routes to all persistent sessions of other nodes.
 func (b *Broker) deriveAll() error {
+	if b.cfg.Cluster == nil {
+		return nil
+	}
 	seen := map[Key]bool{}
 	var failed error
 	err := b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
@@ -214,6 +235,7 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 		b.remotes.mu.Unlock()
 	}
 	b.homeApplied(k, v, was)
+	b.alignSession(k, v, was != 0 && home == 0)
 	b.moved(leaving{k: k, from: was, since: since, cut: b.generation.Load()}, before, v)
 	return nil
 }

@@ -35,6 +35,8 @@ type client struct {
 	touched uint64 // the round that will flush conn
 
 	subs           map[string]topic.Options
+	changes        uint64            // of subs
+	floor          metadata.Epoch    // up to which subs was compared with the tables
 	record         *metadata.Session // what is stored; nil: nothing
 	granted        metadata.Epoch    // of its last connection
 	expiry         uint32            // seconds the session outlives its connection

@@ -42,6 +42,9 @@
 //  7. What came from a node is passed on to none.
 //  8. A publish that is not admitted has had no effect: it waits in the line of its
 //     client (R14), or is refused with a code that means so (R11).
+//  9. What is changed of a session's subscriptions at another node holds here
+//     without another CONNECT soon after the tables meet; it brings no retained
+//     messages (P6, P8).
 //
 // On failure. A panic inside a step ends that session. A store that fails
 // refuses what needs it with a reason code; nothing unsaved is acknowledged.

@@ -5,7 +5,6 @@ import (
 
 	"tombolo/internal/wire"
 	"tombolo/metadata"
-	"tombolo/mqtt/topic"
 )
 
 // Load reads the sessions and subscriptions that are stored; the broker is
@@ -14,6 +13,7 @@ import (
 func (b *Broker) Load() error {
 	r := b.begin()
 	defer b.end(r)
+	b.beginWatch() // so that nothing is missed of what changes meanwhile
 	var failed error
 	err := b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
 		failed = b.loadSession(Key{k.Mountpoint, k.ClientID}, v, r.now)
@@ -32,7 +32,7 @@ func (b *Broker) Load() error {
 	if err != nil {
 		return fmt.Errorf("loading subscriptions: %w", err)
 	}
-	if err := b.loadAway(); err != nil {
+	if err := b.deriveAll(); err != nil {
 		return fmt.Errorf("deriving routes: %w", err)
 	}
 	b.ready.Store(true)
@@ -123,13 +123,5 @@ func (b *Broker) loadSubscription(k Key, filter string, v *metadata.Subscription
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.subs == nil {
-		c.subs = make(map[string]topic.Options)
-	}
-	if _, had := c.subs[filter]; !had {
-		b.gauge.subscriptions.Add(1)
-	}
-	o := optionsOf(v)
-	c.subs[filter] = o
-	b.index(c, filter, o)
+	b.enterFilter(c, filter, optionsOf(v))
 }

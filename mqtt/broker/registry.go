@@ -141,6 +141,15 @@ func (r *registry) give(k Key, epoch metadata.Epoch, stop <-chan struct{}) (c *c
 	}
 }
 
+// isHeld reports whether somebody has the key.
+func (r *registry) isHeld(k Key) bool {
+	s := r.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, busy := s.mu.busy[k]
+	return busy
+}
+
 // release lets go of the key.
 func (r *registry) release(k Key) {
 	s := r.shard(k)

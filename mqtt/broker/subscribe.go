@@ -99,13 +99,6 @@ func (b *Broker) spreadEnded(c *client, token uint64, wishes []wish, detail stri
 		b.suback(c, token, wishes, detail, r)
 		return
 	}
-	if c.durable {
-		for i := range wishes {
-			if w := &wishes[i]; w.added && !w.reason.Failed() {
-				b.cfg.Metadata.DeleteSubscription(c.key.meta(), w.filter, b.counted)
-			}
-		}
-	}
 	b.failAll(c, wishes, packet.ImplementationSpecificError, r)
 	b.suback(c, token, wishes, "netsplit: not every node has confirmed the subscription in time", r)
 }
@@ -136,16 +129,19 @@ func (b *Broker) mayDo(rules Rules, filter []byte, w *wish, detail string) (pack
 // addAll puts the filters that may be into the session, the index and, for a
 // session that outlives its connection, the store. done is called when the
 // last is stored; false means that nothing needs storing and done is not
-// called.
+// called. Session and store change under one lock: whoever compares them finds
+// nothing that is under way (see align).
 func (b *Broker) addAll(c *client, wishes []wish, r *round, done func(error, *round)) bool {
 	limit := b.settings.Load().SubscriptionsPerClient
 	last := -1
+	r.lock(c)
+	defer r.unlock(c)
 	for i := range wishes {
 		w := &wishes[i]
 		if w.reason.Failed() {
 			continue
 		}
-		if !b.add(c, w, limit, r) {
+		if !b.add(c, w, limit) {
 			continue
 		}
 		if c.durable {
@@ -156,7 +152,10 @@ func (b *Broker) addAll(c *client, wishes []wish, r *round, done func(error, *ro
 		return false
 	}
 	key := c.key.meta()
-	epoch := c.epoch()
+	epoch := metadata.Epoch{}
+	if c.record != nil {
+		epoch = c.record.Epoch
+	}
 	for i := range wishes {
 		w := &wishes[i]
 		if w.reason.Failed() {
@@ -173,20 +172,8 @@ func (b *Broker) addAll(c *client, wishes []wish, r *round, done func(error, *ro
 	return true
 }
 
-// epoch is the epoch of the session's record.
-func (c *client) epoch() metadata.Epoch {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.record == nil {
-		return metadata.Epoch{}
-	}
-	return c.record.Epoch
-}
-
-// add makes one filter match.
-func (b *Broker) add(c *client, w *wish, limit int, r *round) bool {
-	r.lock(c)
-	defer r.unlock(c)
+// add makes one filter match. The caller holds c.mu.
+func (b *Broker) add(c *client, w *wish, limit int) bool {
 	if c.ended {
 		w.reason = packet.UnspecifiedError
 		return false
@@ -196,19 +183,33 @@ func (b *Broker) add(c *client, w *wish, limit int, r *round) bool {
 		w.reason = packet.QuotaExceeded
 		return false
 	}
-	if c.subs == nil {
-		c.subs = make(map[string]topic.Options)
-	}
-	c.subs[w.filter] = w.options
 	w.added = !had
 	if wantsRetained(w) {
 		c.scanBegins(w)
 	}
-	if !had {
+	b.enterFilter(c, w.filter, w.options)
+	return true
+}
+
+// enterFilter gives a session a filter, and dropFilter takes one that it has. The
+// caller holds c.mu.
+func (b *Broker) enterFilter(c *client, filter string, o topic.Options) {
+	if c.subs == nil {
+		c.subs = make(map[string]topic.Options)
+	}
+	if _, had := c.subs[filter]; !had {
 		b.gauge.subscriptions.Add(1)
 	}
-	b.index(c, w.filter, w.options)
-	return true
+	c.changes++
+	c.subs[filter] = o
+	b.index(c, filter, o)
+}
+
+func (b *Broker) dropFilter(c *client, filter string) {
+	c.changes++
+	delete(c.subs, filter)
+	b.gauge.subscriptions.Add(-1)
+	b.unindex(c, filter)
 }
 
 // index enters a filter into the topic index. Called under c.mu, so that the
@@ -253,9 +254,10 @@ func (b *Broker) failAll(c *client, wishes []wish, reason packet.ReasonCode, r *
 		w.reason = reason
 		b.scanEnds(c, w)
 		if _, ok := c.subs[w.filter]; ok && w.added {
-			delete(c.subs, w.filter)
-			b.gauge.subscriptions.Add(-1)
-			b.unindex(c, w.filter)
+			b.dropFilter(c, w.filter)
+			if c.durable {
+				b.cfg.Metadata.DeleteSubscription(c.key.meta(), w.filter, b.counted)
+			}
 		}
 	}
 }
@@ -303,23 +305,7 @@ func (b *Broker) unsubscribe(c *client, e *session.Effects, r *round) {
 			b.emit(c, &r.other, r)
 		}
 	}
-	last := ""
-	var gone []string
-	for i, f := range e.Unsubscribe.Filters {
-		filter := string(f)
-		reasons[i] = b.remove(c, filter, open, r)
-		if reasons[i] == packet.Success && c.durable {
-			gone, last = append(gone, filter), filter
-		}
-	}
-	if last == "" {
-		answer(r)
-		return
-	}
-	for _, f := range gone[:len(gone)-1] {
-		b.cfg.Metadata.DeleteSubscription(c.key.meta(), f, nil)
-	}
-	b.cfg.Metadata.DeleteSubscription(c.key.meta(), last, func(err error) {
+	stored := b.removeAll(c, e.Unsubscribe.Filters, reasons, open, r, func(err error) {
 		if err != nil {
 			b.count.commitFailed.Inc()
 			for i := range reasons {
@@ -328,24 +314,48 @@ func (b *Broker) unsubscribe(c *client, e *session.Effects, r *round) {
 		}
 		b.inCallback(answer)
 	})
+	if !stored {
+		answer(r)
+	}
+}
+
+// removeAll ends subscriptions, in the session and the store under one lock, as
+// addAll begins them. done is called when the last has left the store; false
+// means that there is nothing to wait for.
+func (b *Broker) removeAll(c *client, filters [][]byte, reasons []packet.ReasonCode, open bool, r *round, done func(error)) bool {
+	r.lock(c)
+	defer r.unlock(c)
+	var gone []string
+	for i, f := range filters {
+		filter := string(f)
+		reasons[i] = b.remove(c, filter, open)
+		if reasons[i] == packet.Success && c.durable {
+			gone = append(gone, filter)
+		}
+	}
+	if len(gone) == 0 {
+		return false
+	}
+	last := len(gone) - 1
+	for _, f := range gone[:last] {
+		b.cfg.Metadata.DeleteSubscription(c.key.meta(), f, nil)
+	}
+	b.cfg.Metadata.DeleteSubscription(c.key.meta(), gone[last], done)
+	return true
 }
 
 // remove ends one subscription. Before MQTT 5 there is no way to say no, and
-// an observed remove is safe in any split (R15).
-func (b *Broker) remove(c *client, filter string, open bool, r *round) packet.ReasonCode {
+// an observed remove is safe in any split (R15). The caller holds c.mu.
+func (b *Broker) remove(c *client, filter string, open bool) packet.ReasonCode {
 	if topic.CheckFilter([]byte(filter), 0) != nil {
 		return packet.TopicFilterInvalid
 	}
-	r.lock(c)
-	defer r.unlock(c)
 	if !open && c.core.Speaks5() {
 		return packet.ImplementationSpecificError
 	}
 	if _, ok := c.subs[filter]; !ok {
 		return packet.NoSubscriptionExisted
 	}
-	delete(c.subs, filter)
-	b.gauge.subscriptions.Add(-1)
-	b.unindex(c, filter)
+	b.dropFilter(c, filter)
 	return packet.Success
 }

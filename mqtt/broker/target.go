@@ -7,7 +7,6 @@ import (
 	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/mqtt/packet"
-	"tombolo/mqtt/topic"
 	"tombolo/queue"
 )
 
@@ -22,7 +21,7 @@ func (b *Broker) bringHome(key Key, existing *client, g permission, store func(c
 	if err != nil {
 		return nil, err
 	}
-	if err := b.adoptFilters(c); err != nil {
+	if err := b.alignAll(c); err != nil {
 		b.backOut(c, existing)
 		return nil, err
 	}
@@ -109,38 +108,6 @@ func (b *Broker) pauseQueue(c *client) (open func()) {
 		c.mu.Unlock()
 		close(ch)
 	}
-}
-
-// adoptFilters brings a session's subscriptions in line with the tables.
-func (b *Broker) adoptFilters(c *client) error {
-	want := make(map[string]topic.Options)
-	err := b.cfg.Metadata.ClientSubscriptions(c.key.meta(), func(f string, v *metadata.Subscription) bool {
-		want[f] = optionsOf(v)
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.subs == nil {
-		c.subs = make(map[string]topic.Options)
-	}
-	for f := range c.subs {
-		if _, still := want[f]; !still {
-			delete(c.subs, f)
-			b.gauge.subscriptions.Add(-1)
-			b.unindex(c, f)
-		}
-	}
-	for f, o := range want {
-		if _, had := c.subs[f]; !had {
-			b.gauge.subscriptions.Add(1)
-		}
-		c.subs[f] = o
-		b.index(c, f, o)
-	}
-	return nil
 }
 
 // goOnWithout delivers what is new before what the old home still has, since
