@@ -99,23 +99,26 @@ func TestP6OptionsOfTheWinner(t *testing.T) {
 }
 
 // TestR18FloorOfTheOtherSide: a clean start at the losing side ends the
-// subscriptions from before it, also in the session that stays.
+// subscriptions from before it, also those that it has not seen, and also in the
+// session that stays.
 func TestR18FloorOfTheOtherSide(t *testing.T) {
 	m := rig(t, 3)
 	a, b := m.nodes[0], m.nodes[1]
 	first := a.dial(t, "s", lasting)
-	first.subscribe(1, "before")
+	first.subscribe(1, "seen")
 	m.split(a)
+	second := b.dial(t, "s", lasting)
+	second.subscribe(1, "unseen")
 	begun := a.dial(t, "s", lasting, func(c *packet.Connect) { c.CleanStart = true })
 	<-first.ended
 	begun.subscribe(1, "after")
-	second := b.dial(t, "s", lasting)
-	second.subscribe(1, "right")
-	b.awaitFilters(t, "s", "before", "right")
+	third := b.dial(t, "s", lasting)
+	third.subscribe(1, "right")
+	b.awaitFilters(t, "s", "right", "seen", "unseen")
 	m.heal(a)
 	<-begun.ended
 	b.awaitFilters(t, "s", "after", "right")
-	second.Disconnect(packet.Success)
+	third.expectNothing(b.dial(t, "p"))
 }
 
 // TestAlignKeepsWhatIsUnderWay: the session is compared with the tables over and
@@ -155,6 +158,27 @@ func TestAlignKeepsWhatIsUnderWay(t *testing.T) {
 	}
 	close(stop)
 	<-stopped
+}
+
+// TestAlignReadsAgain: what was read of the tables before a SUBSCRIBE or
+// UNSUBSCRIBE counts for nothing after it.
+func TestAlignReadsAgain(t *testing.T) {
+	a := rig(t, 2).nodes[0]
+	s := a.dial(t, "s", lasting)
+	c := a.b.registry.get(Key{ClientID: "s"})
+	stale := func() { t.Error("the session took what was read before it changed") }
+	seen := c.changed()
+	s.subscribe(1, "a")
+	if a.b.unchanged(c, seen, stale) {
+		t.Error("a SUBSCRIBE is no change")
+	}
+	seen = c.changed()
+	if rs, err := s.unsubscribe("a"); err != nil || rs[0] != packet.Success {
+		t.Fatalf("UNSUBACK with %v, %v", rs, err)
+	}
+	if a.b.unchanged(c, seen, stale) {
+		t.Error("an UNSUBSCRIBE is no change")
+	}
 }
 
 // TestAlignWaitsForRegistration: what changes while a client is on its way into
