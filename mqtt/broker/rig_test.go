@@ -42,6 +42,8 @@ type rigNode struct {
 	dead    chan struct{}
 	// exchanged says with whom the store has exchanged clocks, by node.
 	exchanged [8]atomic.Bool
+	// current is b, for the queue store, which runs on while b is replaced.
+	current atomic.Pointer[Broker]
 }
 
 // Send carries frames of replication.
@@ -156,7 +158,7 @@ func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.queue, err = queue.OpenStore(kv.OpenMemory(), queue.StoreConfig{BatchEnd: func() { n.b.BatchEnd() }})
+	n.queue, err = queue.OpenStore(kv.OpenMemory(), queue.StoreConfig{BatchEnd: func() { n.current.Load().BatchEnd() }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +180,7 @@ func (n *rigNode) make() {
 		Gate: &n.gate, Authenticator: everything{}, Authorizer: everything{}, Cluster: n.cluster, Metrics: n.metrics,
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: func(b []byte) { _, _ = rand.Read(b) },
 	})
+	n.current.Store(n.b)
 }
 
 // restart loses all that the broker of a node has in memory, and begins anew
