@@ -245,7 +245,8 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 func (b *Broker) moved(s leaving, before uint64, v *metadata.Session) {
 	if s.cut == before {
 		s.cut = math.MaxUint64 // nothing tells what was matched before
-	} else {
+	} else if s.from != 0 || b.ready.Load() {
+		// What an earlier process here has in the spool may be for this session.
 		b.remotes.mu.Lock()
 		if a := b.remotes.mu.away[s.k]; a != nil {
 			a.since = s.cut

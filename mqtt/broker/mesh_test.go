@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,8 +181,9 @@ func must(err error) {
 
 // fakeCluster is the Cluster of one node of a mesh. Guarded by mu.
 type fakeCluster struct {
-	n  *rigNode
-	mu struct {
+	n    *rigNode
+	late atomic.Bool // Replicated ends with an error
+	mu   struct {
 		sync.Mutex
 		hops      map[wire.NodeID]*hop
 		unreached map[wire.NodeID]bool
@@ -321,6 +323,10 @@ func (f *fakeCluster) Replicated(done func(error)) {
 	f.mu.Unlock()
 	var once sync.Once
 	end := func(err error) { once.Do(func() { done(err) }) }
+	if f.late.Load() {
+		go end(errLate)
+		return
+	}
 	late := time.AfterFunc(timeout, func() { end(errLate) })
 	f.n.meta.Replicated(func(err error) {
 		late.Stop()

@@ -26,13 +26,30 @@ func (b *Broker) bringHome(key Key, existing *client, g permission, store func(c
 		return nil, err
 	}
 	b.registry.put(c)
-	if err := store(c); err != nil {
+	failed := store(c)
+	if failed != nil && !b.written(key, g.epoch) {
 		b.backOut(c, existing)
-		return nil, err
+		return nil, failed
 	}
 	b.tellFinal(key, g.epoch, 0) // what is here stays
 	b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
+	if failed != nil {
+		// All others send to here from now on, so the session stays, for a client
+		// that is not let in.
+		c.mu.Lock()
+		c.disconnectedAt = b.cfg.Now().UnixMilli()
+		c.mu.Unlock()
+		b.recordOffline(c)
+		return nil, failed
+	}
 	return c, nil
+}
+
+// written reports whether this node is the home of a session at an epoch by the
+// record, be it only here that it is known yet.
+func (b *Broker) written(k Key, epoch metadata.Epoch) bool {
+	rec, err := b.storedSession(k)
+	return err == nil && rec != nil && rec.Home == b.cfg.NodeID && rec.Epoch == epoch
 }
 
 // backOut leaves things to the home that the record names.
@@ -134,8 +151,7 @@ func (b *Broker) TakeMigration(from wire.NodeID, inc wire.Incarnation, seq uint6
 		return
 	}
 	if m.Final && len(m.Records) == 0 {
-		b.arrived(c, from, epochOf(m))
-		done(wire.Stored, 0)
+		b.arrived(c, from, epochOf(m), done)
 		return
 	}
 	c.mu.Lock()
@@ -197,8 +213,9 @@ func epochOf(m *wire.Migration) metadata.Epoch {
 	return metadata.Epoch{HLC: m.Epoch.HLC, Node: uint64(m.Epoch.Node)}
 }
 
-// arrived notes that a node which was home has sent all it had.
-func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch) {
+// arrived notes that a node which was home has sent all it had. done is called
+// when that is durable: the node does not say it again.
+func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch, done func(wire.Result, uint8)) {
 	c.mu.Lock()
 	since, awaited := c.awaits[from]
 	if awaited && !epoch.Less(since) { // and not of an earlier move
@@ -208,9 +225,13 @@ func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch) {
 	id := c.qid
 	c.mu.Unlock()
 	if !over {
+		done(wire.Stored, 0)
 		return
 	}
-	b.cfg.Queue.Moving(id, 0, b.counted)
+	b.cfg.Queue.Moving(id, 0, func(err error) {
+		b.counted(err)
+		done(wire.Stored, 0)
+	})
 	r := b.arrivals.begin()
 	defer b.arrivals.end()
 	r.lock(c)
