@@ -82,3 +82,37 @@ func redirected(t *testing.T, early bool) {
 	}
 	taken.expectNothing(near)
 }
+
+// TestR11RedirectAfterRestart: a node that has started again redirects what the
+// process before it has left in the spool.
+func TestR11RedirectAfterRestart(t *testing.T) {
+	m := rig(t, 3)
+	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
+	s := b.dial(t, "s", lasting)
+	s.subscribe(1, "t")
+	s.Disconnect(packet.Success)
+	apart := func(o *rigNode) {
+		m.cut(o, b, true)
+		m.verdict(o, b, false)
+	}
+	known := func() bool { return a.b.isAway(Key{ClientID: "s"}) }
+	eventually(t, "a knows the home", known)
+	// A client that comes back makes the session one that was somewhere before.
+	b.dial(t, "s", lasting).Disconnect(packet.Success)
+	apart(a)
+	pub := a.dial(t, "pub")
+	want := []string{"0", "1", "2"}
+	for _, x := range want {
+		pub.send("t", x, 1)
+	}
+	way := a.cluster.hopTo(b.id)
+	way.mu.Lock()
+	spooled := slices.Clone(way.queues[wire.StreamPublish])
+	way.mu.Unlock()
+	a.restart(t)
+	eventually(t, "a knows the home again", known)
+	apart(a)
+	apart(c)
+	way.change(func() { way.queues[wire.StreamPublish] = spooled })
+	c.dial(t, "s", lasting).expect(want...)
+}
