@@ -215,7 +215,7 @@ func (j *source) step(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (pr
 		j.wait(retryPause)
 		return false, false
 	}
-	if j.passing(to) {
+	if j.passing() {
 		j.wait(idlePause)
 		return false, false
 	}
@@ -280,9 +280,9 @@ func (j *source) frame(epoch metadata.Epoch) wire.Migration {
 	}
 }
 
-// deliver sends a frame and waits until the target has it, or is down or not the
-// home any more: its answer may take for ever then, while the session and the
-// other migrations wait. What arrives there after all is known again by its place.
+// deliver sends a frame and waits until the target has it, or is down: its answer
+// may take for ever then, while the session and other migrations wait. What arrives
+// there after all is known again by its place.
 func (j *source) deliver(to wire.NodeID, m *wire.Migration) error {
 	t := make(ticket, 1)
 	if err := j.b.cfg.Cluster.Send(to, wire.StreamMigration, wire.TypeMigration, wire.AppendMigration(nil, m), t); err != nil {
@@ -298,8 +298,7 @@ func (j *source) deliver(to wire.NodeID, m *wire.Migration) error {
 			}
 			return nil
 		case <-look.C:
-			rec, err := j.b.storedSession(j.c.key)
-			if !j.b.cfg.Cluster.Reachable(to) || err == nil && (rec == nil || wire.NodeID(rec.Home) != to) {
+			if !j.b.cfg.Cluster.Reachable(to) {
 				return errNotTaken
 			}
 		case <-j.stop:
@@ -374,15 +373,14 @@ func (b *Broker) tellFinal(k Key, epoch metadata.Epoch, but wire.NodeID) {
 
 // passing reports whether an older part of the queue is still to come here. What
 // is here follows it, so that one node after the other sends, the oldest first.
-// What the home itself has goes nowhere.
-func (j *source) passing(to wire.NodeID) bool {
+func (j *source) passing() bool {
 	if j.b.cfg.Now().UnixMilli()-j.since > awaitsMax.Milliseconds() {
 		return false
 	}
 	j.c.mu.Lock()
 	defer j.c.mu.Unlock()
 	for id := range j.c.awaits {
-		if id != to && j.b.cfg.Cluster.Reachable(id) {
+		if j.b.cfg.Cluster.Reachable(id) {
 			return true
 		}
 	}
