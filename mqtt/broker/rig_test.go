@@ -402,6 +402,30 @@ func (p *person) expect(payloads ...string) {
 	}
 }
 
+// expectAll wants the payloads in any order, and allows them to come again: in
+// the moment of a heal both sides of a session take messages in, so that some
+// pass others, and a copy may come twice (QoS 1). None may be missing.
+func (p *person) expectAll(payloads ...string) {
+	p.t.Helper()
+	late := time.NewTimer(20 * time.Second)
+	defer late.Stop()
+	missing := map[string]bool{}
+	for _, want := range payloads {
+		missing[want] = true
+	}
+	for len(missing) > 0 {
+		select {
+		case m := <-p.Messages():
+			if m == nil {
+				p.t.Fatalf("the connection ended; missing: %v", missing)
+			}
+			delete(missing, string(m.Payload))
+		case <-late.C:
+			p.t.Fatalf("did not come: %v", missing)
+		}
+	}
+}
+
 // expectNothing wants nothing to come before a message that is sent now.
 func (p *person) expectNothing(by *person) {
 	p.t.Helper()
