@@ -120,7 +120,7 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 			go h.end(p, [...]Result{Stored, NoMatch, Refused}[res], reason)
 		})
 	case wire.TypeRegister, wire.TypeGrant, wire.TypeDeny, wire.TypeRelease, wire.TypeReleased, wire.TypeClients:
-		must(h.to.registrar.Receive(from, p.kind, p.body))
+		must(h.to.registrar.Load().Receive(from, p.kind, p.body))
 	case wire.TypePublish:
 		if verdict != nil {
 			if res, reason, is := verdict(p); is {
@@ -217,7 +217,7 @@ func (f *fakeCluster) Alone() bool {
 }
 
 func (f *fakeCluster) Register(ctx context.Context, q Registration) (Grant, error) {
-	g, err := f.n.registrar.Register(ctx, registrar.Request{
+	g, err := f.n.registrar.Load().Register(ctx, registrar.Request{
 		Client: clientName(q.Key), Seen: epochName(q.EpochSeen), Home: q.HomeSeen, CleanStart: q.CleanStart, Bound: q.Bound,
 	})
 	if err != nil {
@@ -227,10 +227,10 @@ func (f *fakeCluster) Register(ctx context.Context, q Registration) (Grant, erro
 }
 
 func (f *fakeCluster) Connected(k Key, e metadata.Epoch, bound bool) {
-	f.n.registrar.Connected(clientName(k), epochName(e), bound)
+	f.n.registrar.Load().Connected(clientName(k), epochName(e), bound)
 }
 
-func (f *fakeCluster) Gone(k Key, e metadata.Epoch) { f.n.registrar.Gone(clientName(k), epochName(e)) }
+func (f *fakeCluster) Gone(k Key, e metadata.Epoch) { f.n.registrar.Load().Gone(clientName(k), epochName(e)) }
 
 func clientName(k Key) wire.Client { return wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID} }
 
@@ -253,7 +253,7 @@ func (n *rigNode) view() {
 	for _, h := range n.cluster.reachable() {
 		v.Reachable = append(v.Reachable, h.to.id)
 	}
-	n.registrar.SetView(v)
+	n.registrar.Load().SetView(v)
 }
 
 func (f *fakeCluster) Announce(r wire.Route) {

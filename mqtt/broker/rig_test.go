@@ -34,7 +34,7 @@ type rigNode struct {
 	gate    netsplit.Gate
 	cluster *fakeCluster
 
-	registrar *registrar.Registrar
+	registrar atomic.Pointer[registrar.Registrar]
 
 	metrics *metric.Registry
 	addr    string
@@ -131,7 +131,7 @@ func (m *mesh) settle(t *testing.T) {
 	t.Helper()
 	for _, a := range m.nodes {
 		eventually(t, "registries of all members", func() bool {
-			s := a.registrar.Stats()
+			s := a.registrar.Load().Stats()
 			return s.Reachable == len(m.nodes) && s.Listed
 		})
 		for _, o := range m.nodes {
@@ -169,12 +169,13 @@ func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
 // make makes what a crash of the broker takes with it.
 func (n *rigNode) make() {
 	n.metrics = metric.New()
-	n.registrar = registrar.New(registrar.Config{
+	r := registrar.New(registrar.Config{
 		Self: n.id, Home: n, Now: time.Now, Stamp: n.meta.Stamp,
 		Send: func(to wire.NodeID, t wire.Type, body []byte) bool {
 			return n.cluster.Send(to, streamRegistrar, t, body, nil) == nil
 		},
 	})
+	n.registrar.Store(r)
 	n.b = New(Config{
 		Node: fmt.Sprint("n", n.id), NodeID: uint64(n.id), Settings: rigSettings(), Metadata: n.meta, Queue: n.queue,
 		Gate: &n.gate, Authenticator: everything{}, Authorizer: everything{}, Cluster: n.cluster, Metrics: n.metrics,
@@ -244,7 +245,7 @@ func (n *rigNode) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.addr = l.AddrString()
-	b, r := n.b, n.registrar
+	b, r := n.b, n.registrar.Load()
 	n.m.wg.Go(func() { l.Serve(ctx, b.Accept(&Listener{Name: "rig"})) })
 	n.m.wg.Go(func() { _ = r.Run(ctx) })
 	n.m.wg.Go(func() {
