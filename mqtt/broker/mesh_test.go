@@ -230,7 +230,9 @@ func (f *fakeCluster) Connected(k Key, e metadata.Epoch, bound bool) {
 	f.n.registrar.Load().Connected(clientName(k), epochName(e), bound)
 }
 
-func (f *fakeCluster) Gone(k Key, e metadata.Epoch) { f.n.registrar.Load().Gone(clientName(k), epochName(e)) }
+func (f *fakeCluster) Gone(k Key, e metadata.Epoch) {
+	f.n.registrar.Load().Gone(clientName(k), epochName(e))
+}
 
 func clientName(k Key) wire.Client { return wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID} }
 
