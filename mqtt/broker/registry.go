@@ -65,15 +65,24 @@ func (r *registry) tryHold(k Key) (c *client, ok bool) {
 
 // hold takes the key, waiting until it is free or stop closes.
 func (r *registry) hold(k Key, stop <-chan struct{}) (c *client, ok bool) {
+	return r.take(k, stop, func(*wait) bool { return false })
+}
+
+// take takes the key, waiting until it is free, until instead says that the one
+// who has it is to be told and not waited for, or until stop closes. held is
+// whether the key was taken. instead is called under the shard's lock.
+func (r *registry) take(k Key, stop <-chan struct{}, instead func(*wait) bool) (c *client, held bool) {
 	s := r.shard(k)
 	for {
 		s.mu.Lock()
 		w, busy := s.mu.busy[k]
 		if !busy {
 			s.mu.busy[k] = &wait{}
+		}
+		if !busy || instead(w) {
 			c = s.mu.clients[k]
 			s.mu.Unlock()
-			return c, true
+			return c, !busy
 		}
 		if w.free == nil {
 			w.free = make(chan struct{})
@@ -110,35 +119,15 @@ func (r *registry) asked(k Key) metadata.Epoch {
 // give takes the key to give the id away at an epoch, or tells its holder, who
 // waits for a grant; then held is false. ok is false if stop closed.
 func (r *registry) give(k Key, epoch metadata.Epoch, stop <-chan struct{}) (c *client, held, ok bool) {
-	s := r.shard(k)
-	for {
-		s.mu.Lock()
-		w, busy := s.mu.busy[k]
-		if !busy {
-			s.mu.busy[k] = &wait{}
-			c = s.mu.clients[k]
-			s.mu.Unlock()
-			return c, true, true
+	told := false
+	c, held = r.take(k, stop, func(w *wait) bool {
+		if w.asking && w.released.Less(epoch) {
+			w.released = epoch
 		}
-		if w.asking {
-			if w.released.Less(epoch) {
-				w.released = epoch
-			}
-			c = s.mu.clients[k]
-			s.mu.Unlock()
-			return c, false, true
-		}
-		if w.free == nil {
-			w.free = make(chan struct{})
-		}
-		free := w.free
-		s.mu.Unlock()
-		select {
-		case <-free:
-		case <-stop:
-			return nil, false, false
-		}
-	}
+		told = w.asking
+		return told
+	})
+	return c, held, held || told
 }
 
 // isHeld reports whether somebody has the key.
