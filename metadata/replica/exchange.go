@@ -119,10 +119,16 @@ func (r *Replica) compare(now time.Time, p *peer, clock dvv.Clock) {
 			return // one after the other: most of it would come twice
 		}
 	}
-	in := &incoming{id: r.nextID(), request: r.clock, progress: now}
-	p.incoming = in
-	f := pack.AppendUint(p.header(r, framePull), in.id)
-	r.send(p, pack.AppendBytes(f, r.clock.Append(nil)))
+	p.incoming = &incoming{id: r.nextID(), request: r.clock, progress: now}
+	r.requestPull(p, r.clock)
+}
+
+// requestPull asks p for what a store with clock lacks: our own, or more than that
+// while we catch up.
+func (r *Replica) requestPull(p *peer, clock dvv.Clock) {
+	f := pack.AppendUint(p.header(r, framePull), p.incoming.id)
+	f = pack.AppendBytes(f, clock.Append(nil))
+	r.send(p, pack.AppendBool(f, p.incoming.catchUp))
 }
 
 // nextID numbers the transfers of this opening.
@@ -135,6 +141,7 @@ func (r *Replica) nextID() uint64 {
 type incoming struct {
 	id       uint64
 	full     bool
+	catchUp  bool      // the end of a full join that was resumed
 	request  dvv.Clock // what we had when we asked
 	clock    dvv.Clock // what the other had when it took its snapshot
 	begun    bool
@@ -176,18 +183,25 @@ func (o *outgoing) close() {
 
 // asked begins a transfer to p. The clock that goes out stands in the snapshot
 // itself: batch and clock are one write, so that they are one cut.
-func (r *Replica) asked(now time.Time, p *peer, full bool, rd *pack.Reader) {
+func (r *Replica) asked(now time.Time, p *peer, full bool, fields int, rd *pack.Reader) {
 	id := rd.Uint()
 	var cursor []byte
 	if full {
 		cursor = rd.Bytes()
 	}
 	clock := readClock(rd)
+	catchUp := !full && fields > 2 && rd.Bool() // else from before there was catching up
 	if rd.Err() != nil || p.askedOf == p.nonce && id <= p.asked {
 		return // come again: its chunks would mix with those of the first
 	}
 	p.asked, p.askedOf = id, p.nonce
-	r.noteClock(now, p, clock)
+	if catchUp { // p has not all of it, and may give the join up: no row
+		if clock.Top(r.actor) > r.own && !r.isRetired(r.actor) {
+			r.amnesia(now, p, clock.Top(r.actor))
+		}
+	} else {
+		r.noteClock(now, p, clock)
+	}
 	// The need is never forgotten: who meets it now may come back from an older
 	// directory, and nothing durable would say then that it had met it.
 	if !full && !clock.Descends(r.clock.Clip(p.need)) {

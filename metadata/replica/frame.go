@@ -72,9 +72,12 @@ func readHeader(r *pack.Reader) (h header) {
 // frameFields is how many values follow the header of each type.
 var frameFields = map[uint64]int{
 	frameHello: 7, frameWelcome: 10, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
-	frameClock: 3, framePull: 2, frameBegin: 7, frameChunk: 6, frameNext: 2, frameJoin: 3,
+	frameClock: 3, framePull: 3, frameBegin: 7, frameChunk: 6, frameNext: 2, frameJoin: 3,
 	framePart: 4, frameHave: 2, frameMeet: 4, frameMet: 4,
 }
+
+// frameOptional is how many of them a sender of an earlier build leaves out.
+var frameOptional = map[uint64]int{framePull: 1}
 
 // wireRecord is one key of a push or a chunk: what the sender knows of it, with
 // the dots that the receiver may count as seen once it has merged it.

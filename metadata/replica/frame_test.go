@@ -110,7 +110,7 @@ func sampleFrames() map[string][]byte {
 		"probe":   numbers(frameProbe, 1, 2, 3, 1_700_000_000_000),
 		"same":    numbers(frameSame, 1, 3, 1_700_000_000_000),
 		"clock":   pack.AppendBool(clock, true),
-		"pull":    pack.AppendBytes(numbers(framePull, 77), sampleClock.Append(nil)),
+		"pull":    pack.AppendBool(pack.AppendBytes(numbers(framePull, 77), sampleClock.Append(nil)), true),
 		"begin":   appendBegin(head(frameBegin), b),
 		"chunk":   appendChunk(head(frameChunk), c),
 		"next":    numbers(frameNext, 77, 2),
@@ -142,7 +142,7 @@ func samplePeers() []*peer {
 func TestGoldenRecords(t *testing.T) {
 	s := state{clock: sampleClock, digest: 1 << 63, live: 3, garbage: 2, collected: sampleClock.Bases(), hlcLease: 1 << 50}
 	i := identity{node: 1, actor: 0xa1, nonce: 99, clean: true, joins: true}
-	j := joinState{donor: 2, clock: sampleClock, cursor: []byte("\x05key")}
+	j := joinState{donor: 2, clock: sampleClock, cursor: []byte("\x05key"), last: sampleClock.Add(dvv.Dot{Actor: 0xa1, Counter: 301})}
 	records := map[string][]byte{
 		"object": appendObject(nil, sampleObject()), "state": s.append(nil), "identity": i.append(nil),
 		"peers": appendPeers(nil, 4, samplePeers()), "retired": appendRetired(nil, sampleGreeting().retired), "join": j.append(nil),

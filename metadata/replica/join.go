@@ -127,7 +127,7 @@ func (r *Replica) began(now time.Time, p *peer, rd *pack.Reader) {
 // beganJoin takes over what the donor collected: we will not have it either.
 func (r *Replica) beganJoin(p *peer, b *begin) {
 	j := r.join
-	if len(j.cursor) > 0 && !b.clock.Descends(j.clock) {
+	if len(j.cursor) > 0 && !b.clock.Descends(j.last) {
 		// Another state of the donor than the one whose keys we have.
 		j.cursor = nil
 		r.event(Event{Kind: EventGaveUp, Peer: p.id, Text: "the donor went back; the join begins again"})
@@ -137,6 +137,7 @@ func (r *Replica) beganJoin(p *peer, b *begin) {
 	if len(j.cursor) == 0 {
 		j.clock, j.bases = b.clock, b.clock.Bases()
 	}
+	j.last = b.clock
 	r.state.collected = r.state.collected.Join(b.collected)
 	for _, n := range b.needs {
 		if q := r.peer(n.node); q != nil {
@@ -170,7 +171,7 @@ func (r *Replica) chunked(now time.Time, p *peer, rd *pack.Reader) {
 func (r *Replica) drain(now time.Time, p *peer) {
 	for in := p.incoming; in != nil && in == p.incoming && in.begun; {
 		c, ok := in.held[in.next]
-		if !ok || in.full && (r.join == nil || r.join.donor != p.id || r.join.chunk != nil) {
+		if !ok || (in.full || in.catchUp) && (r.join == nil || r.join.donor != p.id || r.join.chunk != nil) {
 			return
 		}
 		delete(in.held, in.next)
@@ -204,11 +205,14 @@ func (r *Replica) finishChunk(now time.Time, p *peer, c *chunk) {
 		r.event(Event{Kind: EventGaveUp, Peer: p.id, Text: "the clock went back during a transfer (I20)"})
 		return
 	}
-	if in.full {
-		r.finishJoin(now, p)
-		return
+	switch {
+	case in.full:
+		r.finishKeys(now, p)
+	case in.catchUp:
+		r.finishCatchUp(now, p, in.clock)
+	default:
+		r.adopt(now, p, in.clock)
 	}
-	r.adopt(now, p, in.clock)
 }
 
 func (r *Replica) adopt(now time.Time, p *peer, clock dvv.Clock) {
@@ -221,11 +225,7 @@ func (r *Replica) adopt(now time.Time, p *peer, clock dvv.Clock) {
 	r.sendHave(p) // who waits for it may have pushed in vain
 }
 
-func (r *Replica) finishJoin(now time.Time, p *peer) {
-	if r.join == nil || r.join.donor != p.id {
-		return
-	}
-	clock := r.join.clock
+func (r *Replica) finishJoin(now time.Time, p *peer, clock dvv.Clock) {
 	r.join, r.dirty.join = nil, true
 	r.adopt(now, p, clock)
 	if r.join != nil {
@@ -289,7 +289,7 @@ func (r *Replica) mergeChunk(now time.Time) {
 		for i := range c.list {
 			w := &c.list[i]
 			// After a break the donor's second snapshot has deletes of keys that
-			// were merged from the first: those come with the next exchange.
+			// were merged from the first: those come with the catching up.
 			w.deletes = slices.DeleteFunc(w.deletes, func(d dvv.Dot) bool { return !j.clock.Has(d) })
 			if w.only {
 				r.merge(now, p, c.bases, w)

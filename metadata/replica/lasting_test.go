@@ -133,7 +133,7 @@ func TestJoiningIsNoDonor(t *testing.T) {
 		body := pack.AppendBytes(pack.AppendBytes(pack.AppendUint(nil, id), nil), dvv.Clock{}.Append(nil))
 		rd := pack.NewReader(body)
 		p.endTransfer()
-		r.asked(c.now, p, true, &rd)
+		r.asked(c.now, p, true, 3, &rd)
 		given := p.outgoing != nil
 		p.endTransfer()
 		return given

@@ -41,7 +41,7 @@ func (r *Replica) Receive(now time.Time, from uint64, frame []byte) {
 	}
 	rd := pack.NewReader(frame)
 	h := readHeader(&rd)
-	if need, ok := frameFields[h.kind]; rd.Err() == nil && ok && h.fields < need {
+	if need, ok := frameFields[h.kind]; rd.Err() == nil && ok && h.fields < need-frameOptional[h.kind] {
 		rd.Fail(pack.ErrShort)
 	}
 	if rd.Err() != nil {
@@ -115,7 +115,7 @@ func (r *Replica) dispatch(now time.Time, p *peer, h header, rd *pack.Reader) {
 	case frameClock:
 		r.differs(now, p, rd)
 	case framePull, frameJoin:
-		r.asked(now, p, h.kind == frameJoin, rd)
+		r.asked(now, p, h.kind == frameJoin, h.fields, rd)
 	case frameBegin:
 		r.began(now, p, rd)
 	case frameChunk:
@@ -366,6 +366,7 @@ func (r *Replica) refused(now time.Time, p *peer, reason uint64) {
 		}
 		p.nonce, p.proved, p.helloAt = 0, false, now.Add(helloEvery)
 	case refuseNeedJoin:
+		r.giveUpCatchUp(p)
 		p.incoming = nil
 		r.startJoin(now, p, "what "+fmt.Sprint(p.id)+" collected is not known here")
 	case refuseBusy:

@@ -166,16 +166,18 @@ func decodePeers(b []byte) (version uint64, peers []*peer, err error) {
 // joinState is how far a full join has come. Owned by the Replica.
 type joinState struct {
 	donor  uint64
-	clock  dvv.Clock // of the donor's first snapshot: what is adopted at the end
+	clock  dvv.Clock // of the donor's first snapshot: up to there every key that is merged is the whole truth
 	cursor []byte    // table and key up to which all is merged; nil at the start
+	last   dvv.Clock // of its last snapshot: more than clock if the join was resumed
 }
 
 func (j *joinState) append(dst []byte) []byte {
-	dst = pack.AppendArray(dst, 4)
+	dst = pack.AppendArray(dst, 5)
 	dst = pack.AppendUint(dst, recordVersion)
 	dst = pack.AppendUint(dst, j.donor)
 	dst = pack.AppendBytes(dst, j.clock.Append(nil))
-	return pack.AppendBytes(dst, j.cursor)
+	dst = pack.AppendBytes(dst, j.cursor)
+	return pack.AppendBytes(dst, j.last.Append(nil))
 }
 
 func decodeJoin(b []byte) (j joinState, err error) {
@@ -183,7 +185,12 @@ func decodeJoin(b []byte) (j joinState, err error) {
 	j.donor = r.Uint()
 	j.clock = readClock(&r)
 	j.cursor = append([]byte(nil), r.Bytes()...)
-	return j, closeRecord(&r, n-4, "join")
+	if n == 4 { // from before the last snapshot was noted: the join begins again
+		j.cursor = nil
+		return j, closeRecord(&r, 0, "join")
+	}
+	j.last = readClock(&r)
+	return j, closeRecord(&r, n-5, "join")
 }
 
 // openRecord reads the header of a record of at least fields values.
