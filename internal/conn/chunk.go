@@ -9,12 +9,20 @@ var chunkSizes = [...]int{1 << 10, 8 << 10, 64 << 10, 512 << 10}
 
 var chunkPools [len(chunkSizes)]sync.Pool
 
+// betweenBytes is the size of a chunk for what stands between shared payloads:
+// the head of the next packet and little else.
+const betweenBytes = 256
+
+var betweenPool, sharedPool sync.Pool
+
 // chunk is a piece of buffer. It is owned by the list or the inbox that holds
-// it; buf[r:w] is what it carries.
+// it; buf[r:w] is what it carries. If it is shared, buf belongs to nobody and is
+// never written: other connections send the same bytes.
 type chunk struct {
-	next *chunk
-	r, w int
-	buf  []byte
+	next   *chunk
+	r, w   int
+	buf    []byte
+	shared bool
 }
 
 // getChunk returns an empty chunk that holds at least size bytes.
@@ -34,12 +42,33 @@ func getChunk(size int) *chunk {
 // putChunk gives a chunk back. The caller must hold no other reference.
 func putChunk(k *chunk) {
 	k.next, k.r, k.w = nil, 0, 0
+	if k.shared {
+		k.buf = nil
+		sharedPool.Put(k)
+		return
+	}
+	if len(k.buf) == betweenBytes {
+		betweenPool.Put(k)
+		return
+	}
 	for class, classSize := range chunkSizes {
 		if len(k.buf) == classSize {
 			chunkPools[class].Put(k)
 			return
 		}
 	}
+}
+
+// getBetween returns an empty chunk behind a shared one, nil if size is too much
+// for it.
+func getBetween(size int) *chunk {
+	if size > betweenBytes {
+		return nil
+	}
+	if k, ok := betweenPool.Get().(*chunk); ok {
+		return k
+	}
+	return &chunk{buf: make([]byte, betweenBytes)}
 }
 
 func (k *chunk) free() int { return len(k.buf) - k.w }
@@ -81,6 +110,21 @@ func (l *chunkList) reserve(n int) []byte {
 	return k.buf[k.w-n : k.w : k.w]
 }
 
+// share puts p behind the last byte without a copy. p is never written again by
+// anyone.
+func (l *chunkList) share(p []byte) {
+	if l.tail == nil && l.headroom > 0 {
+		l.grow(0) // the header of a frame cannot stand in p
+	}
+	k, ok := sharedPool.Get().(*chunk)
+	if !ok {
+		k = &chunk{shared: true}
+	}
+	k.buf, k.w = p, len(p)
+	l.push(k)
+	l.size += len(p)
+}
+
 // grow adds a chunk for at least n bytes. A list that is already long gets a
 // larger one, so that a burst makes few vectors and a lone message little waste.
 func (l *chunkList) grow(n int) {
@@ -89,7 +133,12 @@ func (l *chunkList) grow(n int) {
 		room = l.headroom
 	}
 	size := n + room
-	if l.tail != nil {
+	if l.tail != nil && l.tail.shared {
+		if k := getBetween(size); k != nil {
+			l.push(k)
+			return
+		}
+	} else if l.tail != nil {
 		size = max(size, min(4*len(l.tail.buf), chunkSizes[2]))
 	}
 	k := getChunk(size)

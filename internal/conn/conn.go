@@ -34,6 +34,11 @@ type Conn interface {
 	// Append copies p to the outbox. The caller holds Locker. It never blocks and
 	// does no I/O; after Shutdown it drops p.
 	Append(p []byte)
+	// AppendShared is Append without the copy: the outbox keeps p until it is sent,
+	// and it may stand in many outboxes at once. Nobody writes to p ever again;
+	// when the last outbox lets go of it, the garbage collector has it. It counts in
+	// Buffered like any other bytes.
+	AppendShared(p []byte)
 	// Reserve returns n bytes at the end of the outbox to encode into, valid until
 	// Locker is released. All n bytes will be sent. The caller holds Locker.
 	Reserve(n int) []byte

@@ -92,6 +92,14 @@ func (c *stream) Append(p []byte) {
 	c.markHighLocked()
 }
 
+func (c *stream) AppendShared(p []byte) {
+	if c.order.Load() != nil || c.flush.broken || len(p) == 0 {
+		return
+	}
+	c.out.share(p)
+	c.markHighLocked()
+}
+
 func (c *stream) Reserve(n int) []byte {
 	if c.order.Load() != nil || c.flush.broken {
 		return make([]byte, n)

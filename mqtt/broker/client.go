@@ -70,14 +70,24 @@ var (
 // lingerMax bounds how long a last packet may take to leave.
 const lingerMax = 2 * time.Second
 
-// append puts p into the outbox of the connection; the caller holds c.mu.
-func (c *client) append(p []byte) {
+// append puts what a step sends into the outbox of the connection and returns
+// how many bytes that is; the caller holds c.mu.
+func (c *client) append(e *session.Effects) (size int) {
 	l := c.conn.Locker()
 	if l != c.mu {
 		l.Lock()
 		defer l.Unlock()
 	}
-	c.conn.Append(p)
+	from := 0
+	for i := range e.Bodies {
+		b := &e.Bodies[i]
+		c.conn.Append(e.Out[from:b.At])
+		c.conn.AppendShared(b.Payload)
+		from = b.At
+		size += len(b.Payload)
+	}
+	c.conn.Append(e.Out[from:])
+	return size + len(e.Out)
 }
 
 // buffered is what the client has not taken yet; the caller holds c.mu.

@@ -15,11 +15,13 @@ import (
 
 // quietConn is a connection that takes everything and keeps nothing.
 type quietConn struct {
-	mu    sync.Mutex
-	bytes int
+	mu     sync.Mutex
+	bytes  int
+	copied int // of bytes
 }
 
-func (c *quietConn) Append(p []byte)               { c.bytes += len(p) }
+func (c *quietConn) Append(p []byte)               { c.bytes += len(p); c.copied += len(p) }
+func (c *quietConn) AppendShared(p []byte)         { c.bytes += len(p) }
 func (c *quietConn) Reserve(n int) []byte          { return make([]byte, n) }
 func (c *quietConn) Buffered() int                 { return 0 }
 func (c *quietConn) Flush()                        {}

@@ -211,6 +211,7 @@ func (b *Broker) choose(h *topic.Hit[*client], p *packet.Publish, set *Settings,
 // deliver makes the deliveries that were chosen.
 func (b *Broker) deliver(pub *publication, set *Settings, wait *pending, r *round) *pending {
 	r.targets, r.durable = r.targets[:0], r.durable[:0]
+	r.outgoing.Share(len(r.receive))
 	for i := range r.receive {
 		d := &r.receive[i]
 		switch {

@@ -131,8 +131,7 @@ func (r *round) unlock(c *client) {
 // the connection. The caller holds c.mu.
 func (b *Broker) emit(c *client, e *session.Effects, r *round) {
 	if len(e.Out) > 0 && c.conn != nil {
-		c.append(e.Out)
-		r.out += uint64(len(e.Out))
+		r.out += uint64(c.append(e))
 		r.touch(c)
 	}
 	for q, n := range e.Sent {

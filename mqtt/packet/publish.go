@@ -61,6 +61,12 @@ func PublishSize(v Version, p *Publish) int {
 
 // AppendPublish encodes p. DUP is written only where it may be, above QoS 0.
 func AppendPublish(dst []byte, v Version, p *Publish) []byte {
+	return append(AppendPublishHead(dst, v, p), p.Payload...)
+}
+
+// AppendPublishHead encodes all of p that stands before the payload, for a
+// caller that sends the payload itself without a copy.
+func AppendPublishHead(dst []byte, v Version, p *Publish) []byte {
 	remaining, inner := publishRemaining(v, p)
 	flags := p.QoS << 1
 	if p.Dup && p.QoS > 0 {
@@ -77,7 +83,7 @@ func AppendPublish(dst []byte, v Version, p *Publish) []byte {
 	if v == V5 {
 		dst = p.Properties.appendTo(dst, inner)
 	}
-	return append(dst, p.Payload...)
+	return dst
 }
 
 // PublishIDOffset tells where the packet identifier stands in an encoded

@@ -1,6 +1,10 @@
 package session
 
-import "tombolo/mqtt/packet"
+import (
+	"bytes"
+
+	"tombolo/mqtt/packet"
+)
 
 // forwarded are the properties of a PUBLISH that travel with the message
 // (MQTT 5 §3.3.2.3). Message expiry travels beside the body, as a time.
@@ -65,17 +69,34 @@ type Outgoing struct {
 	expiresAt int64
 	variants  [4][]byte
 	scratch   packet.Publish
+	shares    bool   // the variants end before the payload
+	shared    []byte // the payload, once it was copied for all receivers
 }
 
 // Set starts a new message; expiresAt is in unix ms, 0 for never.
 func (o *Outgoing) Set(p *packet.Publish, expiresAt int64) {
 	o.p, o.expiresAt = p, expiresAt
+	o.shares, o.shared = false, nil
 	for i := range o.variants {
 		o.variants[i] = o.variants[i][:0]
 	}
 }
 
-// bytes returns the packet for a version and retain flag.
+// Share tells, before the first delivery, how many there will be about. A large
+// payload for several is copied once and then sent from there to all of them.
+func (o *Outgoing) Share(receivers int) {
+	o.shares = receivers > 1 && len(o.p.Payload) >= ShareBytesMin
+}
+
+// payload returns the copy that all receivers share.
+func (o *Outgoing) payload() []byte {
+	if o.shared == nil {
+		o.shared = bytes.Clone(o.p.Payload)
+	}
+	return o.shared
+}
+
+// bytes returns the packet, without its payload if that is shared, for a version and retain flag.
 func (o *Outgoing) bytes(v packet.Version, retain bool, now int64) []byte {
 	i := 0
 	if v == packet.V5 {
@@ -90,7 +111,10 @@ func (o *Outgoing) bytes(v packet.Version, retain bool, now int64) []byte {
 		o.scratch = packet.Publish{Topic: o.p.Topic, Payload: o.p.Payload, Properties: o.p.Properties, Retain: retain}
 		o.scratch.Properties.Set &= forwarded
 		setExpiry(&o.scratch.Properties, o.expiresAt, now)
-		o.variants[i] = packet.AppendPublish(o.variants[i], v, &o.scratch)
+		o.variants[i] = packet.AppendPublishHead(o.variants[i], v, &o.scratch)
+		if !o.shares {
+			o.variants[i] = append(o.variants[i], o.p.Payload...)
+		}
 	}
 	return o.variants[i]
 }

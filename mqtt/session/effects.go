@@ -26,11 +26,23 @@ type Close struct {
 	Will   bool   // the client asked for its will, or the end is abnormal
 }
 
+// Body is a payload that is sent from where it lies: nobody writes to it ever
+// again, so it may wait in many outboxes at once. It belongs before Out[At].
+type Body struct {
+	At      int
+	Payload []byte
+}
+
+// ShareBytesMin is from which size on a payload is worth a Body of its own
+// instead of a copy (docs/benchmarks/conn.md).
+const ShareBytesMin = 8 << 10
+
 // Effects is what one step wants done. It belongs to the caller, who reuses it
 // for the next step after Reset; the packet fields are views into the bytes
 // that were stepped and die with them.
 type Effects struct {
 	Out         []byte // packets for this session's connection, in order
+	Bodies      []Body // payloads of packets in Out that stand beside it, in order
 	Request     Request
 	Token       uint64
 	PacketID    packet.ID
@@ -59,6 +71,10 @@ type Effects struct {
 // Reset empties e for the next step and keeps its buffers.
 func (e *Effects) Reset() {
 	e.Out = e.Out[:0]
+	if len(e.Bodies) > 0 {
+		clear(e.Bodies)
+		e.Bodies = e.Bodies[:0]
+	}
 	e.Request = RequestNone
 	e.Token = 0
 	e.Closing = false
@@ -66,6 +82,11 @@ func (e *Effects) Reset() {
 	e.HasSessionExpiry = false
 	e.Dropped = 0
 	e.Sent = [3]int{}
+}
+
+// share files a payload that stands behind the bytes in Out.
+func (e *Effects) share(payload []byte) {
+	e.Bodies = append(e.Bodies, Body{At: len(e.Out), Payload: payload})
 }
 
 // request files the one request of this step.

@@ -258,7 +258,8 @@ func (s *Session) sendEntry(entry *queue.Entry, id packet.ID, now int64, e *Effe
 		setIDs(&p.Properties, entry.SubIDs)
 		s.useAlias(p)
 	}
-	return s.appendPublish(p, e)
+	// The payload is part of a message that owns its bytes, so it need not be copied.
+	return s.appendPublish(p, len(p.Payload) >= ShareBytesMin, e)
 }
 
 func setIDs(pr *packet.Properties, ids []uint32) {
@@ -269,15 +270,21 @@ func setIDs(pr *packet.Properties, ids []uint32) {
 	pr.SubscriptionIDs = append(pr.SubscriptionIDs[:0], ids...)
 }
 
-func (s *Session) appendPublish(p *packet.Publish, e *Effects) bool {
+// appendPublish writes p. share says that its payload is never written again.
+func (s *Session) appendPublish(p *packet.Publish, share bool, e *Effects) bool {
 	if packet.PublishSize(s.version, p) > s.publishMax() {
 		if s.dropAlias(p) {
-			return s.appendPublish(p, e)
+			return s.appendPublish(p, share, e)
 		}
 		e.Dropped++
 		return false
 	}
-	e.Out = packet.AppendPublish(e.Out, s.version, p)
+	e.Out = packet.AppendPublishHead(e.Out, s.version, p)
+	if share {
+		e.share(p.Payload)
+	} else {
+		e.Out = append(e.Out, p.Payload...)
+	}
 	e.Sent[p.QoS]++
 	return true
 }
@@ -332,15 +339,25 @@ func (s *Session) Deliver0(m *Outgoing, retain bool, ids []uint32, now int64, e 
 		setExpiry(&p.Properties, m.expiresAt, now)
 		setIDs(&p.Properties, ids)
 		s.useAlias(p)
-		s.appendPublish(p, e)
+		if m.shares {
+			p.Payload = m.payload()
+		}
+		s.appendPublish(p, m.shares, e)
 		return
 	}
 	b := m.bytes(s.version, retain, now)
-	if len(b) > s.publishMax() {
+	size := len(b)
+	if m.shares {
+		size += len(m.p.Payload)
+	}
+	if size > s.publishMax() {
 		e.Dropped++
 		return
 	}
 	e.Out = append(e.Out, b...)
+	if m.shares {
+		e.share(m.payload())
+	}
 	e.Sent[0]++
 }
 
