@@ -7,7 +7,12 @@ TOOLS   := .tools
 SEEDS   ?= 20
 FROM    ?= 1
 
-.PHONY: help build run test check unit race install long lab fuzz conformance clean docs
+.PHONY: help build run test check unit race install long lab fuzz conformance clean docs pgo
+
+# The program is compiled with the profile beside it (cmd/tombolo/default.pgo),
+# and with it everything that it imports. Checks and unit tests do without: they
+# would compile all of it a second time. The end-to-end tests ask for it.
+check unit race: export GOFLAGS := $(GOFLAGS) -pgo=off
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -49,6 +54,14 @@ fuzz: ## a minute of fuzzing for each target
 
 conformance: ## Eclipse Paho's interoperability suite: make conformance SUITE=DIRECTORY
 	SUITE="$(SUITE)" bash .ci/conformance
+
+pgo: build ## make cmd/tombolo/default.pgo anew: a profile of the broker under load (80 s; machine otherwise idle)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(BIN) bench compare --broker tombolo --profile cpu --profile-dir "$$dir" \
+		--run 'latency --pairs 50 --duration 20s' --run 'p2p --duration 5s' --run 'p2p -q 1 --duration 5s' \
+		--run 'fanout --duration 4s' --run 'fanout -q 1 --duration 3s' --run 'fanin --duration 3s' \
+		--run 'connect --connections 10000' --run 'connect --connections 10000 --window 50' && \
+	$(GO) tool pprof -proto "$$dir"/*/cpu.pprof > "$$dir/merged" && mv "$$dir/merged" cmd/tombolo/default.pgo
 
 docs: ## regenerate the generated pages
 	$(GO) test ./internal/option ./internal/admin ./cmd/tombolo ./mqtt/conformance -run 'Fresh|Page' -args -update

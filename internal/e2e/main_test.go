@@ -35,7 +35,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 1, err
 	}
 	binary = filepath.Join(dir, "tombolo")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/tombolo")
+	build := exec.Command("go", "build", "-pgo=auto", "-trimpath", "-o", binary, "./cmd/tombolo")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
