@@ -253,8 +253,16 @@ func (c *Cluster) Admits(to wire.NodeID) bool { return c.mesh.Admits(to) }
 
 // Post implements broker.Cluster.
 func (c *Cluster) Post(to wire.NodeID, body []byte) bool {
-	return c.mesh.Post(to, wire.StreamFast, wire.TypePublish, body)
+	return c.mesh.PostPublish(to, body)
 }
+
+// SendPublish implements broker.Cluster.
+func (c *Cluster) SendPublish(to wire.NodeID, body []byte, tk broker.Ticket) error {
+	return c.mesh.SendPublish(to, body, tk)
+}
+
+// Flush implements broker.Cluster.
+func (c *Cluster) Flush(to wire.NodeID) { c.mesh.Flush(to) }
 
 // Send implements broker.Cluster.
 func (c *Cluster) Send(to wire.NodeID, s wire.Stream, t wire.Type, body []byte, tk broker.Ticket) error {

@@ -154,7 +154,16 @@ func (h *handler) Datagram(from wire.NodeID, kind wire.Type, body []byte) {
 }
 
 // Drained implements link.Handler.
-func (h *handler) Drained(from wire.NodeID) { (*Cluster)(h).parts.Broker.FastDrained(from) }
+func (h *handler) Drained(from wire.NodeID) { (*Cluster)(h).parts.Broker.Drained(from) }
+
+// Instant implements link.Handler.
+func (h *handler) Instant(m link.Message) (wire.Result, uint8, bool) {
+	var p wire.Publish
+	if err := wire.ParsePublish(m.Body, &p); err != nil {
+		return 0, 0, false // Message says what is wrong
+	}
+	return (*Cluster)(h).parts.Broker.TakeInstant(m.From, m.Incarnation, m.Sequence, &p)
+}
 
 // Transport carries the metadata store's frames. It may be given to the store
 // before the Cluster is open: until then a frame is lost, as on any link.

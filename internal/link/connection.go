@@ -1,14 +1,12 @@
 package link
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"tombolo/internal/wire"
 )
@@ -42,13 +40,11 @@ type connection struct {
 	datagramAt int
 	queued     int // bytes that came since the last batch
 	turn       int // whose turn it is in the next batch
-
-	movedFrames, movedBytes int // datagrams in the batch that is put together
-
-	busy bool // the last batch was of many datagrams and nothing else
+	out        outgoing
 
 	// Owned by the reader.
-	fast         bool    // the handler got what came on wire.StreamFast and waits for Drained
+	handed       bool    // the handler got something and waits for Drained
+	owes         bool    // something is to be written because of what came
 	assembly     []byte  // of a datagram in chunks
 	batch, notes []ended // used again for each acknowledgement
 }
@@ -73,13 +69,6 @@ func (c *connection) close(why string) {
 	})
 }
 
-func (c *connection) nudge(urge bool) {
-	signal(c.wake)
-	if urge {
-		signal(c.full)
-	}
-}
-
 // serve runs the connection until it ends.
 func (c *connection) serve() {
 	c.p.attach(c)
@@ -95,159 +84,6 @@ func (c *connection) serve() {
 	<-written
 	c.p.detach(c, c.why)
 	close(c.ended)
-}
-
-// write sends batches: at once after a pause, else no sooner than the batch
-// delay after the last one, unless enough has come together.
-func (c *connection) write() {
-	buf := make([]byte, 0, batchBytes+wire.BodyBytesMax+wire.HeaderBytes)
-	timer := c.m.config.Clock.NewTimer(time.Hour)
-	defer timer.Stop()
-	// A peer that the detector does not know yet gets no heartbeats, and is to
-	// be told from a dead one all the same.
-	quiet := c.m.config.SilenceMax / 4
-	idle := c.m.config.Clock.NewTimer(quiet)
-	defer idle.Stop()
-	last := int64(0)
-	for {
-		select {
-		case <-c.wake:
-		case <-idle.C():
-			idle.Reset(quiet)
-			if c.m.now()-last >= int64(quiet) {
-				c.p.keepAlive(c.plane)
-			}
-		case <-c.gone:
-			return
-		}
-		if wait := last + int64(c.delay()) - c.m.now(); wait > 0 {
-			timer.Reset(time.Duration(wait))
-			select {
-			case <-timer.C():
-			case <-c.full:
-			case <-c.gone:
-				return
-			}
-		}
-		for {
-			c.p.mu.Lock()
-			buf = c.fillLocked(buf[:0])
-			c.p.mu.Unlock()
-			if len(buf) == 0 {
-				break
-			}
-			if _, err := c.raw.Write(buf); err != nil {
-				c.close(reasonOf(err))
-				return
-			}
-			c.m.stats.sentBytes.Add(uint64(len(buf)))
-			c.m.stats.batches.Add(1)
-			last = c.m.now()
-			if len(buf) < batchBytes {
-				break // that was all; what came meanwhile waits its time, with a signal
-			}
-		}
-	}
-}
-
-// busyFrames is how many datagrams in one batch, and nothing else, show that more
-// would come in a longer one; it waits stretch times as long. Each batch costs
-// both ends some 20 µs, and nobody waits for an answer to a datagram.
-const (
-	busyFrames = 4
-	stretch    = 3
-)
-
-// delay is the least time to the next batch. Owned by the writer.
-func (c *connection) delay() time.Duration {
-	if c.busy {
-		return stretch * c.m.config.BatchDelay
-	}
-	return c.m.config.BatchDelay
-}
-
-// fillLocked puts the next batch together and notes what kind it is.
-func (c *connection) fillLocked(buf []byte) []byte {
-	c.movedFrames, c.movedBytes = 0, 0
-	buf = c.gatherLocked(buf)
-	c.busy = c.plane == wire.Bulk && c.movedFrames >= busyFrames && c.movedBytes == len(buf)
-	return buf
-}
-
-// gatherLocked puts a batch together: what is urgent, acknowledgements, cancels,
-// and then in turns one of QoS 0, publishes and migration.
-func (c *connection) gatherLocked(buf []byte) []byte {
-	buf = append(buf, c.urgent...)
-	c.urgent, c.queued = c.urgent[:0], 0
-	p := c.p
-	h := c.header()
-	for s := streamFirst; s < streamEnd; s++ {
-		r := p.mu.receivers[s]
-		if s.Plane() == c.plane && r.ackDue {
-			var a wire.Ack
-			r.ack(&a)
-			buf = appendFrame(buf, h, wire.TypeAck, func(dst []byte) []byte { return wire.AppendAck(dst, &a) })
-		}
-	}
-	if c.plane == wire.Control {
-		c.turn++
-		if c.turn%2 == 0 {
-			return c.takeDatagramsLocked(p.mu.senders[wire.StreamControl].fill(buf, batchBytes, &h))
-		}
-		return p.mu.senders[wire.StreamControl].fill(c.takeDatagramsLocked(buf), batchBytes, &h)
-	}
-	buf = p.mu.senders[wire.StreamHead].fill(buf, batchBytes, &h)
-	c.turn++
-	for i := range 3 {
-		switch (c.turn + i) % 3 {
-		case 0:
-			buf = c.takeDatagramsLocked(buf)
-		case 1:
-			buf = p.mu.senders[wire.StreamPublish].fill(buf, batchBytes, &h)
-		default:
-			buf = p.mu.senders[wire.StreamMigration].fill(buf, batchBytes, &h)
-		}
-	}
-	return buf
-}
-
-// addDatagramLocked encodes a datagram, in chunks if it is long.
-func (c *connection) addDatagramLocked(s wire.Stream, kind wire.Type, body []byte) {
-	h := c.header()
-	h.Type, h.Stream, h.Flags = kind, s, wire.FlagFirst
-	for {
-		part := body[:min(len(body), wire.BodyBytesMax)]
-		body = body[len(part):]
-		if len(body) == 0 {
-			h.Flags |= wire.FlagLast
-		}
-		h.Length = uint32(len(part))
-		c.datagrams = append(wire.AppendHeader(c.datagrams, &h), part...)
-		c.queued += wire.HeaderBytes + len(part)
-		if len(body) == 0 {
-			return
-		}
-		h.Flags = 0
-	}
-}
-
-// takeDatagramsLocked moves frames to a batch.
-func (c *connection) takeDatagramsLocked(buf []byte) []byte {
-	for c.datagramAt < len(c.datagrams) && len(buf) < batchBytes {
-		rest := c.datagrams[c.datagramAt:]
-		n := wire.HeaderBytes + int(binary.BigEndian.Uint32(rest[wire.HeaderBytes-4:]))
-		buf = append(buf, rest[:n]...)
-		c.datagramAt += n
-		c.movedFrames++
-		c.movedBytes += n
-	}
-	if c.datagramAt == len(c.datagrams) {
-		c.datagrams, c.datagramAt = c.datagrams[:0], 0
-	} else if c.datagramAt > len(c.datagrams)/2 {
-		n := copy(c.datagrams, c.datagrams[c.datagramAt:])
-		c.datagrams, c.datagramAt = c.datagrams[:n], 0
-	}
-	return buf
 }
 
 // The faults of a frame that its header alone does not show.
@@ -277,9 +113,13 @@ func (c *connection) takeAll(in *source, h *wire.Header) error {
 	frames := uint64(0)
 	defer func() {
 		c.m.stats.frames.Add(frames)
-		if c.fast {
-			c.fast = false
+		if c.handed {
+			c.handed = false
 			c.m.config.Handler.Drained(c.p.id)
+		}
+		if c.owes { // acknowledgements after what they are about: somebody waits for that
+			c.owes = false
+			c.flush()
 		}
 	}()
 	for {
@@ -329,22 +169,45 @@ func (c *connection) takeNumbered(h *wire.Header, body []byte) error {
 	p.mu.Lock()
 	r, in := p.mu.receivers[h.Stream], p.mu.inboxes[h.Stream]
 	message, ok, err := r.frame(h, body)
-	if ok {
-		if h.Flags&wire.FlagFirst != 0 {
-			message = in.keep(message) // one in chunks is a slice of its own already
-		}
-		in.list = append(in.list, Message{From: p.id, Incarnation: r.incarnation, Stream: h.Stream, Sequence: h.Sequence,
-			Type: h.Type, Body: message, peer: p, receiver: r})
+	instant := ok && h.Type == wire.TypePublish && in.idle() && p.mu.told.incarnation == r.incarnation
+	if ok && !instant {
+		in.put(c.messageOf(r, h, message))
 	}
-	due := r.ackDue
+	c.owes = c.owes || r.ackDue
 	p.mu.Unlock()
-	if ok {
+	switch {
+	case instant:
+		c.takeInstant(r, h, message)
+	case ok:
 		signal(in.wake)
 	}
-	if due {
-		c.nudge(false)
-	}
 	return err
+}
+
+func (c *connection) messageOf(r *receiver, h *wire.Header, body []byte) Message {
+	return Message{From: c.p.id, Incarnation: r.incarnation, Stream: h.Stream, Sequence: h.Sequence, Type: h.Type, Body: body,
+		whole: h.Flags&wire.FlagFirst != 0, peer: c.p, receiver: r}
+}
+
+// takeInstant offers a publish before which nothing waits to the handler at once:
+// to wake another goroutine for a lone one costs more than to deliver it.
+func (c *connection) takeInstant(r *receiver, h *wire.Header, body []byte) {
+	p := c.p
+	m := c.messageOf(r, h, body)
+	result, reason, ok := c.m.config.Handler.Instant(m)
+	c.handed = true
+	p.mu.Lock()
+	in := p.mu.inboxes[h.Stream]
+	if ok {
+		r.done(h.Sequence, result, reason)
+		c.owes = c.owes || r.ackDue
+	} else {
+		in.put(m)
+	}
+	p.mu.Unlock()
+	if !ok {
+		signal(in.wake)
+	}
 }
 
 func (c *connection) takeDatagram(h *wire.Header, body []byte) error {
@@ -365,7 +228,7 @@ func (c *connection) takeDatagram(h *wire.Header, body []byte) error {
 		}
 		body, c.assembly = c.assembly, nil
 	}
-	c.fast = c.fast || h.Stream == wire.StreamFast
+	c.handed = c.handed || h.Stream == wire.StreamFast
 	c.m.config.Handler.Datagram(c.p.id, h.Type, body)
 	return nil
 }
@@ -421,13 +284,12 @@ func (c *connection) takeAck(kind wire.Type, body []byte) error {
 	for i := range tell {
 		if t := tell[i].ticket; t != nil {
 			t.Ended(p.id, tell[i].result, tell[i].reason)
+			c.handed = true
 		}
 	}
 	clear(c.notes)
 	clear(c.batch)
-	if more {
-		c.nudge(false)
-	}
+	c.owes = c.owes || more
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 type direct struct {
 	raw syscall.RawConn
 	// Made once, since a closure at each call would be an allocation.
-	readFd, writeFd func(fd uintptr) bool
+	readFd, writeFd, tryFd func(fd uintptr) bool
 
 	in    []byte
 	got   int
@@ -38,6 +38,7 @@ func newDirect(c net.Conn) *direct {
 	d := &direct{raw: raw}
 	d.readFd = d.reads
 	d.writeFd = d.writes
+	d.tryFd = func(fd uintptr) bool { d.writes(fd); return true }
 	return d
 }
 
@@ -95,9 +96,14 @@ func (d *direct) Read(b []byte) (int, error) {
 }
 
 // Write is that of an io.Writer.
-func (d *direct) Write(b []byte) (int, error) {
+func (d *direct) Write(b []byte) (int, error) { return d.write(b, d.writeFd) }
+
+// tryWrite writes what the socket takes at once.
+func (d *direct) tryWrite(b []byte) (int, error) { return d.write(b, d.tryFd) }
+
+func (d *direct) write(b []byte, f func(fd uintptr) bool) (int, error) {
 	d.out, d.outErr = b, 0
-	err := d.raw.Write(d.writeFd)
+	err := d.raw.Write(f)
 	n := len(b) - len(d.out)
 	d.out = nil
 	if err == nil && d.outErr != 0 {

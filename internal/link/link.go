@@ -46,6 +46,7 @@ type Message struct {
 	Type        wire.Type
 	Body        []byte
 
+	whole    bool // it came in one frame
 	peer     *peer
 	receiver *receiver
 }
@@ -85,9 +86,15 @@ type Handler interface {
 	// body is valid during the call. It must not block, and may come before
 	// Up, since the two ends do not see the link stand in the same instant.
 	Datagram(from NodeID, kind wire.Type, body []byte)
-	// Drained says, after one or more datagrams on wire.StreamFast, that no
-	// other has come yet: what was put off until then is to be done now. It is
-	// called by the goroutine that handed them on, and must not block.
+	// Instant offers a publish of wire.StreamPublish, before which nothing
+	// waits, to be taken at once: the result is how it ended, and Done is not
+	// called. If it is not ok nothing has happened, and the message comes to
+	// Message. It must not block; m.Body is valid during the call.
+	Instant(m Message) (result wire.Result, reason uint8, ok bool)
+	// Drained says, after one or more publishes on wire.StreamFast, calls of
+	// Instant, or tickets that ended, that for the moment there is no more:
+	// what was put off until then is to be done now. It is called by the
+	// goroutine that handed them on, and must not block.
 	Drained(from NodeID)
 }
 

@@ -209,6 +209,16 @@ func (m *Mesh) SetSuspect(id NodeID, suspect bool) {
 // means that nothing was taken: the window is full, or on StreamPublish the
 // spool is (R11).
 func (m *Mesh) Send(to NodeID, s wire.Stream, kind wire.Type, body []byte, t Ticket) error {
+	return m.send(to, s, kind, body, t, false)
+}
+
+// SendPublish is Send on wire.StreamPublish for one of several: it leaves with
+// Flush, or before.
+func (m *Mesh) SendPublish(to NodeID, body []byte, t Ticket) error {
+	return m.send(to, wire.StreamPublish, wire.TypePublish, body, t, true)
+}
+
+func (m *Mesh) send(to NodeID, s wire.Stream, kind wire.Type, body []byte, t Ticket, later bool) error {
 	p := m.peer(to)
 	switch {
 	case p == nil:
@@ -218,14 +228,29 @@ func (m *Mesh) Send(to NodeID, s wire.Stream, kind wire.Type, body []byte, t Tic
 	case len(body) > wire.MessageBytesMax:
 		return errTooLong
 	}
-	return p.send(s, entry{kind: kind, body: body, ticket: t, pushedAt: m.now()})
+	return p.send(s, entry{kind: kind, body: body, ticket: t, pushedAt: m.now()}, later)
 }
 
 // Post sends a message that nothing confirms, on wire.StreamMetadata or
 // wire.StreamFast; false if it was dropped here. The body is copied.
 func (m *Mesh) Post(to NodeID, s wire.Stream, kind wire.Type, body []byte) bool {
 	p := m.peer(to)
-	return p != nil && (s == wire.StreamMetadata || s == wire.StreamFast) && p.post(s, kind, body)
+	return p != nil && (s == wire.StreamMetadata || s == wire.StreamFast) && p.post(s, kind, body, false)
+}
+
+// PostPublish is Post on wire.StreamFast for one of several: it leaves with
+// Flush, or before.
+func (m *Mesh) PostPublish(to NodeID, body []byte) bool {
+	p := m.peer(to)
+	return p != nil && p.post(wire.StreamFast, wire.TypePublish, body, true)
+}
+
+// Flush sends the publishes that wait for a peer. If the link was quiet, which
+// costs a lone message least, it is the caller who writes. It never blocks.
+func (m *Mesh) Flush(to NodeID) {
+	if p := m.peer(to); p != nil {
+		p.flush(wire.Bulk)
+	}
 }
 
 // Admits says whether a message for a peer that needs the spool would find
@@ -288,5 +313,8 @@ func (p *peer) lose() {
 		if t := list[i].ticket; t != nil {
 			t.Ended(p.id, list[i].result, list[i].reason)
 		}
+	}
+	if len(list) > 0 {
+		p.m.config.Handler.Drained(p.id)
 	}
 }

@@ -18,6 +18,19 @@ type inbox struct {
 	list  []Message
 	arena []byte // bodies are copied behind each other
 	wake  chan struct{}
+	busy  bool // the handler has one
+}
+
+// idle says that nothing is before what comes now.
+func (b *inbox) idle() bool { return !b.busy && len(b.list) == 0 }
+
+// put files a message; its body is a view, or if it came in chunks a slice of
+// its own already.
+func (b *inbox) put(m Message) {
+	if m.whole {
+		m.Body = b.keep(m.Body)
+	}
+	b.list = append(b.list, m)
 }
 
 // arenaBytes is the size of a piece of memory that bodies share, arenaShareMax
@@ -223,8 +236,8 @@ func (p *peer) reachLocked() {
 	signal(p.spool)
 }
 
-// send puts a message on a numbered stream.
-func (p *peer) send(s wire.Stream, e entry) error {
+// send puts a message on a numbered stream. later: it leaves with flush, or before.
+func (p *peer) send(s wire.Stream, e entry, later bool) error {
 	p.mu.Lock()
 	if p.mu.gone {
 		p.mu.Unlock()
@@ -243,7 +256,7 @@ func (p *peer) send(s wire.Stream, e entry) error {
 	urge := false
 	if c != nil {
 		c.queued += len(e.body) + wire.HeaderBytes
-		urge = c.queued >= batchBytes || c.busy // whoever sent it waits for an answer
+		urge = c.queued >= batchBytes || c.out.patient // whoever sent it waits for an answer
 	}
 	p.mu.Unlock()
 	if !ok {
@@ -256,14 +269,25 @@ func (p *peer) send(s wire.Stream, e entry) error {
 	if spool {
 		signal(p.spool)
 	}
-	if c != nil {
+	if c != nil && (urge || !later) {
 		c.nudge(urge)
 	}
 	return nil
 }
 
-// post puts a datagram on a connection's buffer; false if it is dropped.
-func (p *peer) post(s wire.Stream, kind wire.Type, body []byte) bool {
+// flush sends what waits on a plane.
+func (p *peer) flush(plane wire.Plane) {
+	p.mu.Lock()
+	c := p.mu.conns[plane]
+	p.mu.Unlock()
+	if c != nil {
+		c.flush()
+	}
+}
+
+// post puts a datagram on a connection's buffer; false if it is dropped. later:
+// it leaves with flush, or before.
+func (p *peer) post(s wire.Stream, kind wire.Type, body []byte, later bool) bool {
 	p.mu.Lock()
 	c := p.mu.conns[s.Plane()]
 	if c == nil || len(c.datagrams)-c.datagramAt+len(body) > p.m.config.DatagramMax {
@@ -274,7 +298,9 @@ func (p *peer) post(s wire.Stream, kind wire.Type, body []byte) bool {
 	c.addDatagramLocked(s, kind, body)
 	urge := c.queued >= batchBytes
 	p.mu.Unlock()
-	c.nudge(urge)
+	if urge || !later {
+		c.nudge(urge)
+	}
 	return true
 }
 
@@ -291,24 +317,13 @@ func (p *peer) beat(h *wire.Heartbeat) {
 	}
 }
 
-// keepAlive makes the next batch of a plane an acknowledgement at least.
-func (p *peer) keepAlive(plane wire.Plane) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if plane == wire.Control {
-		p.mu.receivers[wire.StreamControl].ackDue = true
-	} else {
-		p.mu.receivers[wire.StreamPublish].ackDue = true
-	}
-}
-
 // done ends a message that the peer has sent.
 func (p *peer) done(r *receiver, seq uint64, result wire.Result, reason uint8) {
 	p.mu.Lock()
 	r.done(seq, result, reason)
 	due := r.ackDue && p.mu.receivers[r.stream] == r
 	c := p.mu.conns[r.stream.Plane()]
-	urge := c != nil && c.busy
+	urge := c != nil && c.out.patient
 	p.mu.Unlock()
 	if due && c != nil {
 		c.nudge(urge)

@@ -66,7 +66,7 @@ func FuzzConnection(f *testing.F) {
 		c := newConnection(p, wire.Bulk, here, Peer{ID: 2, Incarnation: 1, Version: 1})
 		p.attach(c)
 		for id := range uint32(3) {
-			_ = p.send(wire.StreamPublish, entry{kind: wire.TypePublish, body: numbered(id, 10), ticket: end{n, id}})
+			_ = p.send(wire.StreamPublish, entry{kind: wire.TypePublish, body: numbered(id, 10), ticket: end{n, id}}, false)
 		}
 		s := p.mu.senders[wire.StreamPublish]
 		s.ready, s.credit = true, 1<<20

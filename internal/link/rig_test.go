@@ -84,6 +84,8 @@ func (n *node) Datagram(from NodeID, _ wire.Type, body []byte) {
 	n.mu.datagrams[from] = append(n.mu.datagrams[from], len(body))
 }
 
+func (n *node) Instant(Message) (wire.Result, uint8, bool) { return 0, 0, false }
+
 func (n *node) Drained(from NodeID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

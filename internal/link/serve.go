@@ -73,9 +73,11 @@ func (p *peer) messages(ctx context.Context, s wire.Stream) {
 func (p *peer) pop(in *inbox) (Message, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	in.busy = false
 	if len(in.list) == 0 || p.mu.told.incarnation != in.list[0].Incarnation {
 		return Message{}, false
 	}
+	in.busy = true
 	m := in.list[0]
 	in.list[0] = Message{}
 	in.list = in.list[1:]
@@ -104,6 +106,9 @@ func (p *peer) events(ctx context.Context) {
 		p.mu.Unlock()
 		for _, e := range lost {
 			e.ticket.Ended(p.id, e.result, e.reason)
+		}
+		if len(lost) > 0 {
+			p.m.config.Handler.Drained(p.id)
 		}
 		if told.up && (!now.up || now.ups != told.ups) {
 			p.m.config.Handler.Down(p.id, reason)
@@ -145,6 +150,9 @@ func (p *peer) spools(ctx context.Context) {
 			p.mu.Unlock()
 			for i := range told {
 				told[i].ticket.Ended(p.id, told[i].result, 0)
+			}
+			if len(told) > 0 {
+				p.m.config.Handler.Drained(p.id)
 			}
 			if c != nil {
 				c.nudge(false)

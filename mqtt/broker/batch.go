@@ -8,9 +8,10 @@ import "sync"
 // nobody says where a run of them ends. Safe for concurrent use; the round is
 // guarded by mu, which is taken before any client's lock.
 type batch struct {
-	b  *Broker
-	mu sync.Mutex
-	r  *round
+	b     *Broker
+	mu    sync.Mutex
+	r     *round
+	ended bool // a worker will end the round
 }
 
 // begin takes the round; end must follow.
@@ -18,20 +19,27 @@ func (t *batch) begin() *round {
 	t.mu.Lock()
 	if t.r == nil {
 		t.r = t.b.begin()
-		t.b.spawn(t.finish)
 	} else {
 		t.r.now = t.b.cfg.Now().UnixMilli()
 	}
 	return t.r
 }
 
-func (t *batch) end() { t.mu.Unlock() }
+// end gives the round back. As long as there is nothing to write nobody is asked
+// to: what waits for the disk is written by who hears from that.
+func (t *batch) end() {
+	if !t.ended && !t.r.idle() {
+		t.ended = true
+		t.b.spawn(t.finish)
+	}
+	t.mu.Unlock()
+}
 
 // finish ends the round, and with it what it has to write.
 func (t *batch) finish() {
 	t.mu.Lock()
 	r := t.r
-	t.r = nil
+	t.r, t.ended = nil, false
 	t.mu.Unlock()
 	t.b.end(r)
 }

@@ -47,7 +47,6 @@ type Broker struct {
 	sources   sources
 	remotes   remotes
 	tables    tables
-	answers   batch        // to publishers, as other nodes confirm
 	arrivals  batch        // at QoS 1 and 2 from other nodes
 	fast      fasts        // at QoS 0 from other nodes
 	held      atomic.Int64 // bytes of publishes that wait in lines
@@ -81,7 +80,7 @@ func New(c Config) *Broker {
 	b.routes.mu.own = make(map[routeKey]*ownRoute)
 	b.remotes.mu.nodes = make(map[wire.NodeID]*otherNode)
 	b.remotes.mu.away = make(map[Key]*awaySession)
-	b.answers.b, b.arrivals.b = b, b
+	b.arrivals.b = b
 	b.fast.of = make(map[wire.NodeID]*fast)
 	b.settings.Store(c.Settings)
 	gauge := func(name, help, verne string, v *atomic.Int64) {

@@ -32,9 +32,15 @@ type Cluster interface {
 	// writes that were acknowledged here so far (R6, R8, R29), or with an error
 	// after the timeout.
 	Replicated(done func(error))
-	// Post sends a publish at QoS 0 on wire.StreamFast; body is copied. False
-	// says that it was dropped.
+	// Post sends a publish at QoS 0 on wire.StreamFast, which leaves with Flush
+	// or before; body is copied. False says that it was dropped.
 	Post(to wire.NodeID, body []byte) bool
+	// SendPublish is Send for a publish on wire.StreamPublish, which leaves with
+	// Flush or before.
+	SendPublish(to wire.NodeID, body []byte, tk Ticket) error
+	// Flush sends the publishes that wait for a node. It may write to the link
+	// in the caller's goroutine, and never blocks.
+	Flush(to wire.NodeID)
 	// Send puts a message on a numbered stream. body must not change until the
 	// ticket has ended. An error says that the ticket never will.
 	Send(to wire.NodeID, s wire.Stream, t wire.Type, body []byte, tk Ticket) error

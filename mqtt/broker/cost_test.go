@@ -67,6 +67,7 @@ type countingCluster struct {
 	*fakeCluster
 	tickets []Ticket
 	posted  int
+	flushed int
 	other   bool
 }
 
@@ -79,6 +80,11 @@ func (c *countingCluster) Send(_ wire.NodeID, _ wire.Stream, _ wire.Type, _ []by
 	c.tickets = append(c.tickets, tk)
 	return nil
 }
+func (c *countingCluster) SendPublish(_ wire.NodeID, _ []byte, tk Ticket) error {
+	c.tickets = append(c.tickets, tk)
+	return nil
+}
+func (c *countingCluster) Flush(wire.NodeID)           { c.flushed++ }
 func (c *countingCluster) Announce(wire.Route)         {}
 func (c *countingCluster) Announced(done func(error))  { done(errors.New("not asked")) }
 func (c *countingCluster) Replicated(done func(error)) { done(errors.New("not asked")) }
@@ -157,7 +163,7 @@ func TestArrivalCost(t *testing.T) {
 		}
 	}
 	run("QoS 0", 0, func() { n.b.TakeFast(2, fast) })
-	run("QoS 0, one by one", 0, func() { n.b.TakeFast(2, fast); n.b.FastDrained(2) })
+	run("QoS 0, one by one", 0, func() { n.b.TakeFast(2, fast); n.b.Drained(2) })
 	seq := uint64(0)
 	run("QoS 1", 4, func() { seq++; n.b.TakePublish(2, 1, seq, sure, done) })
 }

@@ -42,7 +42,7 @@ func TestBurstIsWrittenOnce(t *testing.T) {
 				t.Errorf("burst %d, client %d: written to before the burst was over", burst, i)
 			}
 		}
-		n.b.FastDrained(2)
+		n.b.Drained(2)
 		for i, c := range conns {
 			if got := c.flushes - before[i].flushes; got != 1 {
 				t.Errorf("burst %d, client %d: %d writes, want 1", burst, i, got)
@@ -52,6 +52,6 @@ func TestBurstIsWrittenOnce(t *testing.T) {
 			}
 		}
 	}
-	n.b.FastDrained(2) // with nothing put off
-	n.b.FastDrained(3) // nor ever heard of
+	n.b.Drained(2) // with nothing put off
+	n.b.Drained(3) // nor ever heard of
 }

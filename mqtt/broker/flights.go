@@ -66,7 +66,8 @@ func (b *Broker) launch(g *groupFrame, r *round) {
 	}
 	l.mu.open[g] = struct{}{}
 	l.mu.Unlock()
-	if b.cfg.Cluster.Send(g.node.id, wire.StreamPublish, wire.TypePublish, g.frame, g) == nil {
+	r.link(g.node.id)
+	if b.cfg.Cluster.SendPublish(g.node.id, g.frame, g) == nil {
 		return
 	}
 	if l.end(g, Lost) {
@@ -141,10 +142,11 @@ func (l *flights) takeAll(now int64) (list []*groupFrame) {
 
 // Ended is told how the frame ended. What the node did not take for a group
 // goes to another of its members.
-func (g *groupFrame) Ended(_ wire.NodeID, res Result, reason uint8) {
+func (g *groupFrame) Ended(from wire.NodeID, res Result, reason uint8) {
 	b := g.w.b
-	r := b.answers.begin()
-	defer b.answers.end()
+	f := b.fast.get(from)
+	r := f.begin(b)
+	defer f.end()
 	if res == InSpool {
 		if g.node.flights.spool(g) {
 			g.w.note(res)
@@ -186,8 +188,8 @@ func (b *Broker) moveFlights(n *otherNode) {
 	if len(list) == 0 {
 		return
 	}
-	r := b.answers.begin()
-	defer b.answers.end()
+	r := b.arrivals.begin()
+	defer b.arrivals.end()
 	var c wire.Cancel
 	for _, g := range list {
 		c.Messages = append(c.Messages, b.moveFlight(g, r)...)

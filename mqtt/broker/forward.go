@@ -105,7 +105,8 @@ func (b *Broker) forward(pub *publication, wait *pending, r *round) *pending {
 		if wait.frame == nil {
 			wait.frame = b.appendFrame(nil, pub, f, r)
 		}
-		if err := b.cfg.Cluster.Send(f.node.id, wire.StreamPublish, wire.TypePublish, wait.frame, wait); err != nil {
+		r.link(f.node.id)
+		if err := b.cfg.Cluster.SendPublish(f.node.id, wait.frame, wait); err != nil {
 			b.count.unsent.Inc()
 			wait.failed.Store(true)
 			wait.settle(b, r)
@@ -123,6 +124,7 @@ func (b *Broker) post(pub *publication, r *round) {
 			r.frame = b.appendFrame(r.frame[:0], pub, f, r)
 			plain = len(f.groups) == 0
 		}
+		r.link(f.node.id)
 		if !b.cfg.Cluster.Post(f.node.id, r.frame) {
 			b.count.dropped[dropLink].Inc()
 		}
@@ -176,9 +178,9 @@ func (w *pending) Ended(to wire.NodeID, res Result, _ uint8) {
 		return
 	}
 	w.note(res)
-	r := w.b.answers.begin()
-	w.settle(w.b, r)
-	w.b.answers.end()
+	f := w.b.fast.get(to)
+	w.settle(w.b, f.begin(w.b))
+	f.end()
 }
 
 // note takes in how a part ended elsewhere.

@@ -22,17 +22,31 @@ func (b *Broker) TakePublish(from wire.NodeID, inc wire.Incarnation, seq uint64,
 	b.arrive(&pub, p, r)
 }
 
+// TakeInstant is TakePublish for a message that has its whole effect at once:
+// nothing has to be stored for it, and nobody is waited for. The result is how
+// it ended. If it is not ok nothing has happened, and TakePublish is to take it.
+// What it wrote leaves with Drained, or before; p is valid during the call.
+func (b *Broker) TakeInstant(from wire.NodeID, inc wire.Incarnation, seq uint64, p *wire.Publish) (wire.Result, uint8, bool) {
+	if p.Targets != wire.ToMatching || len(p.Groups) > 0 {
+		return 0, 0, false
+	}
+	f := b.fast.get(from)
+	r := f.begin(b)
+	defer f.end()
+	pub := publication{peer: from, id: queue.MessageID{Ingress: p.ID.Ingress, N: p.ID.N}, done: nobodyWaits, instant: true}
+	pub.applied = queue.Applied{Peer: uint64(from), Incarnation: uint64(inc), Stream: uint32(wire.StreamPublish), Sequence: seq}
+	ok := b.arrive(&pub, p, r)
+	return pub.applied.Result, pub.applied.Reason, ok
+}
+
 // TakeFast takes a publish at QoS 0 from a peer; it does not block, and p is
-// valid during the call. What it wrote leaves with FastDrained, or before.
+// valid during the call. What it wrote leaves with Drained, or before.
 func (b *Broker) TakeFast(from wire.NodeID, p *wire.Publish) {
 	f := b.fast.get(from)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.r == nil {
-		f.r = b.begin()
-	}
+	r := f.begin(b)
+	defer f.end()
 	pub := publication{peer: from, done: nobodyWaits}
-	b.arrive(&pub, p, f.r)
+	b.arrive(&pub, p, r)
 }
 
 func nobodyWaits(wire.Result, uint8) {}
@@ -41,9 +55,10 @@ func nobodyWaits(wire.Result, uint8) {}
 // worker writes to more, since heartbeats come on the link as well.
 const flushHereMax = 256
 
-// FastDrained follows the last of some publishes at QoS 0 that came from a peer
-// together: each client is written to once for all of them.
-func (b *Broker) FastDrained(from wire.NodeID) {
+// Drained follows the last of some calls of TakeFast, TakeInstant, and of
+// tickets that ended, that a peer has caused together: each client is written to
+// once for all of them.
+func (b *Broker) Drained(from wire.NodeID) {
 	f := b.fast.get(from)
 	f.mu.Lock()
 	r := f.r
@@ -58,13 +73,24 @@ func (b *Broker) FastDrained(from wire.NodeID) {
 	}
 }
 
-// fast is the round of what has come from a peer at QoS 0 and is not written
-// yet. Guarded by mu, which is taken before any client's lock; one goroutine
-// uses it, but for the instant in which a connection takes another one's place.
+// fast is the round of what a peer has caused and is not written yet. Guarded by
+// mu, which is taken before any client's lock; mostly one goroutine uses it, the
+// reader of the bulk connection.
 type fast struct {
 	mu sync.Mutex
-	r  *round // nil: nothing came since the last FastDrained
+	r  *round // nil: nothing came since the last Drained
 }
+
+// begin takes the round; end must follow.
+func (f *fast) begin(b *Broker) *round {
+	f.mu.Lock()
+	if f.r == nil {
+		f.r = b.begin()
+	}
+	return f.r
+}
+
+func (f *fast) end() { f.mu.Unlock() }
 
 // fasts are the rounds of all peers. Safe for concurrent use.
 type fasts struct {
@@ -88,27 +114,31 @@ func (l *fasts) get(from wire.NodeID) *fast {
 	return f
 }
 
-// arrive delivers what a peer has sent.
-func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) {
+// arrive delivers what a peer has sent. False says of one that is to be taken in
+// an instant that it cannot be, and that nothing has happened.
+func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) bool {
 	if err := session.DecodeBody(p.Body, &r.arrived); err != nil {
 		// A frame that cannot be read is not worth sending again.
 		b.count.arrivedBad.Inc()
 		b.cfg.Log.Error("message of another node cannot be read", "node", pub.peer, "error", err)
 		b.applied(pub, wire.NoMatch, 0)
-		return
+		return true
 	}
 	set := b.settings.Load()
-	b.count.arrived.Inc()
 	r.arrived.QoS, r.arrived.Retain = p.QoS(), p.Flags&wire.PublishRetain != 0
 	pub.mount, pub.packet, pub.body, pub.expiresAt = b.mountOf(p.Mountpoint), &r.arrived, p.Body, p.ExpiresAt
+	pub.missed = b.matchHere(pub, p, set, r)
+	if pub.instant && !r.instant(set) {
+		return false
+	}
+	b.count.arrived.Inc()
 	r.message = nil
 	r.outgoing.Set(pub.packet, pub.expiresAt)
-	pub.missed = b.matchHere(pub, p, set, r)
 	pub.stamp = int64(p.Retained.Counter)
 	r.noteLive(pub)
 	if set.Queue.Refuse && !b.admitAll(r) {
 		b.applied(pub, wire.Refused, uint8(packet.QuotaExceeded))
-		return
+		return true
 	}
 	result := wire.Stored
 	if len(r.receive) == 0 || pub.missed != 0 {
@@ -117,17 +147,31 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) {
 	pub.applied.Result, pub.applied.Reason = result, pub.missed
 	if w := b.deliver(pub, set, nil, r); w != nil {
 		w.settle(b, r)
-		return
+		return true
 	}
 	b.applied(pub, result, pub.missed)
+	return true
+}
+
+// instant says that nobody in r.receive needs the disk, nor may have to be
+// waited for.
+func (r *round) instant(set *Settings) bool {
+	if set.Queue.Refuse {
+		return false
+	}
+	for i := range r.receive {
+		if d := &r.receive[i]; d.qos > 0 && d.client.durable {
+			return false
+		}
+	}
+	return true
 }
 
 // applied ends a frame of which nothing has to be stored.
 func (b *Broker) applied(pub *publication, result wire.Result, reason uint8) {
+	pub.applied.Result, pub.applied.Reason = result, reason
 	if pub.applied.Sequence != 0 {
-		a := pub.applied
-		a.Result, a.Reason = result, reason
-		b.cfg.Queue.Apply(a, nil)
+		b.cfg.Queue.Apply(pub.applied, nil)
 	}
 	pub.done(result, reason)
 }

@@ -32,6 +32,7 @@ type hop struct {
 	from, to *rigNode
 	mu       sync.Mutex
 	cond     *sync.Cond
+	pushing  sync.Mutex // before mu
 	queues   map[wire.Stream][]*parcel
 	paused   map[wire.Stream]bool
 	down     bool // nothing passes
@@ -43,6 +44,7 @@ type hop struct {
 	sent    uint64 // routes
 	taken   uint64
 	carried []wire.Publish // publishes that were sent, parsed, bodies included
+	late    []*parcel      // publishes that wait for a flush, as long as none comes
 }
 
 // parcel is one message on its way. Guarded by hop.mu.
@@ -132,7 +134,13 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 		must(wire.ParsePublish(slices.Clone(p.body), &m))
 		if p.stream == wire.StreamFast {
 			b.TakeFast(from, &m)
-			b.FastDrained(from)
+			b.Drained(from)
+			return
+		}
+		res, reason, ok := b.TakeInstant(from, 1, p.seq, &m)
+		b.Drained(from)
+		if ok {
+			go h.end(p, [...]Result{Stored, NoMatch, Refused}[res], reason)
 			return
 		}
 		b.TakePublish(from, 1, p.seq, &m, func(res wire.Result, reason uint8) {
@@ -149,10 +157,30 @@ func (h *hop) end(p *parcel, res Result, reason uint8) {
 	h.mu.Unlock()
 	if tk != nil {
 		tk.Ended(h.to.id, res, reason)
+		h.from.current.Load().Drained(h.to.id)
 	}
 }
 
+// push sends p, after what waits for a flush.
 func (h *hop) push(p *parcel) {
+	h.flush()
+	h.put(p)
+}
+
+// later has p leave with the next flush.
+func (h *hop) later(p *parcel) { h.change(func() { h.late = append(h.late, p) }) }
+
+func (h *hop) flush() {
+	h.pushing.Lock()
+	defer h.pushing.Unlock()
+	var list []*parcel
+	h.change(func() { list, h.late = h.late, nil })
+	for _, p := range list {
+		h.put(p)
+	}
+}
+
+func (h *hop) put(p *parcel) {
 	h.change(func() {
 		if p.stream == wire.StreamPublish || p.stream == wire.StreamMigration {
 			h.seq++
@@ -341,8 +369,14 @@ func (f *fakeCluster) Post(to wire.NodeID, body []byte) bool {
 	if h == nil || h.isDown() {
 		return false
 	}
-	h.push(&parcel{stream: wire.StreamFast, kind: wire.TypePublish, body: slices.Clone(body)})
+	h.later(&parcel{stream: wire.StreamFast, kind: wire.TypePublish, body: slices.Clone(body)})
 	return true
+}
+
+func (f *fakeCluster) Flush(to wire.NodeID) {
+	if h := f.hopTo(to); h != nil {
+		h.flush()
+	}
 }
 
 func (h *hop) isDown() bool {
@@ -354,6 +388,14 @@ func (h *hop) isDown() bool {
 var errSpoolFull = errors.New("spool full")
 
 func (f *fakeCluster) Send(to wire.NodeID, s wire.Stream, t wire.Type, body []byte, tk Ticket) error {
+	return f.send(to, s, t, body, tk, (*hop).push)
+}
+
+func (f *fakeCluster) SendPublish(to wire.NodeID, body []byte, tk Ticket) error {
+	return f.send(to, wire.StreamPublish, wire.TypePublish, body, tk, (*hop).later)
+}
+
+func (f *fakeCluster) send(to wire.NodeID, s wire.Stream, t wire.Type, body []byte, tk Ticket, push func(*hop, *parcel)) error {
 	h := f.hopTo(to)
 	f.mu.Lock()
 	full := f.mu.full[to]
@@ -362,7 +404,7 @@ func (f *fakeCluster) Send(to wire.NodeID, s wire.Stream, t wire.Type, body []by
 		return errSpoolFull
 	}
 	p := &parcel{stream: s, kind: t, body: body, ticket: tk}
-	h.push(p)
+	push(h, p)
 	if s == wire.StreamPublish {
 		time.AfterFunc(confirmWait, func() { h.end(p, InSpool, 0) })
 	}

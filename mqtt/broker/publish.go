@@ -30,6 +30,7 @@ type publication struct {
 	under      *atomic.Int64 // counts those that are under way in that generation
 
 	// Of a message of another node at QoS > 0.
+	instant bool // it has its whole effect at once, or none
 	applied queue.Applied
 	missed  uint8 // a bit for each group it names of which nobody is here
 	done    func(wire.Result, uint8)
@@ -316,6 +317,7 @@ func (b *Broker) admit(d *receiver, r *round) bool {
 	for c.paused != nil {
 		open := c.paused
 		c.mu.Unlock()
+		b.flushLinks(r) // what was sent before does not wait for this
 		<-open
 		c.mu.Lock()
 	}

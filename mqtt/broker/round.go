@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"tombolo/internal/conn"
+	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
@@ -34,6 +35,7 @@ type round struct {
 	mark     valueMark      // of that value
 	ops      []queue.Op
 	touched  []conn.Conn
+	links    []wire.NodeID // nodes that something waits for
 	after    []departure
 
 	locked *client // whose lock this goroutine holds, for recovery from a panic
@@ -86,8 +88,30 @@ func (b *Broker) end(r *round) {
 	rounds.Put(r)
 }
 
+// link has what waits for a node leave with the round.
+func (r *round) link(to wire.NodeID) {
+	for _, id := range r.links {
+		if id == to {
+			return
+		}
+	}
+	r.links = append(r.links, to)
+}
+
+// flushLinks sends what waits for other nodes: first, since it has the longer way.
+func (b *Broker) flushLinks(r *round) {
+	for _, id := range r.links {
+		b.cfg.Cluster.Flush(id)
+	}
+	r.links = r.links[:0]
+}
+
+// idle says that the round has nothing to do at its end.
+func (r *round) idle() bool { return len(r.touched) == 0 && len(r.links) == 0 && len(r.after) == 0 }
+
 // flush writes what the round has put into outboxes.
 func (b *Broker) flush(r *round) {
+	b.flushLinks(r)
 	for i, c := range r.touched {
 		c.Flush()
 		r.touched[i] = nil
