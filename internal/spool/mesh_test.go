@@ -23,10 +23,11 @@ type end struct {
 	}
 }
 
-func (e *end) Up(link.Peer, bool)                      {}
-func (e *end) Down(link.NodeID, string)                {}
-func (e *end) Datagram(link.NodeID, wire.Type, []byte) {}
-func (*end) Drained(wire.NodeID)                       {}
+func (e *end) Up(link.Peer, bool)                            {}
+func (e *end) Down(link.NodeID, string)                      {}
+func (e *end) Datagram(link.NodeID, wire.Type, []byte)       {}
+func (*end) Drained(wire.NodeID)                             {}
+func (*end) Instant(link.Message) (wire.Result, uint8, bool) { return 0, 0, false }
 func (e *end) Message(m link.Message) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
