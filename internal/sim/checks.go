@@ -21,6 +21,7 @@ type slotChecks struct {
 	hlc      uint64
 	acked    []*opRecord // by this store, since it last lost anything
 	written  uint64      // batches of its disk when it was last looked at
+	truth    truth
 }
 
 // donation is a full join that was begun, and what the donor had then. Of a node id
@@ -35,7 +36,10 @@ type donation struct {
 // the actor of that image.
 type rollback struct{ actor dvv.Actor }
 
-func (c *slotChecks) init() { c.retired, c.pending = map[dvv.Actor]bool{}, map[dvv.Dot]string{} }
+func (c *slotChecks) init() {
+	c.retired, c.pending = map[dvv.Actor]bool{}, map[dvv.Dot]string{}
+	c.truth.init()
+}
 
 // rolledBack forgets what the store forgot. Only if dots were issued after the
 // image is going on with its actor a fault.
@@ -93,6 +97,7 @@ func (c *worldChecks) init() {
 func (w *World) write(s *slot, op Op) {
 	v := s.core.View()
 	rec := w.oracle.begin(s.index, op, v.Objects[op.Key], v.Clock)
+	w.learned(op.Key)
 	rec.alone = s.removed || v.Phase == PhaseRemoved
 	op.ID = rec.ID
 	expected := dvv.Dot{Actor: v.Actor, Counter: v.Clock.Base(v.Actor) + 1}
@@ -115,6 +120,7 @@ func (w *World) write(s *slot, op Op) {
 
 // name gives an operation its dot and looks whether another has it.
 func (w *World) name(s *slot, rec *opRecord, d dvv.Dot) {
+	w.learned(rec.Key)
 	if clash := w.oracle.named(rec, d); clash != nil {
 		w.fail("I1", s, "dot %v names operation %d and operation %d", d, clash.ID, rec.ID)
 	}
@@ -176,7 +182,7 @@ func (w *World) checkStarted(s *slot) {
 	if !c.started || c.last.Actor != v.Actor {
 		w.newActor(s, v.Actor)
 	}
-	c.started, c.joined = true, false
+	c.started, c.joined, c.truth.all = true, false, true
 	w.remember(s, v)
 }
 

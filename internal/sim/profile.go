@@ -62,6 +62,8 @@ type Profile struct {
 	LyingDisks                    bool // a planted bug: sync does not sync
 	SplitDisks                    bool // a planted bug: a crash leaves half a batch
 	Late                          bool // a planted bug: somebody writes after the heal
+
+	whole bool // a test's wish: what is checked by parts is checked as a whole besides
 }
 
 // weights of the profiles: what they do to a cluster, and how often.

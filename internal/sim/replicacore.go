@@ -1,14 +1,9 @@
 package sim
 
 import (
-	"bytes"
-	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/vmihailenco/msgpack/v5"
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
@@ -32,6 +27,7 @@ type replicaCore struct {
 	mirror  mirror
 	acks    []Ack // answered with the next batch
 	checked int
+	tamper  func(b *kv.Batch) *kv.Batch // a planted bug: what the core writes
 }
 
 // replicaFrame is a frame with the member set that the sender knows: the product
@@ -81,6 +77,9 @@ func (t *replicaCore) settle(out *Output) error {
 		if !ok {
 			break
 		}
+		if t.tamper != nil {
+			ready.Batch = t.tamper(ready.Batch)
+		}
 		if err := t.db.Write(ready.Batch, true); err != nil {
 			return err
 		}
@@ -91,7 +90,7 @@ func (t *replicaCore) settle(out *Output) error {
 			t.mirror.note(e)
 		}
 		t.r.Committed(ready.Seq)
-		if err := t.mirror.apply(t.db, ready.Batch); err != nil {
+		if err := t.mirror.apply(ready.Batch); err != nil {
 			return err
 		}
 	}
@@ -221,15 +220,23 @@ func (t *replicaCore) Floor(key string) uint64 {
 	return floor
 }
 
-// verifyEach is how many steps pass between two full verifications: they read
-// the whole store.
-const verifyEach = 16
+// verifyEach is how many steps pass between two full verifications, which read the
+// whole store: they see what the disk made of the batches.
+const verifyEach = 128
 
-// Verify is the product's own verification of its store.
+// Verify is the product's own verification of its store: of what changed, and now and
+// then of all.
 func (t *replicaCore) Verify(now bool) string {
+	if why := t.mirror.verify(t.r.Clock()); why != "" {
+		return why
+	}
 	if t.checked++; !now && t.checked%verifyEach != 0 {
 		return ""
 	}
+	return t.verifyAll()
+}
+
+func (t *replicaCore) verifyAll() string {
 	snap, err := t.db.Snapshot()
 	if err != nil {
 		return err.Error()
@@ -249,234 +256,4 @@ func (t *replicaCore) Verify(now bool) string {
 		}
 	}
 	return "I30: " + text
-}
-
-// mirror is the store as its batches tell it, so that a look inside costs
-// nothing. Owned by the replicaCore.
-type mirror struct {
-	fresh     bool
-	objects   map[string]dvv.Object
-	index     map[dvv.Dot]mirrorEntry
-	retired   map[dvv.Actor]bool
-	lasting   map[string]dvv.VV
-	horizon   dvv.Clock
-	inspected *replica.Inspection
-	touched   []string    // keys whose objects changed since it was last asked, and
-	dropped   []droppedAt // deletes that left the index
-	begun     int
-	donor     NodeID
-	joins     int
-	conflicts int
-}
-
-// droppedAt is a delete that left the index of a key. Immutable.
-type droppedAt struct {
-	dot dvv.Dot
-	key string
-}
-
-// Changes is what changed since it was last asked for.
-func (t *replicaCore) Changes() (keys []string, dropped []droppedAt) {
-	m := &t.mirror
-	keys, m.touched = m.touched, nil
-	for _, d := range m.dropped {
-		if _, ok := m.index[d.dot]; !ok {
-			dropped = append(dropped, d)
-		}
-	}
-	m.dropped = m.dropped[:0]
-	return keys, dropped
-}
-
-type mirrorEntry struct {
-	key string
-	del bool
-}
-
-func (m *mirror) load(db kv.DB) error {
-	m.objects, m.index = map[string]dvv.Object{}, map[dvv.Dot]mirrorEntry{}
-	m.retired, m.lasting = map[dvv.Actor]bool{}, map[string]dvv.VV{}
-	it := db.Iterator(kv.Range{})
-	defer it.Close()
-	m.fresh = true
-	for it.Next() {
-		m.fresh = false
-		if err := m.put(it.Key(), it.Value()); err != nil {
-			return err
-		}
-	}
-	if m.fresh || it.Err() != nil {
-		return it.Err()
-	}
-	return m.inspect(db)
-}
-
-func (m *mirror) put(key, value []byte) error {
-	switch {
-	case key[0] == replica.AreaObject:
-		o, err := decodeReplicaObject(value)
-		if err != nil {
-			return fmt.Errorf("object %q: %w", key[1:], err)
-		}
-		m.objects[string(key[1:])] = o
-		m.touched = append(m.touched, string(key[1:]))
-	case key[0] == 'l':
-		v, err := decodeReplicaLasting(value)
-		if err != nil {
-			return fmt.Errorf("lasting context of %q: %w", key[1:], err)
-		}
-		m.lasting[string(key[1:])] = v
-	case key[0] == 'i' && len(key) == 17 && len(value) > 0:
-		m.index[indexDot(key)] = mirrorEntry{key: string(value[1:]), del: value[0] == 'd'}
-	}
-	return nil
-}
-
-func indexDot(key []byte) dvv.Dot {
-	return dvv.Dot{Actor: dvv.Actor(binary.BigEndian.Uint64(key[1:])), Counter: binary.BigEndian.Uint64(key[9:])}
-}
-
-// apply follows a batch.
-func (m *mirror) apply(db kv.DB, b *kv.Batch) (err error) {
-	inspect := false
-	b.Each(func(key, value []byte, deleted bool) {
-		switch {
-		case deleted && key[0] == replica.AreaObject:
-			delete(m.objects, string(key[1:]))
-			m.touched = append(m.touched, string(key[1:]))
-		case deleted && key[0] == 'l':
-			delete(m.lasting, string(key[1:]))
-		case deleted && key[0] == 'i' && len(key) == 17:
-			d := indexDot(key)
-			if e := m.index[d]; e.del {
-				m.dropped = append(m.dropped, droppedAt{d, e.key})
-			}
-			delete(m.index, d)
-		case !deleted && err == nil:
-			err = m.put(key, value) // which keeps nothing of them
-		}
-		inspect = inspect || bytes.Equal(key, []byte("mr")) || bytes.Equal(key, []byte("mp"))
-	})
-	if err == nil && inspect {
-		err = m.inspect(db)
-	}
-	return err
-}
-
-// inspect reads what the store says of itself.
-func (m *mirror) inspect(db kv.DB) error {
-	snap, err := db.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer snap.Release()
-	in, err := replica.InspectRecords(snap)
-	if err != nil {
-		return err
-	}
-	m.inspected = in
-	for _, t := range in.Retired {
-		m.retired[t.Actor] = true
-	}
-	for _, p := range in.Members {
-		for _, d := range p.Need.Entries() {
-			m.horizon = m.horizon.AddSpan(dvv.Span{Actor: d.Actor, First: 1, Last: d.Counter})
-		}
-	}
-	return nil
-}
-
-// members is the set that the store knows; id is its own node.
-func (m *mirror) members(id NodeID) Members {
-	out := Members{Version: m.inspected.Version, IDs: []NodeID{id}}
-	for _, p := range m.inspected.Members {
-		out.IDs = append(out.IDs, p.ID)
-	}
-	slices.Sort(out.IDs)
-	return out
-}
-
-func (m *mirror) note(e replica.Event) {
-	switch e.Kind {
-	case replica.EventJoinBegan:
-		m.begun++
-		m.donor = e.Peer
-	case replica.EventJoinEnded:
-		m.joins++
-	case replica.EventQuarantined:
-		m.conflicts++
-	}
-}
-
-// decodeReplicaObject reads an object record of the product, by the library
-// instead of the product's own reader: docs/formats/metadata.md.
-func decodeReplicaObject(b []byte) (dvv.Object, error) {
-	dec := msgpack.GetDecoder()
-	defer msgpack.PutDecoder(dec)
-	dec.Reset(bytes.NewReader(b))
-	n, err := dec.DecodeArrayLen()
-	if err != nil || n < 2 || (n-2)%3 != 0 {
-		return dvv.Object{}, fmt.Errorf("an array of %d, %v", n, err)
-	}
-	if _, err = dec.DecodeUint64(); err != nil {
-		return dvv.Object{}, err
-	}
-	raw, err := dec.DecodeBytes()
-	if err != nil {
-		return dvv.Object{}, err
-	}
-	var context dvv.VV
-	if raw != nil {
-		if context, _, err = dvv.DecodeVV(raw); err != nil {
-			return dvv.Object{}, err
-		}
-	}
-	var siblings []dvv.Sibling
-	for i := 2; i < n; i += 3 {
-		s, err := decodeReplicaSibling(dec)
-		if err != nil {
-			return dvv.Object{}, err
-		}
-		siblings = append(siblings, s)
-	}
-	return dvv.NewObject(context, siblings...), nil
-}
-
-func decodeReplicaLasting(b []byte) (v dvv.VV, err error) {
-	dec := msgpack.NewDecoder(bytes.NewReader(b))
-	n, err := dec.DecodeArrayLen()
-	if err != nil || n < 2 {
-		return v, fmt.Errorf("an array of %d, %v", n, err)
-	}
-	if _, err = dec.DecodeUint64(); err != nil {
-		return v, err
-	}
-	raw, err := dec.DecodeBytes()
-	if err == nil {
-		v, _, err = dvv.DecodeVV(raw)
-	}
-	return v, err
-}
-
-func decodeReplicaSibling(dec *msgpack.Decoder) (s dvv.Sibling, err error) {
-	actor, err := dec.DecodeUint64()
-	if err != nil {
-		return s, err
-	}
-	counter, err := dec.DecodeUint64()
-	if err != nil {
-		return s, err
-	}
-	if _, err = dec.DecodeArrayLen(); err != nil {
-		return s, err
-	}
-	if _, err = dec.DecodeUint64(); err != nil { // value or tombstone
-		return s, err
-	}
-	if _, err = dec.DecodeUint64(); err != nil { // its stamp
-		return s, err
-	}
-	s.Dot = dvv.Dot{Actor: dvv.Actor(actor), Counter: counter}
-	s.Value, err = dec.DecodeBytes()
-	return s, err
 }
