@@ -25,6 +25,9 @@ const counterMax = 1 << 62
 
 // Append appends the canonical bytes of v.
 func (v VV) Append(dst []byte) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, 1+12*len(v.entries))
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(v.entries)))
 	for _, d := range v.entries {
 		dst = appendDot(dst, d)
@@ -46,6 +49,9 @@ func DecodeVV(b []byte) (v VV, rest []byte, err error) {
 
 // Append appends the canonical bytes of c.
 func (c Clock) Append(dst []byte) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, 1+14*len(c.entries))
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(c.entries)))
 	for _, e := range c.entries {
 		dst = appendDot(dst, Dot{e.actor, e.base})

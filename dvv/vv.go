@@ -111,7 +111,7 @@ func (v VV) merge(o VV, pick func(a, b uint64) uint64) VV {
 
 // Clock is the clock that has seen exactly what v covers.
 func (v VV) Clock() Clock {
-	var c Clock
+	c := Clock{entries: make([]entry, 0, len(v.entries))}
 	for _, d := range v.entries {
 		c.entries = append(c.entries, entry{actor: d.Actor, base: d.Counter})
 	}

@@ -106,6 +106,9 @@ func (i *memoryIterator) ascend(from []byte, behind bool) bool {
 			return false
 		}
 		if !behind || !bytes.Equal(it.key, from) {
+			if next == nil {
+				next = make([]item, 0, i.length)
+			}
 			next = append(next, it)
 		}
 		return len(next) < i.length

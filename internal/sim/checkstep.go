@@ -14,10 +14,10 @@ func (w *World) checkStep(s *slot, cause *event) {
 		return
 	}
 	c := &s.checks
-	if s.disk.written == c.written {
+	v := s.core.View()
+	if s.disk.written == c.written && v.Phase == c.last.Phase {
 		return // nothing of the store changed
 	}
-	v := s.core.View()
 	before := c.last
 	fail := func(checker, format string, args ...any) { w.fail(checker, s, format, args...) }
 	if !v.Clock.Contiguous(v.Actor) {

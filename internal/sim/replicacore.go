@@ -80,8 +80,10 @@ func (t *replicaCore) settle(out *Output) error {
 		if t.tamper != nil {
 			ready.Batch = t.tamper(ready.Batch)
 		}
-		if err := t.db.Write(ready.Batch, true); err != nil {
-			return err
+		if ready.Batch.Len() > 0 { // as the product's shell
+			if err := t.db.Write(ready.Batch, true); err != nil {
+				return err
+			}
 		}
 		for _, m := range ready.Messages {
 			out.Send = append(out.Send, Packet{To: m.To, Body: replicaFrame{m.Frame, t.members}, Bytes: len(m.Frame)})
