@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 TOOLS   := .tools
 SEEDS   ?= 20
 FROM    ?= 1
+LABS    ?= 1
 
 .PHONY: help build run test check unit race install long lab fuzz conformance clean docs pgo
 
@@ -48,6 +49,9 @@ long: ## hours of kill -9 under load, and of simulated clusters; seeds are print
 	for profile in network crashes losses members everything; do \
 		$(GO) run ./internal/sim/cmd/simlong -core replica -profile $$profile -seeds 20000 || exit 1; \
 	done
+
+lab: build ## random schedules on real nodes in network namespaces, as root: make lab SEEDS=100 FROM=1 LABS=2
+	$(GO) run ./internal/lab/cmd/lablong -program $(BIN) -seeds $(SEEDS) -from $(FROM) -labs $(LABS)
 
 fuzz: ## a minute of fuzzing for each target
 	bash .ci/fuzz 60s

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -20,71 +21,136 @@ type Mark struct {
 //
 //	lost      what was acknowledged after a subscriber's SUBACK reached it (P1, P6)
 //	invented  nothing arrives that nobody sent
-//	order     of each publisher, messages reach a subscriber for the first time in
-//	          the order of publication (P9), unless the trial forgives it (R22)
-//	twice     nothing arrives twice but in flight at a crash or a lost
-//	          connection (P9): a repetition without DUP is a fault
+//	order     what a publisher sent over one connection reaches a subscriber for the
+//	          first time in the order of publication (P9); forgiven to a session
+//	          that went to another node while something was wrong, from then on (R22)
+//	twice     nothing arrives twice without DUP that was sent once; forgiven to a
+//	          session that moved so, and to one whose node was killed (P9)
 //	hang      every CONNECT and PUBLISH is answered, or its connection ended,
 //	          within HangAfter
 type History struct {
 	// HangAfter is how long an answer may take at most; set before use.
 	HangAfter time.Duration
-	// ForgiveOrder is set by a trial in which a session was moved away from a
-	// node that could not be reached.
-	ForgiveOrder bool
-	// ForgiveTwice is set by a trial that kills processes or moves sessions by
-	// force: what was in flight then comes again, from another node without DUP.
-	ForgiveTwice bool
 
 	mu      sync.Mutex
 	began   time.Time
-	sent    map[Mark]time.Time
+	sent    map[Mark]*sending
 	acked   map[Mark]time.Time
 	readers map[string]*reader
+	wrong   bool      // something is wrong in the cluster
+	mended  time.Time // since when nothing is
 	faults  []string
 	answers map[string]int
 	events  []string
 }
 
+// sending is how a message went out. Guarded by the History's mu.
+type sending struct {
+	at         time.Time
+	connection int // of its publisher, from 1
+	times      int
+}
+
+// arrival is one message that reached a subscriber. A value.
+type arrival struct {
+	mark Mark
+	at   time.Time
+	dup  bool
+}
+
 // reader is what one subscriber has seen. Guarded by the History's mu.
 type reader struct {
 	since   time.Time // SUBACK
-	arrived []Mark
+	place   string    // where it was connected last
+	forced  time.Time // when it first went elsewhere while something was wrong; zero: never
+	killed  time.Time // when its node was first killed; zero: never
+	arrived []arrival
 	count   map[Mark]int
-	again   int // repetitions that said so
-	bare    int // repetitions without DUP
 }
 
 // NewHistory begins one.
 func NewHistory() *History {
-	return &History{HangAfter: 15 * time.Second, began: time.Now(), sent: map[Mark]time.Time{},
+	return &History{HangAfter: 15 * time.Second, began: time.Now(), sent: map[Mark]*sending{},
 		acked: map[Mark]time.Time{}, readers: map[string]*reader{}, answers: map[string]int{}}
 }
+
+// eventsMax bounds the story of a trial.
+const eventsMax = 5000
 
 // Event notes what the trial did, for the story that a failure tells.
 func (h *History) Event(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.events = append(h.events, fmt.Sprintf("%8.3f %s", time.Since(h.began).Seconds(), fmt.Sprintf(format, args...)))
+	h.eventLocked(format, args...)
+}
+
+func (h *History) eventLocked(format string, args ...any) {
+	if len(h.events) < eventsMax {
+		h.events = append(h.events, fmt.Sprintf("%8.3f %s", time.Since(h.began).Seconds(), fmt.Sprintf(format, args...)))
+	}
+}
+
+// graceAfter is how long a cluster is given to notice that nothing is wrong any
+// more: the verdict (R28), and what has to be moved.
+const graceAfter = 8 * time.Second
+
+// Wrong says whether something is wrong in the cluster from now on.
+func (h *History) Wrong(is bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.wrong && !is {
+		h.mended = time.Now()
+	}
+	h.wrong = is
+}
+
+// Killed says that a broker is killed.
+func (h *History) Killed(place string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.readers {
+		if r.place == place && r.killed.IsZero() {
+			r.killed = time.Now()
+		}
+	}
+}
+
+// Connected says that a robot has its CONNACK.
+func (h *History) Connected(name, place string, resumed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.eventLocked("%s is at %s, resumed %v", name, place, resumed)
+	r := h.readers[name]
+	if r == nil {
+		return
+	}
+	elsewhere := r.place != "" && r.place != place
+	if elsewhere && r.forced.IsZero() && (h.wrong || !h.mended.IsZero() && time.Since(h.mended) < graceAfter) {
+		r.forced = time.Now()
+	}
+	r.place = place
 }
 
 // Subscribed says that a subscriber has its SUBACK: from now on what is
 // acknowledged has to reach it.
-func (h *History) Subscribed(name string) {
+func (h *History) Subscribed(name, place string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.readers[name] == nil {
-		h.readers[name] = &reader{since: time.Now(), count: map[Mark]int{}}
+		h.readers[name] = &reader{since: time.Now(), place: place, count: map[Mark]int{}}
 	}
 }
 
-// Sent says that a message is about to go out, for the first time.
-func (h *History) Sent(m Mark) {
+// Sent says that a message is about to go out over a connection of its
+// publisher, whose number it is.
+func (h *History) Sent(m Mark, connection int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, ok := h.sent[m]; !ok {
-		h.sent[m] = time.Now()
+	if s := h.sent[m]; s != nil {
+		s.times++
+		return
 	}
+	h.sent[m] = &sending{at: time.Now(), connection: connection, times: 1}
 }
 
 // Acked says that a message was acknowledged with a good reason.
@@ -105,14 +171,8 @@ func (h *History) Arrived(name string, m Mark, dup bool) {
 		r = &reader{since: time.Now(), count: map[Mark]int{}}
 		h.readers[name] = r
 	}
-	r.arrived = append(r.arrived, m)
-	if r.count[m]++; r.count[m] > 1 {
-		if dup {
-			r.again++
-		} else {
-			r.bare++
-		}
-	}
+	r.arrived = append(r.arrived, arrival{m, time.Now(), dup})
+	r.count[m]++
 }
 
 // Answered counts an answer to a client, such as "connect 0x88", and notes a
@@ -137,19 +197,22 @@ func (h *History) Missing() int {
 	return n
 }
 
-// owed lists what r has to get and has not.
+// owed lists what r has to get and has not, in order.
 func (h *History) owed(r *reader) []Mark {
 	var out []Mark
 	for m := range h.acked {
-		if h.sent[m].After(r.since) && r.count[m] == 0 {
+		if h.sent[m].at.After(r.since) && r.count[m] == 0 {
 			out = append(out, m)
 		}
 	}
+	slices.SortFunc(out, func(a, b Mark) int {
+		return cmp.Or(cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Number, b.Number))
+	})
 	return out
 }
 
 // faultsMax bounds what one check tells.
-const faultsMax = 20
+const faultsMax = 40
 
 // Check lists what contradicts the properties, at the end of a trial.
 func (h *History) Check() []string {
@@ -157,14 +220,8 @@ func (h *History) Check() []string {
 	defer h.mu.Unlock()
 	faults := slices.Clone(h.faults)
 	for name, r := range h.readers {
-		for _, m := range h.owed(r) {
-			faults = append(faults, fmt.Sprintf("lost: %s %d was acknowledged at %.3f and did not reach %s",
-				m.Publisher, m.Number, h.acked[m].Sub(h.began).Seconds(), name))
-		}
+		faults = append(faults, h.lost(name, r)...)
 		faults = append(faults, h.sequence(name, r)...)
-		if r.bare > 0 && !h.ForgiveTwice {
-			faults = append(faults, fmt.Sprintf("twice: %s received %d messages again without DUP", name, r.bare))
-		}
 	}
 	slices.Sort(faults)
 	if len(faults) > faultsMax {
@@ -173,22 +230,58 @@ func (h *History) Check() []string {
 	return faults
 }
 
+// lost tells what r has not got: one line for a run of numbers.
+func (h *History) lost(name string, r *reader) []string {
+	var faults []string
+	owed := h.owed(r)
+	for len(owed) > 0 {
+		first, n := owed[0], 1
+		for n < len(owed) && owed[n] == (Mark{first.Publisher, first.Number + n}) {
+			n++
+		}
+		last := owed[n-1]
+		faults = append(faults, fmt.Sprintf("lost: %s %d to %d, acknowledged from %.3f to %.3f, did not reach %s",
+			first.Publisher, first.Number, last.Number, h.seconds(h.acked[first]), h.seconds(h.acked[last]), name))
+		owed = owed[n:]
+	}
+	return faults
+}
+
+// seconds is when something happened, since the beginning.
+func (h *History) seconds(at time.Time) float64 { return at.Sub(h.began).Seconds() }
+
+// forgiven reports whether what arrived at a moment may be out of order, or come
+// again.
+func forgiven(since, at time.Time) bool { return !since.IsZero() && !at.Before(since) }
+
+// stream is what one publisher sends over one connection. A value.
+type stream struct {
+	publisher  string
+	connection int
+}
+
 // sequence checks what one subscriber received, in order.
 func (h *History) sequence(name string, r *reader) []string {
 	var faults []string
-	seen, last := map[Mark]bool{}, map[string]int{}
-	for _, m := range r.arrived {
-		if _, ok := h.sent[m]; !ok {
+	seen, last := map[Mark]bool{}, map[stream]int{}
+	for _, a := range r.arrived {
+		m, s := a.mark, h.sent[a.mark]
+		switch {
+		case s == nil:
 			faults = append(faults, fmt.Sprintf("invented: %s received %s %d", name, m.Publisher, m.Number))
-		}
-		if seen[m] {
+			continue
+		case seen[m]:
+			if !a.dup && s.times == 1 && !forgiven(r.forced, a.at) && !forgiven(r.killed, a.at) {
+				faults = append(faults, fmt.Sprintf("twice: %s received %s %d again at %.3f without DUP", name, m.Publisher, m.Number, h.seconds(a.at)))
+			}
 			continue
 		}
 		seen[m] = true
-		if m.Number < last[m.Publisher] && !h.ForgiveOrder {
-			faults = append(faults, fmt.Sprintf("order: %s received %s %d after %d", name, m.Publisher, m.Number, last[m.Publisher]))
+		from := stream{m.Publisher, s.connection}
+		if m.Number < last[from] && s.times == 1 && !forgiven(r.forced, a.at) {
+			faults = append(faults, fmt.Sprintf("order: %s received %s %d after %d at %.3f", name, m.Publisher, m.Number, last[from], h.seconds(a.at)))
 		}
-		last[m.Publisher] = max(last[m.Publisher], m.Number)
+		last[from] = max(last[from], m.Number)
 	}
 	return faults
 }
@@ -197,12 +290,25 @@ func (h *History) sequence(name string, r *reader) []string {
 func (h *History) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	arrived, again, bare := 0, 0, 0
+	arrived, again, bare, strict := 0, 0, 0, 0
 	for _, r := range h.readers {
-		arrived, again, bare = arrived+len(r.arrived), again+r.again, bare+r.bare
+		arrived += len(r.arrived)
+		seen := map[Mark]bool{}
+		for _, a := range r.arrived {
+			switch {
+			case seen[a.mark] && a.dup:
+				again++
+			case seen[a.mark]:
+				bare++
+			}
+			seen[a.mark] = true
+		}
+		if r.forced.IsZero() && r.killed.IsZero() {
+			strict++
+		}
 	}
-	text := fmt.Sprintf("%d sent, %d acknowledged, %d deliveries to %d subscribers, of these again %d with DUP and %d without\n",
-		len(h.sent), len(h.acked), arrived, len(h.readers), again, bare)
+	text := fmt.Sprintf("%d sent, %d acknowledged, %d deliveries to %d subscribers (%d without a forced move or a kill), of these again %d with DUP and %d without\n",
+		len(h.sent), len(h.acked), arrived, len(h.readers), strict, again, bare)
 	for _, what := range slices.Sorted(func(yield func(string) bool) {
 		for k := range h.answers {
 			if !yield(k) {

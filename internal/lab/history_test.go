@@ -9,38 +9,54 @@ import (
 
 // TestHistorySeesFaults plants each fault once.
 func TestHistorySeesFaults(t *testing.T) {
-	type arrival struct {
+	type arrived struct {
 		number int
 		dup    bool
 	}
-	plain := func(numbers ...int) (out []arrival) {
+	plain := func(numbers ...int) (out []arrived) {
 		for _, n := range numbers {
-			out = append(out, arrival{n, false})
+			out = append(out, arrived{n, false})
 		}
 		return out
 	}
+	forced := func(h *History) {
+		h.Wrong(true)
+		h.Connected("s", "b", true)
+	}
 	for name, c := range map[string]struct {
-		arrived []arrival
-		forgive bool
+		arrived []arrived
+		before  func(h *History)
 		faults  string
 	}{
 		"all well":             {arrived: plain(1, 2, 3)},
 		"unacknowledged comes": {arrived: plain(1, 2, 3, 5)},
-		"again with DUP":       {arrived: append(plain(1, 2, 3), arrival{2, true})},
-		"lost":                 {arrived: plain(1, 3), faults: "lost"},
+		"again with DUP":       {arrived: append(plain(1, 2, 3), arrived{2, true})},
+		"lost":                 {arrived: plain(1, 3), faults: "lost: p 2 to 2"},
 		"again without DUP":    {arrived: plain(1, 2, 2, 3), faults: "twice"},
+		"sent again":           {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Sent(Mark{"p", 2}, 1) }},
+		"after a kill":         {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Killed("a") }},
+		"another was killed":   {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Killed("b") }, faults: "twice"},
+		"after a forced move":  {arrived: plain(1, 2, 2, 3), before: forced},
+		"after a calm move":    {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Connected("s", "b", true) }, faults: "twice"},
 		"out of order":         {arrived: plain(1, 3, 2), faults: "order"},
-		"forgiven order":       {arrived: plain(1, 3, 2), forgive: true},
-		"invented":             {arrived: plain(1, 2, 3, 4), faults: "invented"},
+		"order, calm move":     {arrived: plain(1, 3, 2), before: func(h *History) { h.Connected("s", "b", true) }, faults: "order"},
+		"order, forced move":   {arrived: plain(1, 3, 2), before: forced},
+		"order, it stayed":     {arrived: plain(1, 3, 2), before: func(h *History) { h.Wrong(true); h.Connected("s", "a", true) }, faults: "order"},
+		"order, soon after":    {arrived: plain(1, 3, 2), before: func(h *History) { h.Wrong(true); h.Wrong(false); h.Connected("s", "b", true) }},
+		"order of connections": {arrived: plain(1, 2, 3, 5, 4), before: func(h *History) { h.Sent(Mark{"p", 4}, 2) }},
+		"order, after a kill":  {arrived: plain(1, 3, 2), before: func(h *History) { h.Killed("a") }, faults: "order"},
+		"invented":             {arrived: plain(1, 2, 3, 6), faults: "invented"},
 	} {
 		h := NewHistory()
-		h.ForgiveOrder = c.forgive
-		h.Subscribed("s")
+		h.Subscribed("s", "a")
 		for _, n := range []int{1, 2, 3, 5} {
-			h.Sent(Mark{"p", n})
+			h.Sent(Mark{"p", n}, 1)
 		}
 		for n := 1; n <= 3; n++ {
 			h.Acked(Mark{"p", n})
+		}
+		if c.before != nil {
+			c.before(h)
 		}
 		for _, a := range c.arrived {
 			h.Arrived("s", Mark{"p", a.number}, a.dup)
@@ -63,9 +79,9 @@ func TestHistorySeesFaults(t *testing.T) {
 // TestBeforeSuback: what was sent before a subscriber had its SUBACK is not owed.
 func TestBeforeSuback(t *testing.T) {
 	h := NewHistory()
-	h.Sent(Mark{"p", 1})
+	h.Sent(Mark{"p", 1}, 1)
 	h.Acked(Mark{"p", 1})
-	h.Subscribed("s")
+	h.Subscribed("s", "a")
 	if n := h.Missing(); n != 0 {
 		t.Errorf("%d missing", n)
 	}

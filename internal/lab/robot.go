@@ -36,6 +36,10 @@ type Robot struct {
 	moves   atomic.Uint64
 	mu      sync.Mutex
 	cut     context.CancelFunc // ends the connection in use
+
+	// Owned by Publish and Subscribe.
+	connections int
+	place       string // the broker of the last one
 }
 
 // UseBrokers tells the addresses to try in turn. The connection in use goes on
@@ -89,6 +93,9 @@ func (r *Robot) connect(ctx context.Context, clean bool) (*client.Client, contex
 	if err != nil {
 		return nil, nil, err
 	}
+	r.connections++
+	r.place = cfg.Address
+	r.History.Connected(r.Name, r.place, c.Connack().SessionPresent)
 	session, cut := context.WithCancel(ctx)
 	r.mu.Lock()
 	r.cut = cut
@@ -136,7 +143,7 @@ func (r *Robot) Publish(ctx context.Context) {
 // publishOne is true when the message was acknowledged.
 func (r *Robot) publishOne(ctx context.Context, c *client.Client, number int) bool {
 	m := Mark{r.Name, number}
-	r.History.Sent(m)
+	r.History.Sent(m, r.connections)
 	began := time.Now()
 	within, cancel := context.WithTimeout(ctx, r.within())
 	defer cancel()
@@ -198,7 +205,7 @@ func (r *Robot) subscribe(ctx context.Context, c *client.Client) bool {
 		pause(ctx, 100*time.Millisecond)
 	default:
 		r.History.Answered("subscribe ok", time.Since(began))
-		r.History.Subscribed(r.Name)
+		r.History.Subscribed(r.Name, r.place)
 		return true
 	}
 	return false

@@ -37,9 +37,6 @@ func (s Seed) Play(ctx context.Context, c TrialConfig) (faults []string, story s
 			err = e
 		}
 	}()
-	// A session that moves away from a node that cannot be reached gets its
-	// messages out of order (R22), and what was in flight there again (P9).
-	t.History.ForgiveOrder, t.History.ForgiveTwice = true, true
 	t.History.HangAfter = 30 * time.Second
 	t.Run(ctx)
 	plan := s.Plan

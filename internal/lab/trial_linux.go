@@ -43,6 +43,7 @@ type Trial struct {
 	wg   sync.WaitGroup
 	// publishing ends before the subscribers do.
 	stopPublishing context.CancelFunc
+	wrong, frozen  bool // what the steps up to now have left behind
 }
 
 // ClusterOptions are what the brokers of a laboratory are told, but for what
@@ -176,9 +177,22 @@ func (t *Trial) Play(ctx context.Context, steps []Step) error {
 		}
 		t.History.Event("%s", s)
 		t.cfg.Log("%s", s)
-		if err := t.step(ctx, s); err != nil {
+		t.History.Wrong(t.wrong || t.frozen || s.Action != Wander)
+		err := t.step(ctx, s)
+		if err != nil {
 			return fmt.Errorf("%s: %w", s, err)
 		}
+		switch s.Action {
+		case Split, OneWay, Apart, Slow:
+			t.wrong = true
+		case Freeze:
+			t.frozen = true
+		case Thaw:
+			t.frozen = false
+		case Heal:
+			t.wrong = false
+		}
+		t.History.Wrong(t.wrong || t.frozen)
 	}
 	return nil
 }
@@ -213,7 +227,7 @@ func (t *Trial) step(ctx context.Context, s Step) error {
 // others is no fault of the step.
 func (t *Trial) restart(ctx context.Context, b *Broker, kill bool) error {
 	if kill {
-		t.History.ForgiveTwice = true
+		t.History.Killed(b.Address())
 		b.Kill()
 	} else if err := b.Stop(ctx); err != nil {
 		return err

@@ -3,8 +3,9 @@
 // Command lablong plays random schedules on real nodes for as long as it is
 // told, or measures what the cluster's benchmark page tells.
 //
-// State owned: one laboratory at a time, and the archive of failed seeds.
-// Concurrency: one trial after the other; measurements run side by side.
+// State owned: as many laboratories at a time as -labs says, and the archive of
+// failed seeds. Concurrency: one goroutine plays in each laboratory; measurements
+// are taken one after the other.
 // Guarantee: it ends with 1 if a seed failed. Failure: what keeps a trial from
 // running is printed, and counts as a failed seed.
 package main
@@ -17,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -29,6 +31,7 @@ func main() {
 	from := flag.Uint64("from", 1, "the first of them")
 	steps := flag.Int("steps", 8, "steps of a schedule")
 	nodes := flag.Int("nodes", 3, "nodes of a cluster")
+	labs := flag.Int("labs", 1, "laboratories at a time; one takes a quarter of a core or more")
 	archive := flag.String("archive", "lab-failures", "directory for the stories of failed seeds")
 	measure := flag.Bool("measure", false, "measure in place of playing seeds")
 	trials := flag.Int("trials", 20, "with -measure: trials of each shape")
@@ -38,11 +41,12 @@ func main() {
 	defer stop()
 	path, err := filepath.Abs(*program)
 	if err == nil {
-		c := lab.TrialConfig{Binary: path, Publishers: 2, Subscribers: 2, Pace: 20 * time.Millisecond}
+		c := lab.TrialConfig{Binary: path, Publishers: 2, Subscribers: 2, Pace: 40 * time.Millisecond}
 		if *measure {
 			err = measureAll(ctx, c, *trials, *busy)
 		} else {
-			err = play(ctx, c, lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps}, *seeds, *archive)
+			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps}, count: *seeds, archive: *archive}
+			err = p.play(ctx, *labs)
 		}
 	}
 	if err != nil {
@@ -51,37 +55,72 @@ func main() {
 	}
 }
 
-// play plays seeds one after the other.
-func play(ctx context.Context, c lab.TrialConfig, s lab.Seed, count int, archive string) error {
-	began, failed := time.Now(), 0
-	for n := range count {
-		if ctx.Err() != nil {
-			count = n
-			break
-		}
-		faults, story, err := one(ctx, c, s)
-		if err != nil {
-			faults = append(faults, err.Error())
-		}
-		if len(faults) == 0 {
-			summary, _, _ := strings.Cut(strings.SplitN(story, "\n", 3)[1], "\n")
-			fmt.Printf("seed %d: %s\n", s.Number, summary)
-		} else {
-			failed++
-			path, err := s.Archive(archive, faults, story)
-			if err != nil {
-				return err
+// player plays seeds. Its upper fields are immutable, the lower ones guarded by mu.
+type player struct {
+	trial   lab.TrialConfig
+	first   lab.Seed
+	count   int
+	archive string
+
+	mu     sync.Mutex
+	begun  int
+	played int
+	failed []uint64
+}
+
+// play plays all seeds, some at a time.
+func (p *player) play(ctx context.Context, labs int) error {
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range labs {
+		wg.Go(func() {
+			for p.next(ctx) {
 			}
-			fmt.Printf("seed %d FAILED: %s (%d faults, %s)\n", s.Number, faults[0], len(faults), path)
-		}
-		s.Number++
+		})
 	}
+	wg.Wait()
 	took := time.Since(began)
-	fmt.Printf("%d seeds in %v, %.1f a minute; %d failed\n", count, took.Round(time.Second), float64(count)/took.Minutes(), failed)
-	if failed > 0 {
-		return fmt.Errorf("%d seeds failed; play one again with: go test ./internal/lab -run RandomSchedules -args -lab.seed N -lab.steps %d", failed, s.Steps)
+	fmt.Printf("%d seeds in %v, %.1f a minute; %d failed\n", p.played, took.Round(time.Second), float64(p.played)/took.Minutes(), len(p.failed))
+	if len(p.failed) > 0 {
+		return fmt.Errorf("%d seeds failed: %v", len(p.failed), p.failed)
 	}
 	return nil
+}
+
+// next plays one more seed; false if there is none.
+func (p *player) next(ctx context.Context) bool {
+	p.mu.Lock()
+	s := p.first
+	s.Number += uint64(p.begun)
+	p.begun++
+	over := p.begun > p.count || ctx.Err() != nil
+	p.mu.Unlock()
+	if over {
+		return false
+	}
+	faults, story, err := one(ctx, p.trial, s)
+	if ctx.Err() != nil {
+		return false // it was cut short
+	}
+	if err != nil {
+		faults = append(faults, err.Error())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.played++
+	if len(faults) == 0 {
+		summary, _, _ := strings.Cut(strings.SplitN(story, "\n", 3)[1], "\n")
+		fmt.Printf("seed %d: %s\n", s.Number, summary)
+		return true
+	}
+	p.failed = append(p.failed, s.Number)
+	path, err := s.Archive(p.archive, faults, story)
+	if err != nil {
+		path = err.Error()
+	}
+	fmt.Printf("seed %d FAILED: %s (%d faults, %s); again with: go run ./internal/lab/cmd/lablong -program bin/tombolo -seeds 1 -from %d -steps %d -nodes %d\n",
+		s.Number, faults[0], len(faults), path, s.Number, s.Steps, s.Nodes)
+	return true
 }
 
 func one(ctx context.Context, c lab.TrialConfig, s lab.Seed) (faults []string, story string, err error) {
