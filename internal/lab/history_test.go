@@ -33,9 +33,12 @@ func TestHistorySeesFaults(t *testing.T) {
 		"again with DUP":       {arrived: append(plain(1, 2, 3), arrived{2, true})},
 		"lost":                 {arrived: plain(1, 3), faults: "lost: p 2 to 2"},
 		"again without DUP":    {arrived: plain(1, 2, 2, 3), faults: "twice"},
-		"sent again":           {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Sent(Mark{"p", 2}, 1) }},
-		"after a kill":         {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Killed("a") }},
-		"another was killed":   {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Killed("b") }, faults: "twice"},
+		"sent again":           {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Sent(Mark{"p", 2}, "p", 1) }},
+		"after a kill":         {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Ended("a", true) }},
+		"another was killed":   {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Ended("b", true) }, faults: "twice"},
+		"another was stopped":  {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Ended("a", false) }, faults: "twice"},
+		"its node has ended":   {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Ended("p", false) }},
+		"order, sent again":    {arrived: plain(1, 3, 2), before: func(h *History) { h.Sent(Mark{"p", 3}, "p", 1) }},
 		"after a forced move":  {arrived: plain(1, 2, 2, 3), before: forced},
 		"after a calm move":    {arrived: plain(1, 2, 2, 3), before: func(h *History) { h.Connected("s", "b", true) }, faults: "twice"},
 		"out of order":         {arrived: plain(1, 3, 2), faults: "order"},
@@ -43,14 +46,14 @@ func TestHistorySeesFaults(t *testing.T) {
 		"order, forced move":   {arrived: plain(1, 3, 2), before: forced},
 		"order, it stayed":     {arrived: plain(1, 3, 2), before: func(h *History) { h.Wrong(true); h.Connected("s", "a", true) }, faults: "order"},
 		"order, soon after":    {arrived: plain(1, 3, 2), before: func(h *History) { h.Wrong(true); h.Wrong(false); h.Connected("s", "b", true) }},
-		"order of connections": {arrived: plain(1, 2, 3, 5, 4), before: func(h *History) { h.Sent(Mark{"p", 4}, 2) }},
-		"order, after a kill":  {arrived: plain(1, 3, 2), before: func(h *History) { h.Killed("a") }, faults: "order"},
+		"order of connections": {arrived: plain(1, 2, 3, 5, 4), before: func(h *History) { h.Sent(Mark{"p", 4}, "p", 2) }},
+		"order, after a kill":  {arrived: plain(1, 3, 2), before: func(h *History) { h.Ended("a", true) }, faults: "order"},
 		"invented":             {arrived: plain(1, 2, 3, 6), faults: "invented"},
 	} {
 		h := NewHistory()
 		h.Subscribed("s", "a")
 		for _, n := range []int{1, 2, 3, 5} {
-			h.Sent(Mark{"p", n}, 1)
+			h.Sent(Mark{"p", n}, "p", 1)
 		}
 		for n := 1; n <= 3; n++ {
 			h.Acked(Mark{"p", n})
@@ -79,7 +82,7 @@ func TestHistorySeesFaults(t *testing.T) {
 // TestBeforeSuback: what was sent before a subscriber had its SUBACK is not owed.
 func TestBeforeSuback(t *testing.T) {
 	h := NewHistory()
-	h.Sent(Mark{"p", 1}, 1)
+	h.Sent(Mark{"p", 1}, "p", 1)
 	h.Acked(Mark{"p", 1})
 	h.Subscribed("s", "a")
 	if n := h.Missing(); n != 0 {

@@ -143,7 +143,7 @@ func (r *Robot) Publish(ctx context.Context) {
 // publishOne is true when the message was acknowledged.
 func (r *Robot) publishOne(ctx context.Context, c *client.Client, number int) bool {
 	m := Mark{r.Name, number}
-	r.History.Sent(m, r.connections)
+	r.History.Sent(m, r.place, r.connections)
 	began := time.Now()
 	within, cancel := context.WithTimeout(ctx, r.within())
 	defer cancel()

@@ -60,6 +60,8 @@ func (t *Trial) story(s Seed) string {
 	for i, b := range t.Brokers {
 		fmt.Fprintf(&out, "\nlog of node %d:\n%s\n", i+1, lastLines(b.Log(), 200))
 	}
+	out.WriteString("\n")
+	_ = t.History.Dump(&out) // a Builder takes everything
 	return out.String()
 }
 

@@ -226,8 +226,8 @@ func (t *Trial) step(ctx context.Context, s Step) error {
 // restart ends a broker and starts it again. A start that has to wait for the
 // others is no fault of the step.
 func (t *Trial) restart(ctx context.Context, b *Broker, kill bool) error {
+	t.History.Ended(b.Address(), kill)
 	if kill {
-		t.History.Killed(b.Address())
 		b.Kill()
 	} else if err := b.Stop(ctx); err != nil {
 		return err

@@ -31,6 +31,7 @@ func main() {
 	from := flag.Uint64("from", 1, "the first of them")
 	steps := flag.Int("steps", 8, "steps of a schedule")
 	nodes := flag.Int("nodes", 3, "nodes of a cluster")
+	steady := flag.String("play", "", "play these steps in place of random schedules: wander 0.5, one way 2 and 0, restart [1]")
 	labs := flag.Int("labs", 1, "laboratories at a time; one takes a quarter of a core or more")
 	archive := flag.String("archive", "lab-failures", "directory for the stories of failed seeds")
 	measure := flag.Bool("measure", false, "measure in place of playing seeds")
@@ -40,12 +41,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	path, err := filepath.Abs(*program)
+	var plan []lab.Step
+	if err == nil && *steady != "" {
+		plan, err = lab.Parse(*steady)
+	}
 	if err == nil {
 		c := lab.TrialConfig{Binary: path, Publishers: 2, Subscribers: 2, Pace: 40 * time.Millisecond}
 		if *measure {
 			err = measureAll(ctx, c, *trials, *busy)
 		} else {
-			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps}, count: *seeds, archive: *archive}
+			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps, Plan: plan}, count: *seeds, archive: *archive}
 			err = p.play(ctx, *labs)
 		}
 	}
