@@ -156,7 +156,7 @@ func (c *Cluster) wait() {
 // so far; list counts without Config.Members. Nothing runs before Run.
 func (c *Cluster) Open(p Parts, list []wire.Member) error {
 	c.parts = p
-	j := &judge{c: c, suspect: map[wire.NodeID]bool{}}
+	j := &judge{c: c, told: map[wire.NodeID]thought{}}
 	cfg := c.config
 	mesh, err := link.New(link.Config{
 		Cluster: cfg.Name, Node: cfg.Node, Name: cfg.NodeName, Incarnation: cfg.Incarnation, Durability: cfg.Durability,

@@ -12,8 +12,8 @@ type judge struct {
 	c       *Cluster
 	d       *netsplit.Detector
 	effects netsplit.Effects
-	beat    wire.Heartbeat       // used again for each
-	suspect map[wire.NodeID]bool // as the mesh was told
+	beat    wire.Heartbeat          // used again for each
+	told    map[wire.NodeID]thought // as the mesh was told
 	ticks   int
 }
 
@@ -93,18 +93,24 @@ func (j *judge) apply() {
 	*e = netsplit.Effects{Send: e.Send[:0], Events: e.Events[:0]}
 }
 
+// thought is what the mesh is told of a node. A value.
+type thought struct{ suspect, down bool }
+
 // suspects tells the mesh who is suspect or down (R9).
 func (j *judge) suspects() {
 	s := j.c.current.Load()
+	if len(j.told) >= len(s.members) { // this node is never among them
+		clear(j.told) // one has been removed, and may come again as a stranger
+	}
 	for i := range s.members {
 		id := s.members[i].ID
 		if id == j.c.config.Node {
 			continue
 		}
-		now := j.d.Suspect(netsplit.NodeID(id)) || !s.reaches(id)
-		if was, told := j.suspect[id]; !told || was != now {
-			j.suspect[id] = now
-			j.c.mesh.SetSuspect(id, now)
+		now := thought{j.d.Suspect(netsplit.NodeID(id)), !s.reaches(id)}
+		if was, told := j.told[id]; !told || was != now {
+			j.told[id] = now
+			j.c.mesh.SetJudgement(id, now.suspect, now.down)
 		}
 	}
 }

@@ -226,12 +226,12 @@ func (t *Trial) step(ctx context.Context, s Step) error {
 // restart ends a broker and starts it again. A start that has to wait for the
 // others is no fault of the step.
 func (t *Trial) restart(ctx context.Context, b *Broker, kill bool) error {
-	t.History.Ended(b.Address(), kill)
 	if kill {
 		b.Kill()
 	} else if err := b.Stop(ctx); err != nil {
 		return err
 	}
+	t.History.Ended(b.Address(), kill)
 	return b.Start(ctx)
 }
 

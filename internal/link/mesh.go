@@ -32,7 +32,8 @@ type Mesh struct {
 		sync.RWMutex
 		listener net.Listener
 		peers    map[NodeID]*peer
-		ctx      context.Context // while Run runs
+		judged   map[NodeID]judgement // also of nodes that are no peers yet
+		ctx      context.Context      // while Run runs
 		over     bool
 	}
 }
@@ -45,7 +46,7 @@ func New(c Config) (*Mesh, error) {
 	c.defaults()
 	m := &Mesh{config: c, beats: make(chan heardBeat, beatsMax), judgements: make(chan func(int64)), stopped: make(chan struct{})}
 	m.begun = c.Clock.Now()
-	m.mu.peers = map[NodeID]*peer{}
+	m.mu.peers, m.mu.judged = map[NodeID]*peer{}, map[NodeID]judgement{}
 	return m, nil
 }
 
@@ -143,6 +144,7 @@ func (m *Mesh) AddPeer(id NodeID, address string) error {
 			return nil // somebody else was faster
 		}
 		m.mu.peers[id] = p
+		p.judge(m.mu.judged[id])
 		ctx = m.mu.ctx
 		if ctx != nil {
 			m.running.Add(1) // before Run can wait
@@ -169,6 +171,7 @@ func (m *Mesh) RemovePeer(id NodeID) {
 	m.mu.Lock()
 	p := m.mu.peers[id]
 	delete(m.mu.peers, id)
+	delete(m.mu.judged, id)
 	m.mu.Unlock()
 	if p == nil {
 		return
@@ -193,14 +196,22 @@ func (m *Mesh) Kick(id NodeID) {
 	}
 }
 
-// SetSuspect tells what the detector thinks of a peer. While it is suspect or
-// down new messages for it go to the spool at once (R9).
-func (m *Mesh) SetSuspect(id NodeID, suspect bool) {
-	if p := m.peer(id); p != nil {
-		p.mu.Lock()
-		p.mu.suspect = suspect
-		p.reachLocked()
-		p.mu.Unlock()
+// judgement is what the detector thinks of a node. A value.
+type judgement struct{ suspect, down bool }
+
+// SetJudgement tells what the detector thinks of a node, which may not be a peer
+// yet. While it is suspect or down new messages for it go to the spool at once
+// (R9). While it is down nothing leaves on the publish stream, even if there is a
+// connection: what waits comes after the tables have met, so that it can go where
+// they say by then (R11, R28).
+func (m *Mesh) SetJudgement(id NodeID, suspect, down bool) {
+	v := judgement{suspect, down}
+	m.mu.Lock()
+	m.mu.judged[id] = v
+	p := m.mu.peers[id]
+	m.mu.Unlock()
+	if p != nil {
+		p.judge(v)
 	}
 }
 

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -241,3 +242,71 @@ func TestSpoolAnswersForASlowPeer(t *testing.T) {
 type durableSpool struct{ *MemorySpool }
 
 func (durableSpool) Durable() bool { return true }
+
+// TestDownHoldsPublishes is R28's order: while a node is down by verdict, be it
+// that this was said before it was a peer, a link that stands carries what the
+// tables need, but nothing of the publish stream; all of it comes, in order, once
+// the verdict has changed.
+func TestDownHoldsPublishes(t *testing.T) {
+	spool := durableSpool{NewMemorySpool(1 << 20)}
+	for id := range uint32(3) { // of an earlier process
+		if err := spool.Append(2, []Spooled{{Kind: wire.TypePublish, Body: numbered(id, 100)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b := prepare(t, 1, func(c *Config) { c.Spool = spool; c.ConfirmWait = 5 * time.Millisecond }), prepare(t, 2, nil)
+	a.mesh.SetJudgement(2, false, true)
+	connect(t, a, b)
+	a.start(t)
+	b.start(t)
+	publish := func(id uint32) {
+		if err := a.mesh.Send(2, wire.StreamPublish, wire.TypePublish, numbered(id, 100), end{a, id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	control := func(want int) {
+		t.Helper()
+		if err := a.mesh.Send(2, wire.StreamControl, wire.TypeRoutes, numbered(uint32(want-1), 4), end{a, uint32(100 + want)}); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the control stream", func() (ok bool) {
+			b.read(func() { ok = len(b.mu.got[fmt.Sprintf("1/%d", wire.StreamControl)]) == want })
+			return ok
+		})
+	}
+	publish(3)
+	for i := range 20 {
+		control(i + 1)
+	}
+	b.read(func() { inOrder(t, b, 1, wire.StreamPublish, 0) })
+	a.mesh.SetJudgement(2, false, false)
+	within(t, "the spool to be empty", func() bool { return spool.Count(2) == 0 })
+	b.read(func() { inOrder(t, b, 1, wire.StreamPublish, 4) })
+}
+
+// TestDownHoldsTheWindow: the same of what was under way when the node went down,
+// on the next connection.
+func TestDownHoldsTheWindow(t *testing.T) {
+	s := newSender(wire.StreamPublish, Limits{Frames: 8, Bytes: 1 << 10})
+	var h wire.Header
+	resume := func() {
+		t.Helper()
+		m := wire.Resume{Ack: wire.Ack{Stream: wire.StreamPublish, Credit: 1 << 10}}
+		if _, err := s.resume(&m, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resume()
+	s.push(entry{kind: wire.TypePublish, body: numbered(1, 10)})
+	sent := s.fill(nil, batchBytes, &h)
+	s.disconnect()
+	s.halted = true
+	resume()
+	if s.pending() || s.starved() || len(s.fill(nil, batchBytes, &h)) > 0 {
+		t.Error("something goes to a node that is down")
+	}
+	s.halted = false
+	if !s.pending() || !bytes.Equal(s.fill(nil, batchBytes, &h), sent) {
+		t.Error("it does not go when the node is reached")
+	}
+}

@@ -69,7 +69,7 @@ type peer struct {
 		info      Peer
 		known     bool // info is set
 		conns     [wire.Planes]*connection
-		suspect   bool // by verdict
+		judged    judgement
 		gone      bool // removed from the mesh
 		senders   [streamEnd]*sender
 		lane      *lane // its sender is senders[StreamPublish]
@@ -232,8 +232,21 @@ func (p *peer) detach(c *connection, reason string) {
 
 // reachLocked tells the lane whether the peer can be reached.
 func (p *peer) reachLocked() {
-	p.mu.lane.away = p.mu.suspect || p.mu.conns[wire.Bulk] == nil
+	p.mu.lane.away = p.mu.judged.suspect || p.mu.judged.down || p.mu.conns[wire.Bulk] == nil
 	signal(p.spool)
+}
+
+// judge takes what the detector thinks of the peer.
+func (p *peer) judge(v judgement) {
+	p.mu.Lock()
+	p.mu.judged = v
+	p.mu.lane.halted = v.down
+	p.reachLocked()
+	c := p.mu.conns[wire.Bulk]
+	p.mu.Unlock()
+	if c != nil {
+		c.nudge(true)
+	}
 }
 
 // send puts a message on a numbered stream. later: it leaves with flush, or before.

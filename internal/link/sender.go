@@ -40,6 +40,7 @@ type sender struct {
 	cursor  uint64 // the sequence to send next
 	bytes   int
 	ready   bool // the peer has said on this connection where to go on
+	halted  bool // nothing goes out, whatever the connection
 	openDue bool
 	sent    uint64 // bytes, as the receiver counts them
 	credit  uint64
@@ -179,7 +180,7 @@ func (s *sender) resume(m *wire.Resume, out []ended) ([]ended, error) {
 
 // pending says whether fill would send something.
 func (s *sender) pending() bool {
-	if !s.ready {
+	if !s.ready || s.halted {
 		return false
 	}
 	return s.openDue || s.cursor < s.next && s.sent+s.size() <= s.credit
@@ -187,7 +188,7 @@ func (s *sender) pending() bool {
 
 // starved says whether only the peer's credit keeps frames back.
 func (s *sender) starved() bool {
-	return s.ready && s.cursor < s.next && s.sent+s.size() > s.credit
+	return s.ready && !s.halted && s.cursor < s.next && s.sent+s.size() > s.credit
 }
 
 // size is how many bytes of body the frame at the cursor has.
@@ -206,7 +207,7 @@ func (s *sender) size() uint64 {
 // fill appends frames until dst is longer than limit, nothing waits, or the
 // credit is used up. h has the addresses.
 func (s *sender) fill(dst []byte, limit int, h *wire.Header) []byte {
-	if !s.ready {
+	if !s.ready || s.halted {
 		return dst
 	}
 	if s.openDue {
