@@ -5,7 +5,44 @@ import (
 	"strings"
 )
 
-// MatchRetained calls fn for the retained message of every topic that filter
+// MatchRetained calls fn as RetainedView.Match does, on a view of its own.
+func (s *Store) MatchRetained(mountpoint, filter string, now int64, fn func(topic string, v *Retained) bool) error {
+	view, err := s.ViewRetained(mountpoint)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	return view.Match(filter, now, fn)
+}
+
+// RetainedView is what is retained under one mountpoint, as it was when the view
+// was made: for many filters it costs one look at the database. It belongs to one
+// goroutine and holds back compaction: close it within about 30 s.
+type RetainedView struct {
+	m     matcher
+	empty bool
+}
+
+// ViewRetained makes a view.
+func (s *Store) ViewRetained(mountpoint string) (*RetainedView, error) {
+	v := &RetainedView{}
+	v.m.key = append(append(v.m.key, mountpoint...), 0)
+	v.m.root = len(v.m.key)
+	c, err := s.cursor(TableRetained, v.m.key)
+	if err != nil {
+		return nil, err
+	}
+	v.m.cursor = c
+	// What was deleted counts here: looking for the first that was not could take
+	// long.
+	v.empty = len(c.pending) == 0 && !c.it.First() && c.it.Err() == nil
+	return v, nil
+}
+
+// Close lets go of the instant that the view shows.
+func (v *RetainedView) Close() { v.m.cursor.Close() }
+
+// Match calls fn for the retained message of every topic that filter
 // matches and that has not expired at now (unix ms), in key order, until fn
 // returns false. filter is one that the protocol layer accepted, without
 // $share. A '+' or '#' at the first level does not match a topic that begins
@@ -14,25 +51,25 @@ import (
 // Keys sort by level, so that the walk jumps: after a level that cannot match
 // it seeks behind all of it. The cost follows what matches and the number of
 // names at the levels of '+', not what is stored.
-func (s *Store) MatchRetained(mountpoint, filter string, now int64, fn func(topic string, v *Retained) bool) error {
-	m := matcher{levels: strings.Split(filter, "/"), now: now, fn: fn}
-	m.key = append(append(m.key, mountpoint...), 0)
-	m.root = len(m.key)
-	c, err := s.cursor(TableRetained, m.key)
-	if err != nil {
-		return err
+func (v *RetainedView) Match(filter string, now int64, fn func(topic string, v *Retained) bool) error {
+	if v.empty {
+		return nil
 	}
-	defer c.Close()
-	m.cursor = c
+	m := &v.m
+	m.now, m.fn, m.stopped, m.err = now, fn, false, nil
+	m.levels = m.levels[:0]
+	for level := range strings.SplitSeq(filter, "/") {
+		m.levels = append(m.levels, level)
+	}
 	m.walk(0)
+	m.fn = nil
 	if m.err == nil {
-		m.err = c.Err()
+		m.err = m.cursor.Err()
 	}
 	return m.err
 }
 
-// matcher walks the tree of retained topics. Owned by one call of
-// MatchRetained.
+// matcher walks the tree of retained topics. Owned by its RetainedView.
 type matcher struct {
 	cursor  *Cursor
 	levels  []string

@@ -17,8 +17,10 @@ const (
 	p2pRatioMin     = 3.0    // deliveries per CPU second, against mosquitto
 	latencyRatioMax = 1.5    // CPU per delivery at a fixed rate, against mosquitto
 	idleBytesMax    = 6_500  // resident, for one idle connection
+	filterBytesMax  = 450    // resident, for one of a great many subscriptions
 	mallocsMax      = 0.01   // for one message
 	idleConnections = 10_000 // of the budget for memory
+	filters         = 200_000
 	speedRuns       = 5      // of each broker, in turns
 )
 
@@ -102,6 +104,20 @@ func TestIdleMemory(t *testing.T) {
 		t.Errorf("%v bytes for each of %d connections, the budget is %d", r.Idle.BytesEach, idleConnections, idleBytesMax)
 	} else {
 		t.Logf("%v bytes for each of %d connections", r.Idle.BytesEach, idleConnections)
+	}
+}
+
+// TestSubscriptionMemory: what one of many subscriptions costs, half of them
+// with wildcards, with GOGC and the budget of the stores as they are by default.
+func TestSubscriptionMemory(t *testing.T) {
+	n := speedNode(t)
+	cfg := bench.Defaults(bench.Subscribe)
+	cfg.Filters, cfg.WarmUp, cfg.Duration = filters, 100*time.Millisecond, 200*time.Millisecond
+	r := load(t, cfg, n.tcp, n.pid())
+	each := r.Subscribe.BytesEach
+	t.Logf("%.0f bytes for each of %d subscriptions", each, filters)
+	if each <= 0 || each > filterBytesMax {
+		t.Errorf("the budget is %d", filterBytesMax)
 	}
 }
 

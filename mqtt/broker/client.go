@@ -47,6 +47,7 @@ type client struct {
 	armedAt        int64         // unix ms of the next sessionCheck; 0 none
 	ended          bool          // not in the registry any more
 	retained       []retainedJob // subscriptions that wait for retained messages
+	unsent         int           // how many those are, with what the worker has in hand
 	retaining      bool          // a worker sees to them
 
 	online    atomic.Bool // a hint for shared subscriptions

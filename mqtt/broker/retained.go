@@ -115,10 +115,11 @@ func (b *Broker) spreadDone(c *client, q *queued, step retainStep) {
 // of them are done.
 const retainedJobsMax = 1000
 
-// retainedJob is one subscription that is to get what is retained.
+// retainedJob is the subscriptions of one SUBSCRIBE that are to get what is
+// retained: those with a fresh. Owned by the client's worker.
 type retainedJob struct {
-	peer *peer
-	wish wish
+	peer   *peer
+	wishes []wish
 }
 
 // queueRetained has retained messages sent for the subscriptions that want
@@ -126,15 +127,21 @@ type retainedJob struct {
 func (b *Broker) queueRetained(c *client, p *peer, wishes []wish, r *round) {
 	r.lock(c)
 	defer r.unlock(c)
+	wanted := 0
 	for i := range wishes {
-		if w := &wishes[i]; w.fresh != nil {
-			c.retained = append(c.retained, retainedJob{p, *w})
+		if wishes[i].fresh != nil {
+			wanted++
 		}
 	}
-	if len(c.retained) > retainedJobsMax {
+	if wanted == 0 {
+		return
+	}
+	c.retained = append(c.retained, retainedJob{p, wishes})
+	c.unsent += wanted
+	if c.unsent > retainedJobsMax {
 		p.hold(holdRetained)
 	}
-	if len(c.retained) > 0 && !c.retaining {
+	if !c.retaining {
 		c.retaining = true
 		b.spawn(func() { b.retainedWorker(c) })
 	}
@@ -150,26 +157,55 @@ func (b *Broker) retainedWorker(c *client) {
 			return
 		}
 		job := c.retained[0]
+		c.retained[0] = retainedJob{}
 		c.retained = c.retained[1:]
-		if len(c.retained) <= retainedJobsMax/2 {
-			job.peer.release(holdRetained)
-		}
 		c.mu.Unlock()
 		b.sendRetained(c, &job)
-		c.mu.Lock()
-		b.scanEnds(c, &job.wish)
-		c.mu.Unlock()
 	}
 }
 
-// sendRetained delivers what is retained under one filter.
+// retainedViewTime is for how long one view of the retained messages serves the
+// filters of a SUBSCRIBE; a client that takes them slowly gets another one.
+const retainedViewTime = time.Second
+
+// sendRetained delivers what is retained under the filters of one SUBSCRIBE.
+// All of them match already, so that a view of now shows what did not come as
+// it was published.
 func (b *Broker) sendRetained(c *client, job *retainedJob) {
-	now := b.cfg.Now().UnixMilli()
-	err := b.cfg.Metadata.MatchRetained(c.key.Mountpoint, job.wish.filter, now, func(name string, v *metadata.Retained) bool {
-		return b.sendOneRetained(c, job.peer, &job.wish, name, v)
-	})
-	if err != nil {
-		b.cfg.Log.Error("retained messages could not be read", "filter", job.wish.filter, "error", err)
+	var view *metadata.RetainedView
+	var made time.Time
+	for i := range job.wishes {
+		w := &job.wishes[i]
+		if w.fresh == nil {
+			continue
+		}
+		now, err := b.cfg.Now(), error(nil)
+		if view != nil && now.Sub(made) > retainedViewTime {
+			view.Close()
+			view = nil
+		}
+		if view == nil {
+			made = now
+			view, err = b.cfg.Metadata.ViewRetained(c.key.Mountpoint)
+		}
+		if err == nil {
+			err = view.Match(w.filter, now.UnixMilli(), func(name string, v *metadata.Retained) bool {
+				return b.sendOneRetained(c, job.peer, w, name, v)
+			})
+		}
+		if err != nil {
+			b.cfg.Log.Error("retained messages could not be read", "filter", w.filter, "error", err)
+			made = time.Time{} // the next filter has a view of its own
+		}
+		c.mu.Lock()
+		b.scanEnds(c, w)
+		if c.unsent--; c.unsent <= retainedJobsMax/2 {
+			job.peer.release(holdRetained)
+		}
+		c.mu.Unlock()
+	}
+	if view != nil {
+		view.Close()
 	}
 }
 
