@@ -167,7 +167,8 @@ func TestThreeStores(t *testing.T) {
 	}
 }
 
-// TestSessionRules: a lower epoch is refused, floor and end never go back.
+// TestSessionRules: a lower epoch is refused, floor, end and the
+// will that was published never go back (R18, R29).
 func TestSessionRules(t *testing.T) {
 	s := open(t, kv.OpenMemory(), Config{})
 	k := ClientKey{ClientID: "c"}
@@ -177,7 +178,7 @@ func TestSessionRules(t *testing.T) {
 		s.PutSession(k, v, func(err error) { ch <- err })
 		return <-ch
 	}
-	if err := write(&Session{Epoch: e(5), Floor: e(4), Ended: e(3)}); err != nil {
+	if err := write(&Session{Epoch: e(5), Floor: e(4), Ended: e(3), WillFired: e(2)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(&Session{Epoch: e(4)}); err != ErrEpoch {
@@ -187,7 +188,7 @@ func TestSessionRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, ok, err := s.GetSession(k)
-	if err != nil || !ok || v.Home != 9 || v.Floor != e(4) || v.Ended != e(3) {
+	if err != nil || !ok || v.Home != 9 || v.Floor != e(4) || v.Ended != e(3) || v.WillFired != e(2) {
 		t.Fatalf("got %+v, %v, %v", v, ok, err)
 	}
 }

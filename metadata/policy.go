@@ -104,18 +104,20 @@ func (p policy) Admit(name []byte, current func() []replica.Value, next []byte) 
 	return next, nil
 }
 
-// raiseMarks raises floor and end to the highest among values (R18).
+// raiseMarks raises floor, end and the will that was published to the highest
+// among values (R18, R29).
 func raiseMarks(s *Session, values []replica.Value) (raised bool) {
-	floor, ended := s.Floor, s.Ended
+	floor, ended, fired := s.Floor, s.Ended, s.WillFired
 	for _, v := range values {
 		if v.Tombstone {
 			continue
 		}
 		if o, err := decodeSession(v.Bytes); err == nil {
 			s.Floor, s.Ended = maxEpoch(s.Floor, o.Floor), maxEpoch(s.Ended, o.Ended)
+			s.WillFired = maxEpoch(s.WillFired, o.WillFired)
 		}
 	}
-	return s.Floor != floor || s.Ended != ended
+	return s.Floor != floor || s.Ended != ended || s.WillFired != fired
 }
 
 // resolve is the value of an object record that a reader sees.

@@ -18,8 +18,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var (
 	sampleSession = &Session{
 		Home: 3, Epoch: Epoch{HLC: 1 << 50, Node: 3}, Floor: Epoch{HLC: 1 << 49, Node: 2}, Connects: 9, Expiry: 0xffffffff,
-		DisconnectedAt: 1_700_000_000_000, CleanStart: true, WillFired: Epoch{HLC: 5, Node: 1}, Version: 5, Username: "user",
-		Will: &Will{Topic: "a/b", Payload: []byte("gone"), QoS: 1, Retain: true, DelaySeconds: 30, Properties: []byte{1, 2}, At: 1_700_000_030_000},
+		DisconnectedAt: 1_700_000_000_000, CleanStart: true, WillFired: Epoch{HLC: 5, Node: 1}, Version: 5, Username: "user", From: 2,
+		Will: &Will{Topic: "a/b", Payload: []byte("gone"), QoS: 1, Retain: true, DelaySeconds: 30, Properties: []byte{1, 2}, At: 1_700_000_030_000, Epoch: Epoch{HLC: 1 << 49, Node: 2}},
 	}
 	sampleSubscription = &Subscription{QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 1, ID: 268435455, Epoch: Epoch{HLC: 1 << 50, Node: 3}}
 	sampleRetained     = &Retained{QoS: 1, Payload: []byte("21.5"), Properties: []byte{}, PublishedAt: 1_700_000_000_000, ExpiresAt: 1_700_000_060_000}
@@ -125,4 +125,24 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSessionOfEarlierFormat: a record without the fields that came later is
+// read, and its will counts as that of its own epoch.
+func TestSessionOfEarlierFormat(t *testing.T) {
+	b, err := hex.DecodeString("9d010392cf00040000000000000392cf00020000000000000292000009ceffffffffcf0000018bcfe56800c397a3612f62c404676f6e6501c31ec4020102cf0000018bcfe5dd3092050105a475736572")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := decodeSession(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.From != 0 || v.Will.At != 1_700_000_030_000 || v.WillEpoch() != v.Epoch || !v.WillPending() {
+		t.Errorf("read as %+v with will %+v", v, v.Will)
+	}
+	v.WillFired = v.Epoch
+	if v.WillPending() {
+		t.Error("a will that was published is pending")
+	}
 }

@@ -27,8 +27,8 @@ func parseClientKey(key []byte) (ClientKey, bool) {
 }
 
 // Session is the durable record of one session. As a register it is won by the
-// higher Epoch, then by the later write; Floor and Ended are merged by maximum,
-// apart from who wins (R18).
+// higher Epoch, then by the later write; Floor, Ended and WillFired are merged by
+// maximum, apart from who wins (R18, R29).
 type Session struct {
 	Home           uint64 // node id
 	Epoch          Epoch  // raised by every grant (R17)
@@ -39,9 +39,10 @@ type Session struct {
 	DisconnectedAt int64  // unix ms; 0 connected
 	CleanStart     bool
 	Will           *Will // nil: none
-	WillFired      Epoch
+	WillFired      Epoch // of the last will that was published
 	Version        uint8 // protocol level of the last connection
 	Username       string
+	From           uint64 // the home before this one, where what was spooled for the session may be addressed to; 0: none
 
 	extra extra
 }
@@ -55,14 +56,34 @@ type Will struct {
 	DelaySeconds uint32
 	Properties   []byte // encoded by the protocol layer, opaque here
 	At           int64  // unix ms when it is due; 0 not armed
+	Epoch        Epoch  // of the connection that left it; zero: that of the session
 }
 
-const sessionFields = 12
+// WillPending reports whether the session has a will that was not published
+// (R29). What was published is told by the epoch of the connection that left it,
+// since the session's rises when it moves without its client.
+func (v *Session) WillPending() bool {
+	return v.Will != nil && v.WillFired.Less(v.WillEpoch())
+}
+
+// WillEpoch is the epoch of the connection that left the will.
+func (v *Session) WillEpoch() Epoch {
+	if v.Will == nil || v.Will.Epoch.IsZero() {
+		return v.Epoch
+	}
+	return v.Will.Epoch
+}
+
+// sessionFields are the fields that every record has; later ones follow.
+const (
+	sessionFields      = 12
+	sessionFieldsLater = 1
+)
 
 // appendSession is the codec of Session; the layout is drawn in
 // docs/formats/metadata.md.
 func appendSession(dst []byte, v *Session) []byte {
-	dst = appendHead(dst, sessionFields, v.extra)
+	dst = appendHead(dst, sessionFields+sessionFieldsLater, v.extra)
 	dst = pack.AppendUint(dst, v.Home)
 	dst = appendEpoch(dst, v.Epoch)
 	dst = appendEpoch(dst, v.Floor)
@@ -75,6 +96,7 @@ func appendSession(dst []byte, v *Session) []byte {
 	dst = appendEpoch(dst, v.WillFired)
 	dst = pack.AppendUint(dst, uint64(v.Version))
 	dst = pack.AppendString(dst, v.Username)
+	dst = pack.AppendUint(dst, v.From)
 	return append(dst, v.extra.bytes...)
 }
 
@@ -95,6 +117,10 @@ func decodeSession(b []byte) (*Session, error) {
 		Version:        uint8(r.UintMax(math.MaxUint8)),
 		Username:       r.String(),
 	}
+	if unknown > 0 {
+		v.From = r.Uint()
+		unknown--
+	}
 	v.extra = readExtra(&r, unknown)
 	if err := r.Err(); err != nil {
 		return nil, err
@@ -102,7 +128,8 @@ func decodeSession(b []byte) (*Session, error) {
 	return v, nil
 }
 
-const willFields = 7
+// willFields are the fields of a will; the epoch was not always there.
+const willFields = 8
 
 func appendWill(dst []byte, w *Will) []byte {
 	if w == nil {
@@ -115,18 +142,19 @@ func appendWill(dst []byte, w *Will) []byte {
 	dst = pack.AppendBool(dst, w.Retain)
 	dst = pack.AppendUint(dst, uint64(w.DelaySeconds))
 	dst = pack.AppendBytes(dst, w.Properties)
-	return pack.AppendInt(dst, w.At)
+	return appendEpoch(pack.AppendInt(dst, w.At), w.Epoch)
 }
 
 func readWill(r *pack.Reader) *Will {
 	if r.Nil() {
 		return nil
 	}
-	if n := r.Array(); n != willFields {
+	n := r.Array()
+	if n != willFields && n != willFields-1 {
 		r.Fail(pack.ErrKind)
 		return nil
 	}
-	return &Will{
+	w := &Will{
 		Topic:        r.String(),
 		Payload:      clone(r.Bytes()),
 		QoS:          uint8(r.UintMax(2)),
@@ -135,4 +163,8 @@ func readWill(r *pack.Reader) *Will {
 		Properties:   clone(r.Bytes()),
 		At:           r.Int(),
 	}
+	if n == willFields {
+		w.Epoch = readEpoch(r)
+	}
+	return w
 }

@@ -9,6 +9,11 @@ type QueueID uint64
 // are leased in blocks, so gaps are legal.
 type MessageID struct{ Ingress, N uint64 }
 
+// Derived reports whether the id was not given by a node but derived from what
+// the message is, so that whoever publishes the same again does so under the same
+// id (R29). Incarnations are odd.
+func (id MessageID) Derived() bool { return id.Ingress&1 == 0 }
+
 // Message is one published message. Immutable once handed to a queue or to the
 // store, and shared by all its receivers.
 type Message struct {

@@ -51,9 +51,20 @@ func (c *Cluster) adoptMembers() bool {
 		}
 	}
 	c.parts.Broker.MembersChanged(ids)
+	c.parts.Broker.MembersPresent(present(list))
 	c.mesh.Judge(func(now int64) { c.judge.members(version, list, now) })
 	c.nudge()
 	return true
+}
+
+// present are the members that are not marked absent (R23).
+func present(list []wire.Member) (ids []wire.NodeID) {
+	for i := range list {
+		if list[i].State != wire.MemberAbsent {
+			ids = append(ids, list[i].ID)
+		}
+	}
+	return ids
 }
 
 // members gives the detector new members and takes its verdict on them.

@@ -18,7 +18,7 @@ var errUnknown = errors.New("the session is not known here")
 // has gone elsewhere meanwhile. It blocks until the record with the new home is
 // durable here; the caller is a worker.
 func (b *Broker) Adopt(ctx context.Context, k Key, from wire.NodeID) error {
-	if !b.clustered() {
+	if b.cfg.Cluster == nil {
 		return errors.New("this node is by itself")
 	}
 	existing, ok := b.registry.hold(k, b.stop)
@@ -48,6 +48,9 @@ func (b *Broker) Adopt(ctx context.Context, k Key, from wire.NodeID) error {
 	if g.record == nil || wire.NodeID(g.record.Home) != from {
 		return nil // it ended, or moved, before the grant
 	}
+	if lapsed(g.record, b.cfg.Now().UnixMilli()) {
+		return b.endAdopted(k, existing, g)
+	}
 	c, err := b.bringHome(k, existing, g, func(c *client) error { return b.storeAdopted(c, g) })
 	if err != nil {
 		return err
@@ -57,18 +60,38 @@ func (b *Broker) Adopt(ctx context.Context, k Key, from wire.NodeID) error {
 	return nil
 }
 
+// endAdopted ends a session that is over but for its home, which did not see to
+// it: its will is published, unless it was.
+func (b *Broker) endAdopted(k Key, existing *client, g permission) error {
+	if existing != nil && !existing.kept() {
+		return errors.New("the client is connected here")
+	}
+	r := b.begin()
+	defer b.end(r)
+	b.publishStored(k, g.record, r)
+	b.count.adopted.Inc()
+	b.count.expired.Inc()
+	return b.endAway(k, existing, g)
+}
+
 // storeAdopted writes the record of a session that came here without its client,
 // and takes over what is due for it. Called with the key held.
 func (b *Broker) storeAdopted(c *client, g permission) error {
 	rec := *g.record
-	rec.Home, rec.Epoch = b.cfg.NodeID, g.epoch
+	pending, left := rec.WillPending(), rec.WillEpoch()
+	b.comesHere(&rec, g.epoch)
 	if rec.DisconnectedAt == 0 {
 		rec.DisconnectedAt = b.cfg.Now().UnixMilli() // its old home is gone, and its connection with it
 	}
-	if w := rec.Will; w != nil && w.At == 0 {
+	if w := rec.Will; pending {
 		armed := *w
-		armed.At = rec.DisconnectedAt + max(b.settings.Load().WillGrace.Milliseconds(), int64(w.DelaySeconds)*1000)
+		armed.Epoch = left // the session's own rises
+		if w.At == 0 {
+			armed.At = rec.DisconnectedAt + max(b.settings.Load().WillGrace.Milliseconds(), int64(w.DelaySeconds)*1000)
+		}
 		rec.Will = &armed
+	} else {
+		rec.Will = nil
 	}
 	if err := b.putSession(c.key, &rec); err != nil {
 		return err
@@ -78,7 +101,7 @@ func (b *Broker) storeAdopted(c *client, g permission) error {
 	c.record, c.granted = &rec, g.epoch
 	c.disconnectedAt = rec.DisconnectedAt
 	if c.will = loadedWill(rec.Will); c.will != nil {
-		c.willAt = rec.Will.At
+		c.willAt, c.willEpoch = rec.Will.At, left
 	}
 	return nil
 }

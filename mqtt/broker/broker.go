@@ -51,12 +51,17 @@ type Broker struct {
 	fast      fasts        // at QoS 0 from other nodes
 	held      atomic.Int64 // bytes of publishes that wait in lines
 	left      left
+	heirs     heirs
+	resumed   atomic.Bool  // what an earlier process left undone was looked for
+	withheld  atomic.Bool  // what is due of sessions was kept when last looked at (R29)
+	keptUntil atomic.Int64 // unix ms; what was kept waits for its clients until then
 	cancelled cancelled
 	stamped   atomic.Int64 // the last one; see stamp
 
 	// generation is that of this node's routes (R21). The goroutine that follows
 	// the tables raises it.
 	generation atomic.Uint64
+	started    uint64          // the first generation; immutable
 	under      [2]atomic.Int64 // publishes under way in it and in the one before, by its last bit
 
 	queueRound *round // owned by the queue store's completion goroutine
@@ -76,11 +81,13 @@ func New(c Config) *Broker {
 	b.mu.mounts = make(map[string]*mount)
 	b.sources.slots = make(chan struct{}, sourcesMax)
 	b.sources.mu.jobs = make(map[Key]*source)
-	b.generation.Store(uint64(c.Now().UnixMilli()) << 16) // above those of an earlier process
+	b.started = uint64(c.Now().UnixMilli()) << 16 // above those of an earlier process
+	b.generation.Store(b.started)
 	b.routes.mu.own = make(map[routeKey]*ownRoute)
 	b.remotes.mu.nodes = make(map[wire.NodeID]*otherNode)
 	b.remotes.mu.away = make(map[Key]*awaySession)
 	b.arrivals.b = b
+	b.heirs.wake = make(chan struct{}, 1)
 	b.fast.of = make(map[wire.NodeID]*fast)
 	b.settings.Store(c.Settings)
 	gauge := func(name, help, verne string, v *atomic.Int64) {
@@ -114,6 +121,7 @@ func (b *Broker) Alive() bool {
 // when the broker's workers have ended.
 func (b *Broker) Run(ctx context.Context) error {
 	b.spawn(func() { b.watchTables(ctx) })
+	b.spawn(func() { b.adoptLost(ctx) })
 	b.wheel.run(ctx)
 	close(b.stop)
 	b.workers.end()

@@ -41,14 +41,16 @@ type client struct {
 	granted        metadata.Epoch    // of its last connection
 	expiry         uint32            // seconds the session outlives its connection
 	will           *session.Will
-	willAt         int64         // unix ms when a delayed will is due; 0 not armed
-	connectedAt    int64         // unix ms
-	disconnectedAt int64         // unix ms; 0 connected
-	armedAt        int64         // unix ms of the next sessionCheck; 0 none
-	ended          bool          // not in the registry any more
-	retained       []retainedJob // subscriptions that wait for retained messages
-	unsent         int           // how many those are, with what the worker has in hand
-	retaining      bool          // a worker sees to them
+	willAt         int64          // unix ms when a delayed will is due; 0 not armed
+	willEpoch      metadata.Epoch // of the connection that left the will
+	willFired      metadata.Epoch // of the will that was published here last
+	connectedAt    int64          // unix ms
+	disconnectedAt int64          // unix ms; 0 connected
+	armedAt        int64          // unix ms of the next sessionCheck; 0 none
+	ended          bool           // not in the registry any more
+	retained       []retainedJob  // subscriptions that wait for retained messages
+	unsent         int            // how many those are, with what the worker has in hand
+	retaining      bool           // a worker sees to them
 
 	online    atomic.Bool // a hint for shared subscriptions
 	remote    *remote     // immutable; not nil: it stands for another node and is in no registry

@@ -74,7 +74,7 @@ func (p *peer) connecting(r *round) bool {
 
 // immediate reports whether registration needs no waiting.
 func (p *peer) immediate(params *session.Params) bool {
-	return !p.b.clustered() && p.open() && params.AuthMethod == "" && !params.Persistent() && params.Will == nil
+	return !p.b.clustered() && !p.b.isAway(p.key()) && p.open() && params.AuthMethod == "" && !params.Persistent() && params.Will == nil
 }
 
 // open reports whether this connection needs no credentials.
@@ -320,15 +320,15 @@ func (b *Broker) storeSession(c *client, params *session.Params, g permission, f
 	if old := c.record; old != nil {
 		*rec = *old
 	}
-	rec.Home, rec.Epoch = b.cfg.NodeID, g.epoch
+	b.comesHere(rec, g.epoch)
 	if fresh {
-		rec.Floor = g.epoch
+		rec.Floor, rec.From = g.epoch, 0
 	}
 	rec.Connects++
 	rec.Expiry, rec.CleanStart = params.Expiry, params.CleanStart
 	rec.Version, rec.Username = uint8(params.Version), params.Username
 	rec.DisconnectedAt = 0
-	rec.Will = storedWill(params.Will, 0)
+	rec.Will = storedWill(params.Will, 0, g.epoch)
 	if !params.Persistent() && params.Will == nil && c.record == nil {
 		return nil
 	}
@@ -343,6 +343,14 @@ func (b *Broker) storeSession(c *client, params *session.Params, g permission, f
 	}
 	// Who takes over, or fires the will, reads what was written here (R29).
 	return b.replicated()
+}
+
+// comesHere makes this node the home of a record.
+func (b *Broker) comesHere(rec *metadata.Session, epoch metadata.Epoch) {
+	if rec.Home != 0 && rec.Home != b.cfg.NodeID {
+		rec.From = rec.Home
+	}
+	rec.Home, rec.Epoch = b.cfg.NodeID, epoch
 }
 
 // kept reports whether something of the session is on disk.
@@ -373,7 +381,7 @@ func (p *peer) attach(c *client, epoch metadata.Epoch, present bool, id *Identit
 	}
 	c.conn, c.peer, c.id, c.granted = p.conn, p, id, epoch
 	c.touched = 0 // this round may have touched the connection that was taken over
-	c.expiry, c.will, c.willAt = params.Expiry, params.Will, 0
+	c.expiry, c.will, c.willAt, c.willEpoch = params.Expiry, params.Will, 0, epoch
 	c.connectedAt, c.disconnectedAt = r.now, 0
 	b.setOnline(c, true)
 	b.gauge.online.Add(1)

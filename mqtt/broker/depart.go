@@ -11,14 +11,16 @@ import (
 func (b *Broker) departed(d departure, r *round) {
 	c := d.client
 	b.unused(c.key, d.granted)
-	if w := b.dueWill(c, &d, r); w != nil && !b.firedElsewhere(c) {
-		b.publishWill(c, w, r)
+	if w, left := b.dueWill(c, &d, r); w != nil && b.stillDue(c, left) {
+		b.publishWill(c, w, left, r)
 	}
 	switch {
 	case d.close.Reason == packet.SessionTakenOver:
 		// Whoever took over holds the key and decides what becomes of it.
 	case d.ended && d.close.Reason == packet.ServerShuttingDown && d.will:
 		// The session's record brings its will to the next start.
+	case d.ended && d.keep:
+		b.spawn(func() { b.keepForWill(c) })
 	case d.ended:
 		b.endSession(c, r)
 	case b.closing.Load():
@@ -29,27 +31,33 @@ func (b *Broker) departed(d departure, r *round) {
 	}
 }
 
-// dueWill takes the will that is to be published now. One that is delayed is
-// armed, one that was called off is forgotten.
-func (b *Broker) dueWill(c *client, d *departure, r *round) *session.Will {
+// dueWill takes the will that is to be published now, with the epoch of the
+// connection that left it. One that is delayed is armed, one that was called off is
+// forgotten.
+func (b *Broker) dueWill(c *client, d *departure, r *round) (*session.Will, metadata.Epoch) {
+	none := metadata.Epoch{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.will
 	switch {
 	case w == nil:
-		return nil
+		return nil, none
 	case d.close.Clean:
 		c.will = nil
-		return nil
+		return nil, none
 	case d.close.Reason == packet.ServerShuttingDown:
 		d.will = true
-		return nil
+		return nil, none
 	case d.close.Reason == packet.SessionTakenOver && b.settings.Load().SuppressWillOnTakeover:
 		c.will = nil
-		return nil
+		return nil, none
+	case d.close.Reason != packet.SessionTakenOver && c.record != nil && b.withholds():
+		d.keep = d.ended
+		c.willAt = r.now + max(b.settings.Load().WillGrace.Milliseconds(), int64(min(w.Delay, c.expiry))*1000)
+		return nil, none
 	case w.Delay == 0 && d.close.Reason != packet.ServerMoved || d.ended:
-		c.will = nil
-		return w
+		c.will, c.willFired = nil, c.willEpoch
+		return w, c.willEpoch
 	}
 	// The will is due after its delay or when the session ends, whichever
 	// comes first (MQTT 5 §3.1.3.2.2).
@@ -57,11 +65,12 @@ func (b *Broker) dueWill(c *client, d *departure, r *round) *session.Will {
 	if d.close.Reason == packet.ServerMoved {
 		c.willAt = max(c.willAt, r.now+b.settings.Load().WillGrace.Milliseconds())
 	}
-	return nil
+	return nil, none
 }
 
-// publishWill publishes w in the name of c.
-func (b *Broker) publishWill(c *client, w *session.Will, r *round) {
+// publishWill publishes w in the name of c. Its id derives from the client and the
+// epoch of the connection that left it, whoever publishes it (R29).
+func (b *Broker) publishWill(c *client, w *session.Will, left metadata.Epoch, r *round) {
 	var p packet.Publish
 	if err := session.DecodeProperties(w.Properties, &p); err != nil {
 		b.cfg.Log.Error("will message is damaged", "client", c.key.ClientID, "error", err)
@@ -69,6 +78,9 @@ func (b *Broker) publishWill(c *client, w *session.Will, r *round) {
 	}
 	p.Topic, p.Payload, p.QoS, p.Retain = []byte(w.Topic), w.Payload, w.QoS, w.Retain
 	pub := publication{mount: c.mount, packet: &p}
+	if !left.IsZero() {
+		pub.id = willID(c.key, left)
+	}
 	if p.Properties.Has(packet.PropMessageExpiry) {
 		pub.expiresAt = r.now + int64(p.Properties.MessageExpiry)*1000
 	}
@@ -96,13 +108,12 @@ func (b *Broker) recordOffline(c *client) {
 	}
 	rec := *c.record
 	c.mu.Unlock()
-	fired := b.firedElsewhere(c)
 	c.mu.Lock()
-	if fired {
-		rec.WillFired = rec.Epoch
+	if rec.WillFired.Less(c.willFired) {
+		rec.WillFired = c.willFired // the table keeps the highest
 	}
 	rec.DisconnectedAt, rec.Expiry = c.disconnectedAt, c.expiry
-	rec.Will = storedWill(c.will, c.willAt)
+	rec.Will = storedWill(c.will, c.willAt, c.willEpoch)
 	c.record = &rec
 	c.mu.Unlock()
 	b.cfg.Metadata.PutSession(c.key.meta(), &rec, b.counted)
@@ -153,7 +164,7 @@ func (c *client) nextCheck(now int64) int64 {
 
 // expiresAt is when the session ends without its client. The caller holds c.mu.
 func (c *client) expiresAt() int64 {
-	if !c.durable && c.willAt > 0 {
+	if c.expiry == 0 && c.willAt > 0 {
 		return c.willAt // kept for its will alone
 	}
 	return c.disconnectedAt + int64(c.expiry)*1000
@@ -168,6 +179,9 @@ func (t sessionCheck) due(now int64) int64 {
 	b := c.mount.broker
 	if b.evacuating.Load() > 0 {
 		return now + 1000 // another node is about to see to it
+	}
+	if later := b.keepUntil(now); later > 0 {
+		return later
 	}
 	c.mu.Lock()
 	c.armedAt = 0
@@ -217,14 +231,14 @@ func (b *Broker) expire(c *client, since int64) {
 // fireWill publishes the will that c has armed.
 func (b *Broker) fireWill(c *client, r *round) {
 	c.mu.Lock()
-	w := c.will
+	w, left := c.will, c.willEpoch
 	armed := w != nil && c.willAt > 0
 	if armed {
-		c.will, c.willAt = nil, 0
+		c.will, c.willAt, c.willFired = nil, 0, left
 	}
 	c.mu.Unlock()
-	if armed && !b.firedElsewhere(c) {
-		b.publishWill(c, w, r)
+	if armed && b.stillDue(c, left) {
+		b.publishWill(c, w, left, r)
 	}
 }
 
@@ -250,6 +264,9 @@ func (b *Broker) endSession(c *client, _ *round) {
 func (b *Broker) discard(c *client, r *round) {
 	c.mu.Lock()
 	c.ended = true
+	if c.will != nil && c.will.Delay == 0 {
+		c.will, c.willAt = nil, 0 // it was kept for a client that is back
+	}
 	c.mu.Unlock()
 	b.fireWill(c, r)
 	done := make(chan error, 1)
@@ -303,13 +320,13 @@ func (b *Broker) forgetClient(c *client) []string {
 }
 
 // storedWill is the form of a will in the session's record.
-func storedWill(w *session.Will, at int64) *metadata.Will {
+func storedWill(w *session.Will, at int64, left metadata.Epoch) *metadata.Will {
 	if w == nil {
 		return nil
 	}
 	return &metadata.Will{
 		Topic: w.Topic, Payload: w.Payload, Properties: w.Properties,
-		QoS: w.QoS, Retain: w.Retain, DelaySeconds: w.Delay, At: at,
+		QoS: w.QoS, Retain: w.Retain, DelaySeconds: w.Delay, At: at, Epoch: left,
 	}
 }
 

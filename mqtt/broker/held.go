@@ -339,6 +339,7 @@ func (b *Broker) expireLine(c *client, now int64, r *round) {
 // GateChanged says that the gate has another snapshot: publishes that were held
 // are made, in the order of each client (R14).
 func (b *Broker) GateChanged() {
+	b.keepNoMore()
 	if !b.cfg.Gate.Now().Allows(netsplit.Publish) {
 		return
 	}

@@ -35,6 +35,7 @@ func (b *Broker) Load() error {
 	if err := b.deriveAll(); err != nil {
 		return fmt.Errorf("deriving routes: %w", err)
 	}
+	b.withheld.Store(b.withholds())
 	b.ready.Store(true)
 	return nil
 }
@@ -58,10 +59,9 @@ func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
 	}
 	c := &client{key: k, mount: b.mount(k.Mountpoint), durable: v.Expiry > 0 || stored, record: v, expiry: v.Expiry}
 	c.mu = &c.own
-	c.will = loadedWill(v.Will)
 	c.disconnectedAt = v.DisconnectedAt
-	if c.will != nil {
-		c.willAt = v.Will.At
+	if v.WillPending() {
+		c.will, c.willAt, c.willEpoch = loadedWill(v.Will), v.Will.At, v.WillEpoch()
 	}
 	if c.disconnectedAt == 0 {
 		c.disconnectedAt = now

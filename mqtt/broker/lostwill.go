@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"hash/fnv"
 	"time"
 
 	"tombolo/internal/wire"
@@ -47,7 +46,7 @@ func (b *Broker) armLostWills(id wire.NodeID) {
 	}
 	now := b.cfg.Now().UnixMilli()
 	err := b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
-		if wire.NodeID(v.Home) != id || v.Will == nil || over(v) || !v.WillFired.Less(v.Epoch) {
+		if wire.NodeID(v.Home) != id || over(v) || !v.WillPending() {
 			return true
 		}
 		at := v.Will.At
@@ -83,18 +82,18 @@ func (t lostWill) fire() {
 	}
 	defer b.registry.release(t.key)
 	rec, err := b.storedSession(t.key)
-	if err != nil || rec == nil || rec.Epoch != t.epoch || wire.NodeID(rec.Home) != t.home || rec.Will == nil || !rec.WillFired.Less(rec.Epoch) {
+	if err != nil || rec == nil || rec.Epoch != t.epoch || wire.NodeID(rec.Home) != t.home || !rec.WillPending() {
 		return
 	}
 	next := *rec
-	next.WillFired = rec.Epoch
+	next.WillFired = rec.WillEpoch()
 	if err := b.putSession(t.key, &next); err != nil {
 		b.count.commitFailed.Inc()
 		return
 	}
 	r := b.begin()
 	defer b.end(r)
-	b.publishWill(&client{key: t.key, mount: b.mount(t.key.Mountpoint)}, loadedWill(rec.Will), r)
+	b.publishWill(&client{key: t.key, mount: b.mount(t.key.Mountpoint)}, loadedWill(rec.Will), rec.WillEpoch(), r)
 }
 
 // mayFireLost applies the policy.
@@ -107,38 +106,4 @@ func (b *Broker) mayFireLost() bool {
 	}
 	m, ok := b.cfg.Cluster.(Majority)
 	return ok && m.Majority()
-}
-
-// heirOf is the one of the nodes in reach that acts for a lost home: that with
-// the highest hash of node and client.
-func (b *Broker) heirOf(k Key) (best wire.NodeID) {
-	top := uint64(0)
-	for _, id := range append(b.others(), wire.NodeID(b.cfg.NodeID)) {
-		if uint64(id) != b.cfg.NodeID && !b.cfg.Cluster.Reachable(id) {
-			continue
-		}
-		h := fnv.New64a()
-		_, _ = h.Write([]byte{byte(id), byte(id >> 8), byte(id >> 16), byte(id >> 24), byte(id >> 32), byte(id >> 40), byte(id >> 48), byte(id >> 56)})
-		_, _ = h.Write([]byte(queueName(k)))
-		if w := h.Sum64(); best == 0 || w > top || w == top && id < best {
-			best, top = id, w
-		}
-	}
-	return best
-}
-
-// firedElsewhere reports whether another node has published the will of c while
-// this one was lost.
-func (b *Broker) firedElsewhere(c *client) bool {
-	if !b.clustered() {
-		return false
-	}
-	c.mu.Lock()
-	rec := c.record
-	c.mu.Unlock()
-	if rec == nil {
-		return false
-	}
-	stored, err := b.storedSession(c.key)
-	return err == nil && stored != nil && !stored.WillFired.IsZero() && !stored.WillFired.Less(rec.Epoch)
 }

@@ -20,6 +20,7 @@ import (
 // cut or paused, and is "in the spool" when it has waited for a while.
 type mesh struct {
 	nodes []*rigNode
+	dead  *rigNode // is not waited for; nil: none
 	stop  chan struct{}
 	wg    sync.WaitGroup
 }
@@ -217,6 +218,7 @@ type fakeCluster struct {
 		unreached map[wire.NodeID]bool
 		full      map[wire.NodeID]bool // the spool for a node has no room
 		timeout   time.Duration
+		alone     bool
 		sequence  uint64
 	}
 }
@@ -241,7 +243,7 @@ func (f *fakeCluster) reachable() (list []*hop) {
 func (f *fakeCluster) Alone() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.mu.hops) == 0
+	return len(f.mu.hops) == 0 || f.mu.alone
 }
 
 func (f *fakeCluster) Register(ctx context.Context, q Registration) (Grant, error) {

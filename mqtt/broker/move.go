@@ -7,6 +7,7 @@ import (
 
 	"tombolo/internal/wire"
 	"tombolo/metadata"
+	"tombolo/netsplit"
 )
 
 // shift is how what is published at a node is shared out between the old and
@@ -283,13 +284,20 @@ const cutsMax = 5 * time.Second
 // shiftCheck goes on without the fences that do not come.
 type shiftCheck struct{ c *client }
 
-func (t shiftCheck) due(int64) int64 {
+func (t shiftCheck) due(now int64) int64 {
 	c, b := t.c, t.c.mount.broker
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.shift.Load()
 	if s == nil || c.ended {
 		return 0
+	}
+	if c.queue.Moving() && !b.awaitsSomebody(c) {
+		if !b.cfg.Gate.Now().Allows(netsplit.Register) {
+			return now + 1000 // who is there is not known yet
+		}
+		// Its old home was down before this node started: no verdict tells of it.
+		b.spawn(func() { b.lostBefore(c) })
 	}
 	for _, id := range append(b.others(), wire.NodeID(b.cfg.NodeID)) {
 		if _, cut := s.cuts[id]; !cut {
@@ -301,6 +309,29 @@ func (t shiftCheck) due(int64) int64 {
 	c.setShift(&last)
 	b.settledLocked(c)
 	return 0
+}
+
+// awaitsSomebody reports whether a node that can be reached may still send a
+// part of c's queue. The caller holds c.mu.
+func (b *Broker) awaitsSomebody(c *client) bool {
+	for id := range c.awaits {
+		if b.cfg.Cluster.Reachable(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// lostBefore is homeLost for one session.
+func (b *Broker) lostBefore(c *client) {
+	r := b.begin()
+	defer b.end(r)
+	r.lock(c)
+	defer r.unlock(c)
+	if !c.ended && !b.awaitsSomebody(c) {
+		b.goOnWithout(c)
+		b.pump(c, b.settings.Load(), r)
+	}
 }
 
 // settledLocked ends the shift of a session that has arrived: all that is

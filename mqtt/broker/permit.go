@@ -41,7 +41,7 @@ var errOvertaken = errors.New("the client id connected elsewhere meanwhile")
 // but holds up nobody to whom the id is given away meanwhile.
 func (b *Broker) permit(p *peer) (permission, error) {
 	params := p.hs.Params()
-	if !b.clustered() {
+	if !b.clustered() && !b.isAway(p.key()) {
 		return permission{epoch: metadata.Epoch{HLC: b.cfg.Metadata.Stamp(), Node: b.cfg.NodeID}}, nil
 	}
 	return b.permitKey(p.key(), params.CleanStart, !params.Persistent())
@@ -193,10 +193,22 @@ func (b *Broker) sessionFromAway(p *peer, existing *client, g permission, r *rou
 		return c, err == nil, err
 	}
 	key := p.key()
-	if w := g.record.Will; w != nil && w.At > 0 && g.record.WillFired.Less(g.record.Epoch) {
+	if w := g.record.Will; w != nil && w.At > 0 && w.DelaySeconds > 0 {
 		// The end of the session is when a delayed will is due at the latest.
-		b.publishWill(&client{key: key, mount: b.mount(key.Mountpoint)}, loadedWill(w), r)
+		b.publishStored(key, g.record, r)
 	}
+	if err := b.endAway(key, existing, g); err != nil {
+		return nil, false, err
+	}
+	if c, err = b.newClient(p, params, g.epoch); err != nil {
+		return nil, false, err
+	}
+	return c, false, b.storeSession(c, params, g, true)
+}
+
+// endAway ends a session of another node, here and for good. The caller holds
+// the key.
+func (b *Broker) endAway(key Key, existing *client, g permission) error {
 	b.stopSource(key)
 	if existing != nil {
 		b.forgetClient(existing)
@@ -206,13 +218,14 @@ func (b *Broker) sessionFromAway(p *peer, existing *client, g permission, r *rou
 			b.cfg.Queue.Drop(id, b.counted)
 		}
 	}
-	if err := b.clearAway(key, g); err != nil {
-		return nil, false, err
+	return b.clearAway(key, g)
+}
+
+// publishStored publishes the will of a record, unless it was published.
+func (b *Broker) publishStored(k Key, rec *metadata.Session, r *round) {
+	if rec.WillPending() {
+		b.publishWill(&client{key: k, mount: b.mount(k.Mountpoint)}, loadedWill(rec.Will), rec.WillEpoch(), r)
 	}
-	if c, err = b.newClient(p, params, g.epoch); err != nil {
-		return nil, false, err
-	}
-	return c, false, b.storeSession(c, params, g, true)
 }
 
 // lapsed reports whether a session ended without its home saying so: it was for

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +39,7 @@ type left struct {
 	mu struct {
 		sync.Mutex
 		list []leaving
+		due  map[wire.NodeID][]leaving // by the node that they have left; the spool for it is read soon
 	}
 }
 
@@ -95,14 +98,44 @@ func (b *Broker) redirectFrom(from wire.NodeID) {
 }
 
 func (b *Broker) redirectOne(s leaving, now int64) {
-	if spool, ok := b.cfg.Cluster.(SpoolReader); ok {
-		b.wheel.at(now+redirectAfter.Milliseconds(), redirection{s, b, spool})
+	spool, ok := b.cfg.Cluster.(SpoolReader)
+	if !ok {
+		return
+	}
+	l := &b.left
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.due == nil {
+		l.mu.due = map[wire.NodeID][]leaving{}
+	}
+	list := l.mu.due[s.from]
+	l.mu.due[s.from] = append(list, s)
+	if len(list) == 0 {
+		b.wheel.at(now+redirectAfter.Milliseconds(), redirection{s.from, b, spool})
 	}
 }
 
-// redirection is one session whose messages are to go to its home. A value.
+// redirectStored begins what an earlier process here may have left undone, once
+// it is known who is there: what waits for the home before the one that a session
+// has is looked through once more if that is down, or goes down (R11). What goes
+// there a second time is known by its id.
+func (b *Broker) redirectStored() {
+	err := b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
+		from := wire.NodeID(v.From)
+		if !over(v) && v.From != v.Home {
+			b.redirectLater(leaving{k: Key{k.Mountpoint, k.ClientID}, from: from, cut: b.started})
+		}
+		return true
+	})
+	if err != nil {
+		b.cfg.Log.Error("messages for sessions that moved could not be looked for", "error", err)
+	}
+}
+
+// redirection sends what waits for a node to the new homes of the sessions that
+// have left it. A value.
 type redirection struct {
-	leaving
+	from  wire.NodeID
 	b     *Broker
 	spool SpoolReader
 }
@@ -112,81 +145,109 @@ func (t redirection) due(int64) int64 {
 	return 0
 }
 
-// run reads the spool. What is in there for the session is what one of its
-// filters matches: whoever put it there saw to nothing else.
+// moved is a session that has left a node, and its new home. Immutable.
+type moved struct {
+	leaving
+	home wire.NodeID
+}
+
+// run reads the spool once for all sessions. What is in there for a session is
+// what one of its filters matches: whoever put it there saw to nothing else.
 func (t redirection) run() {
 	b := t.b
-	v, found, err := b.cfg.Metadata.GetSession(t.k.meta())
-	if err == nil && (!found || over(v) || wire.NodeID(v.Home) == t.from) {
-		return // it has ended, or come back
+	l := &b.left
+	l.mu.Lock()
+	list := l.mu.due[t.from]
+	delete(l.mu.due, t.from)
+	l.mu.Unlock()
+	wants := map[string]*topic.Index[*moved]{} // by mountpoint
+	named := map[Key]*moved{}
+	for _, s := range list {
+		if err := t.wanted(s, wants, named); err != nil {
+			b.cfg.Log.Error("messages for a session that moved could not be redirected", "client", s.k.ClientID, "error", err)
+		}
 	}
-	var filters []topic.Filter
-	if err == nil {
-		err = b.cfg.Metadata.ClientSubscriptions(t.k.meta(), func(f string, _ *metadata.Subscription) bool {
-			if group, plain, _, err := topic.SplitShare(f); err == nil && group == "" {
-				filters = append(filters, plain)
-			}
-			return true
-		})
+	if len(named) == 0 {
+		return
 	}
-	if err == nil && len(filters) > 0 {
-		err = t.spool.Spooled(t.from, func(body []byte) bool {
-			t.one(body, wire.NodeID(v.Home), filters)
-			return true
-		})
-	}
+	err := t.spool.Spooled(t.from, func(body []byte) bool {
+		t.one(body, wants, named)
+		return true
+	})
 	if err != nil {
-		b.cfg.Log.Error("messages for a session that moved could not be redirected", "client", t.k.ClientID, "error", err)
+		b.cfg.Log.Error("messages for sessions that moved could not be redirected", "error", err)
 	}
 }
 
-// one sends a message on if it is for the session.
-func (t redirection) one(body []byte, home wire.NodeID, filters []topic.Filter) {
+// wanted notes what a session wants of what is in the spool.
+func (t redirection) wanted(s leaving, wants map[string]*topic.Index[*moved], named map[Key]*moved) error {
 	b := t.b
+	v, found, err := b.cfg.Metadata.GetSession(s.k.meta())
+	if err != nil || !found || over(v) || wire.NodeID(v.Home) == t.from {
+		return err // it has ended, or come back
+	}
+	x := wants[s.k.Mountpoint]
+	if x == nil {
+		x = topic.NewIndex[*moved](topic.Config{CacheEntries: -1})
+		wants[s.k.Mountpoint] = x
+	}
+	m := &moved{s, wire.NodeID(v.Home)}
+	named[s.k] = m
+	return b.cfg.Metadata.ClientSubscriptions(s.k.meta(), func(f string, _ *metadata.Subscription) bool {
+		if group, plain, _, err := topic.SplitShare(f); err == nil && group == "" {
+			x.Subscribe(plain, m, topic.Options{})
+		}
+		return true
+	})
+}
+
+// one sends a message on to the homes of the sessions that it is for.
+func (t redirection) one(body []byte, wants map[string]*topic.Index[*moved], named map[Key]*moved) {
 	var f wire.Publish
 	var p packet.Publish
-	if wire.ParsePublish(body, &f) != nil || session.DecodeBody(f.Body, &p) != nil || string(f.Mountpoint) != t.k.Mountpoint {
+	if wire.ParsePublish(body, &f) != nil || session.DecodeBody(f.Body, &p) != nil {
 		return // not for us; who sends it will hear what is wrong with it
 	}
-	if f.Generation < t.since || f.Generation >= t.cut {
-		return
+	to := map[wire.NodeID][][]byte{}
+	add := func(m *moved) {
+		if m != nil && f.Generation >= m.since && f.Generation < m.cut {
+			to[m.home] = append(to[m.home], []byte(m.k.ClientID))
+		}
 	}
-	switch f.Targets {
-	case wire.ToGroups:
-		return
-	case wire.ToSessions:
-		if !named(&f, t.k.ClientID) {
-			return
+	switch x := wants[string(f.Mountpoint)]; {
+	case x == nil || f.Targets == wire.ToGroups:
+	case f.Targets == wire.ToSessions:
+		for _, id := range f.Sessions {
+			add(named[Key{string(f.Mountpoint), string(id)}])
 		}
 	default:
-		if !anyMatches(filters, topic.Name(p.Topic)) {
-			return
+		res := x.Match(p.Topic)
+		for i := range res.Direct {
+			add(res.Direct[i].Sub)
 		}
 	}
-	f.Targets, f.Sessions, f.Groups = wire.ToSessions, [][]byte{[]byte(t.k.ClientID)}, nil
-	b.count.redirected.Inc()
+	for _, home := range slices.Sorted(maps.Keys(to)) {
+		f.Targets, f.Sessions, f.Groups = wire.ToSessions, to[home], nil
+		t.b.count.redirected.Add(uint64(len(to[home])))
+		t.b.sendOn(home, &f)
+	}
+}
+
+// sendOn sends a redirected message to a home of its sessions.
+func (b *Broker) sendOn(home wire.NodeID, f *wire.Publish) {
 	if uint64(home) == b.cfg.NodeID {
 		r := b.arrivals.begin()
 		defer b.arrivals.end()
 		pub := publication{
 			peer: home, id: queue.MessageID{Ingress: f.ID.Ingress, N: f.ID.N}, done: func(wire.Result, uint8) {},
 		}
-		b.arrive(&pub, &f, r)
+		b.arrive(&pub, f, r)
 		return
 	}
-	s := &sentOn{b: b, frame: wire.AppendPublish(nil, &f)}
+	s := &sentOn{b: b, frame: wire.AppendPublish(nil, f)}
 	if b.cfg.Cluster.Send(home, wire.StreamPublish, wire.TypePublish, s.frame, s) != nil {
 		b.count.unsent.Inc()
 	}
-}
-
-func anyMatches(filters []topic.Filter, name topic.Name) bool {
-	for _, f := range filters {
-		if topic.Matches(f, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // sentOn is a redirected message on its way. Owned by the link; its original

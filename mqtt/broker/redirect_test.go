@@ -116,3 +116,26 @@ func TestR11RedirectAfterRestart(t *testing.T) {
 	way.change(func() { way.queues[wire.StreamPublish] = spooled })
 	c.dial(t, "s", lasting).expect(want...)
 }
+
+// TestR11RedirectLeftUndone: a node that was told of a session's new home while
+// the old one could be reached, and that was started again before that one went
+// down, redirects what waits: of the move it has only its tables then.
+func TestR11RedirectLeftUndone(t *testing.T) {
+	m := rig(t, 3)
+	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
+	s := b.dial(t, "s", lasting)
+	s.subscribe(1, "t")
+	s.Disconnect(packet.Success)
+	eventually(t, "a knows the home", func() bool { return a.b.isAway(Key{ClientID: "s"}) })
+	way := a.cluster.hopTo(b.id) // b is slow, so that the spool takes it
+	way.change(func() { way.paused = map[wire.Stream]bool{wire.StreamPublish: true} })
+	a.dial(t, "pub").send("t", "waits", 1)
+	s = c.dial(t, "s", lasting)
+	eventually(t, "a knows the new home", func() bool {
+		rec, _ := a.b.storedSession(Key{ClientID: "s"})
+		return rec != nil && rec.Home == uint64(c.id)
+	})
+	m.dies(b)
+	a.restart(t)
+	s.expect("waits")
+}

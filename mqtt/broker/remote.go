@@ -176,6 +176,7 @@ func (b *Broker) PeerReachable(id wire.NodeID, up bool) {
 	n := b.nodeLocked(id)
 	b.remotes.mu.Unlock()
 	n.up.Store(up)
+	b.heirs.nudge() // another may be the heir now
 	if !up {
 		b.moveFlights(n)
 		b.redirectFrom(id)

@@ -129,13 +129,20 @@ func rig(t *testing.T, n int, change ...func(*Settings)) *mesh {
 // serve: one that does not is not waited for.
 func (m *mesh) settle(t *testing.T) {
 	t.Helper()
+	n := len(m.nodes)
+	if m.dead != nil {
+		n--
+	}
 	for _, a := range m.nodes {
+		if a == m.dead {
+			continue
+		}
 		eventually(t, "registries of all members", func() bool {
 			s := a.registrar.Load().Stats()
-			return s.Reachable == len(m.nodes) && s.Listed
+			return s.Reachable == n && s.Listed
 		})
 		for _, o := range m.nodes {
-			if o != a {
+			if o != a && o != m.dead {
 				eventually(t, "routes of all members", func() bool { return a.b.HasRoutesOf(o.id) })
 				eventually(t, "an exchange", func() bool { return a.exchanged[o.id].Load() && a.meta.Status().Phase == replica.Serving })
 			}
@@ -200,18 +207,26 @@ func (n *rigNode) restart(t *testing.T) {
 	<-n.dead
 	for _, o := range n.m.nodes { // what was on its way to it is lost with its streams
 		if o != n {
-			n.cluster.hopTo(o.id).change(func() { n.cluster.hopTo(o.id).queues = map[wire.Stream][]*parcel{} })
+			h := n.cluster.hopTo(o.id)
+			h.change(func() {
+				spooled := h.queues[wire.StreamPublish]
+				h.queues = map[wire.Stream][]*parcel{}
+				if o == n.m.dead { // but for the spool
+					h.queues[wire.StreamPublish] = spooled
+				}
+			})
 		}
 	}
 	n.make()
 	n.run(t)
 	n.b.MembersChanged(ids)
 	for _, o := range n.m.nodes {
-		if o != n {
+		if o != n && o != n.m.dead {
 			n.m.cut(n, o, false)
 			n.m.verdict(n, o, true)
 		}
 	}
+	n.b.GateChanged()
 	n.m.settle(t)
 }
 

@@ -59,6 +59,7 @@ type departure struct {
 	close  session.Close
 	ended  bool // the session ends with the connection
 	will   bool // the session has a will that is kept
+	keep   bool // the session ends, but for its will, which is kept through a split
 
 	granted metadata.Epoch // of the connection
 }

@@ -379,12 +379,7 @@ func (j *source) passing() bool {
 	}
 	j.c.mu.Lock()
 	defer j.c.mu.Unlock()
-	for id := range j.c.awaits {
-		if j.b.cfg.Cluster.Reachable(id) {
-			return true
-		}
-	}
-	return false
+	return j.b.awaitsSomebody(j.c)
 }
 
 // wait lets time pass; false if the migration is to stop.

@@ -242,7 +242,8 @@ func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch, done
 }
 
 // homeLost goes on without the parts of queues that a node has which is down now
-// (R22).
+// (R22), and without its fences: if it has forgotten them when it is back, it
+// publishes by what its tables say.
 func (b *Broker) homeLost(id wire.NodeID) {
 	r := b.begin()
 	defer b.end(r)
@@ -251,6 +252,12 @@ func (b *Broker) homeLost(id wire.NodeID) {
 	b.registry.each(func(c *client) bool {
 		r.lock(c)
 		defer r.unlock(c)
+		if s := c.shift.Load(); s != nil && s.target {
+			if _, cut := s.cuts[id]; !cut {
+				c.setShift(s.with(id, 0))
+				b.settledLocked(c)
+			}
+		}
 		if _, awaited := c.awaits[id]; awaited && c.durable && c.queue.Moving() {
 			b.goOnWithout(c)
 			b.pump(c, set, r)

@@ -1,0 +1,218 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+
+	"tombolo/internal/wire"
+	"tombolo/mqtt/packet"
+)
+
+// dies cuts a node off for good: by verdict it is down, and the gate is open, as
+// if it had been marked absent. The mark itself comes with absent.
+func (m *mesh) dies(n *rigNode) {
+	m.dead = n
+	for _, o := range m.nodes {
+		if o != n {
+			m.cut(n, o, true)
+			m.verdict(n, o, false)
+		}
+	}
+}
+
+// absent tells all others that a node is marked absent, or was removed.
+func (m *mesh) absent(n *rigNode, removed bool) {
+	var all, rest []wire.NodeID
+	for _, o := range m.nodes {
+		all = append(all, o.id)
+		if o != n {
+			rest = append(rest, o.id)
+		}
+	}
+	for _, o := range m.nodes {
+		switch {
+		case o == n:
+		case removed:
+			o.b.MembersChanged(rest)
+			o.b.MembersPresent(rest)
+		default:
+			o.b.MembersChanged(all)
+			o.b.MembersPresent(rest)
+		}
+	}
+}
+
+// returns undoes dies and absent.
+func (m *mesh) returns(n *rigNode) {
+	m.dead = nil
+	for _, o := range m.nodes {
+		if o != n {
+			m.cut(n, o, false)
+			m.verdict(n, o, true)
+		}
+	}
+	var all []wire.NodeID
+	for _, o := range m.nodes {
+		all = append(all, o.id)
+	}
+	for _, o := range m.nodes {
+		o.b.MembersPresent(all)
+	}
+}
+
+// homes counts the homes of s0 to sn-1 as a node knows them.
+func (n *rigNode) homes(sessions int) map[uint64]int {
+	out := map[uint64]int{}
+	for i := range sessions {
+		if rec, _ := n.b.storedSession(Key{ClientID: fmt.Sprint("s", i)}); rec != nil {
+			out[rec.Home]++
+		}
+	}
+	return out
+}
+
+// offline makes n sessions s0 … at a node, each subscribed to all/# and its own
+// topic, whose clients leave.
+func (m *mesh) offline(t *testing.T, at *rigNode, n int, change ...func(*packet.Connect)) {
+	t.Helper()
+	for i := range n {
+		s := at.dial(t, fmt.Sprint("s", i), append([]func(*packet.Connect){lasting}, change...)...)
+		s.subscribe(1, "all/#", fmt.Sprint("one/s", i))
+		s.Disconnect(packet.Success)
+	}
+	for _, o := range m.nodes {
+		eventually(t, "the sessions are known", func() bool { return o.homes(n)[uint64(at.id)] == n })
+	}
+}
+
+// TestR23Adopted: the sessions of a member that is marked absent get another
+// home, each one of those that are left. What waited in spools for the member
+// goes there, and so does what is published from then on; what the member has
+// follows when it is back, and nothing of it is lost, nor stays there. That one of
+// the new homes is started again in the midst of it changes nothing.
+func TestR23Adopted(t *testing.T) {
+	m := rig(t, 3)
+	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
+	const sessions = 24
+	m.offline(t, a, sessions)
+	pub, near := b.dial(t, "pub"), c.dial(t, "near")
+	pub.send("all/x", "backlog", 1)
+	eventually(t, "the backlog is at the old home", func() bool { return a.b.Remaining().Messages == sessions })
+	m.dies(a)
+	pub.send("all/x", "spooled", 1)
+	near.send("one/s3", "spooled too", 1)
+	m.absent(a, false)
+	m.adopted(t, sessions, 1)
+	c.restart(t)
+	m.absent(a, false)
+	m.adopted(t, sessions, sessions)
+	near = c.dial(t, "near")
+	near.send("all/x", "late", 1)
+	some := map[string]*person{}
+	for i := range sessions / 2 {
+		s := m.nodes[1+i%2].dial(t, fmt.Sprint("s", i), lasting)
+		want := []string{"spooled", "late"}
+		if i == 3 {
+			want = append(want, "spooled too")
+		}
+		s.expectAll(want...)
+		some[s.ClientID()] = s
+	}
+	m.returns(a)
+	for _, s := range some {
+		s.expectAll("backlog")
+	}
+	for i := sessions / 2; i < sessions; i++ {
+		m.nodes[i%3].dial(t, fmt.Sprint("s", i), lasting).expectAll("backlog", "spooled", "late")
+	}
+	eventually(t, "nothing is left that is not at home", func() bool {
+		for i := range sessions / 2 {
+			k := Key{ClientID: fmt.Sprint("s", i)}
+			if _, stored := a.queue.Lookup(queueName(k)); stored || a.b.registry.get(k) != nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// adopted waits until at least some sessions have homes that are alive; all of
+// them: then each is at one of two.
+func (m *mesh) adopted(t *testing.T, sessions, some int) {
+	t.Helper()
+	b, c := m.nodes[1], m.nodes[2]
+	eventually(t, "sessions are adopted", func() bool {
+		h := b.homes(sessions)
+		return h[uint64(b.id)]+h[uint64(c.id)] >= some
+	})
+	if h := b.homes(sessions); some == sessions && (h[uint64(b.id)] == 0 || h[uint64(c.id)] == 0) {
+		t.Errorf("one node has adopted all: %v", h)
+	}
+}
+
+func expiring(seconds uint32) func(*packet.Connect) {
+	return func(c *packet.Connect) {
+		c.CleanStart = false
+		c.Properties.Set |= packet.PropSessionExpiry
+		c.Properties.SessionExpiry = seconds
+	}
+}
+
+// TestR23OwnsEndAndWill: who adopts a session ends it when its time is over, and
+// publishes its will unless that was done when its home was lost (R29). A session
+// that ended with its connection ends for good. This member was removed; with it
+// all others may be.
+func TestR23OwnsEndAndWill(t *testing.T) {
+	m := rig(t, 3)
+	a, b := m.nodes[0], m.nodes[1]
+	near := b.dial(t, "near")
+	near.subscribe(1, "will/#")
+	a.dial(t, "fired", lasting, withWill("will/fired"))
+	a.dial(t, "bound", withWill("will/bound"))
+	late := a.dial(t, "late", expiring(1))
+	late.subscribe(1, "x")
+	late.Disconnect(packet.Success)
+	a.dial(t, "delayed", lasting, withWill("will/delayed"), func(c *packet.Connect) {
+		c.Will.Properties.Set |= packet.PropWillDelay
+		c.Will.Properties.WillDelay = 4
+	})
+	m.dies(a)
+	near.expectAll("will/fired", "will/bound")
+	m.absent(a, true)
+	eventually(t, "the sessions are adopted, and those over have ended", func() bool {
+		home := func(id string) uint64 {
+			if rec, _ := b.b.storedSession(Key{ClientID: id}); rec != nil {
+				return rec.Home
+			}
+			return 0
+		}
+		return home("fired") > 1 && home("delayed") > 1 && home("bound") == 0 && home("late") == 0
+	})
+	near.expect("will/delayed")
+	near.expectNothing(m.nodes[2].dial(t, "pub"))
+	if n := b.counter("mqtt_wills_published_total") + m.nodes[2].counter("mqtt_wills_published_total"); n != 3 {
+		t.Errorf("%d wills were published, want 3", n)
+	}
+}
+
+// TestR23TheLastOne: the only member that is left serves the sessions of those
+// that were removed.
+func TestR23TheLastOne(t *testing.T) {
+	m := rig(t, 2)
+	a, b := m.nodes[0], m.nodes[1]
+	m.offline(t, a, 2)
+	m.dies(a)
+	b.cluster.mu.Lock()
+	b.cluster.mu.alone = true
+	b.cluster.mu.Unlock()
+	b.view()
+	// One comes back before it is adopted, one after.
+	first := b.dial(t, "s0", lasting)
+	b.dial(t, "pub").send("all/x", "1", 1)
+	first.expect("1")
+	m.absent(a, true)
+	eventually(t, "the other is adopted", func() bool { return b.homes(2)[uint64(b.id)] == 2 })
+	b.dial(t, "pub").send("all/x", "2", 1)
+	first.expect("2")
+	b.dial(t, "s1", lasting).expectAll("1", "2")
+}
