@@ -173,3 +173,47 @@ func TestJoinRecordOfEarlierBuild(t *testing.T) {
 		t.Fatalf("%+v, %v", r.join, err)
 	}
 }
+
+// TestGoalsOfJoiners: a store whose full join has ended does not wait for another one
+// that owes a join itself: that one may wait for it in turn, and gives it no join
+// (members seed 30,886 of the simulator of its day). If all owe one, it does wait.
+func TestGoalsOfJoiners(t *testing.T) {
+	c := calm(t, 3, nil)
+	r := c.nodes[0].core
+	p, q := r.peer(2), r.peer(3)
+	beyond := r.clock.Add(dvv.Dot{Actor: 77, Counter: 1})
+	wait := func() bool {
+		r.phase, r.identity.joins = Joining, true
+		r.goals = []goal{{node: 2, nonce: p.nonce, clock: beyond}}
+		r.reachGoals(c.now)
+		return r.goals != nil
+	}
+	if !wait() {
+		t.Fatal("a member that serves is not waited for")
+	}
+	if p.joining = true; wait() {
+		t.Fatal("one that owes a join is")
+	}
+	if q.joining = true; !wait() {
+		t.Fatal("all owe a join, and nobody is waited for")
+	}
+}
+
+// TestGoalOfWhoWentBack: what a member had in an opening before this one it may have
+// lost: what it has now is waited for (everything, seed 30,362).
+func TestGoalOfWhoWentBack(t *testing.T) {
+	c := calm(t, 3, nil)
+	r := c.nodes[0].core
+	p := r.peer(2)
+	r.phase, r.identity.joins = Joining, true
+	beyond := r.clock.Add(dvv.Dot{Actor: 77, Counter: 1})
+	r.goals = []goal{{node: 2, nonce: p.nonce, clock: beyond}}
+	p.clock = r.clock
+	if r.reachGoals(c.now); r.goals == nil {
+		t.Fatal("an old frame of the same opening is believed")
+	}
+	p.nonce++
+	if r.reachGoals(c.now); r.goals != nil {
+		t.Fatalf("%v is waited for", r.goals)
+	}
+}

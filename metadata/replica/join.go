@@ -235,7 +235,7 @@ func (r *Replica) finishJoin(now time.Time, p *peer, clock dvv.Clock) {
 	r.goals = make([]goal, 0, len(r.peers))
 	for _, q := range r.peers {
 		if r.phase == Joining && q.established() {
-			r.goals = append(r.goals, goal{node: q.id, clock: q.clock})
+			r.goals = append(r.goals, goal{node: q.id, nonce: q.nonce, clock: q.clock})
 		}
 	}
 	r.reachGoals(now)
@@ -246,6 +246,7 @@ func (r *Replica) finishJoin(now time.Time, p *peer, clock dvv.Clock) {
 // behind it. Immutable.
 type goal struct {
 	node  uint64
+	nonce uint64 // the opening that had it
 	clock dvv.Clock
 }
 
@@ -255,10 +256,13 @@ func (r *Replica) reachGoals(now time.Time) {
 	if r.goals == nil {
 		return
 	}
-	r.goals = slices.DeleteFunc(r.goals, func(g goal) bool {
-		p := r.peer(g.node)
-		return p == nil || !p.established() || r.clock.Descends(g.clock)
-	})
+	left := r.goals[:0]
+	for _, g := range r.goals {
+		if !r.reached(&g) {
+			left = append(left, g)
+		}
+	}
+	r.goals = left
 	if len(r.goals) > 0 {
 		return
 	}
@@ -273,6 +277,20 @@ func (r *Replica) reachGoals(now time.Time) {
 			r.hello(now, q) // others may join from here now
 		}
 	}
+}
+
+// reached says whether g needs no more waiting: it is here, or the other member serves
+// nobody itself and gives no join, so that two of its kind would wait for each other for
+// ever. Who was opened anew may have lost what it had, and has to give what it has now.
+func (r *Replica) reached(g *goal) bool {
+	p := r.peer(g.node)
+	if p == nil || !p.established() || p.joining && !r.nobodyServes() {
+		return true
+	}
+	if p.nonce != g.nonce {
+		g.nonce, g.clock = p.nonce, p.clock
+	}
+	return r.clock.Descends(g.clock)
 }
 
 // mergeChunk merges the next piece of a full join's chunk with our own keys in
