@@ -10,7 +10,7 @@ import (
 // those of the promise P3.
 type Config struct {
 	Interval     time.Duration // between heartbeats on each plane; 250 ms
-	JoinWithin   time.Duration // how long a member that is new may take to be reached before it gates; 10 s
+	JoinWithin   time.Duration // how long a member that is new may be silent, or be reached by some and not by all, before it gates; 3 s
 	SuspectAfter time.Duration // silence that is counted and shown; 1 s
 	DownAfter    time.Duration // silence after which a link is down; 2.5 s
 	HealAfter    time.Duration // steadiness before a link is up again; 2 s
@@ -26,7 +26,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.Interval, 250*time.Millisecond)
-	set(&c.JoinWithin, 10*time.Second)
+	set(&c.JoinWithin, 3*time.Second)
 	set(&c.SuspectAfter, time.Second)
 	set(&c.DownAfter, 2500*time.Millisecond)
 	set(&c.HealAfter, 2*time.Second)
@@ -44,23 +44,6 @@ type Heartbeat struct {
 	Echo        uint64 // the highest Seq of the receiver that the sender has heard on this plane
 	Rows        []Row  // what the sender knows of everybody's links, its own among them
 	Version     uint64 // of the sender's member set
-}
-
-// Row is which links of one node are up, as that node said itself. Rows travel
-// through others, so that nodes that do not reach each other still compute the
-// same groups (R25).
-type Row struct {
-	Node        NodeID
-	Incarnation uint64   // of the node's process; must rise with every start
-	Seq         uint64   // rises with every change
-	Up          []NodeID // by id
-}
-
-func (r *Row) newer(o *Row) bool {
-	if r.Incarnation != o.Incarnation {
-		return r.Incarnation > o.Incarnation
-	}
-	return r.Seq > o.Seq
 }
 
 // EventKind is what changed.
@@ -109,15 +92,15 @@ type Detector struct {
 	self        NodeID
 	incarnation uint64
 	members     *Members
-	links       []*link            // by id
-	rows        []Row              // beside members; a zero Row is nothing known
-	newUntil    []int64            // beside members; until when a new member does not gate, 0: it does
-	met         map[[2]NodeID]bool // pairs with a new member that have reached each other: they gate
-	primaryFrom int64              // since when this node is in a majority without a gap; 0: it is not
+	links       []*link // by id
+	rows        []Row   // beside members; a zero Row is nothing known
+	newcomers   newcomers
+	primaryFrom int64 // since when this node is in a majority without a gap; 0: it is not
+	smallerFrom int64 // since when the primary is smaller than the largest group; 0: it is not
 	verdict     *Verdict
 	nextBeat    int64
 	news        bool  // our row changed and nobody was told
-	expected    int64 // when Tick should have been called
+	expected    int64 // when Tick should have been called; 0: nothing ran yet
 	ignored     uint64
 }
 
@@ -125,21 +108,22 @@ type Detector struct {
 // Every link begins as down: a node that starts admits nothing before it has
 // found the others or knows that they are away.
 func NewDetector(c Config, self NodeID, incarnation uint64, members *Members, now int64) *Detector {
-	d := &Detector{config: c.withDefaults(), self: self, incarnation: incarnation, nextBeat: now, expected: now, met: map[[2]NodeID]bool{}}
+	d := &Detector{config: c.withDefaults(), self: self, incarnation: incarnation, nextBeat: now}
+	d.newcomers.met = map[[2]NodeID]bool{}
 	d.adopt(members, now)
 	if members.Len() == 1 {
 		d.primaryFrom = now - millis(d.handover()) // nobody to take over from
 	}
-	d.own()
+	d.own(now)
 	d.verdict = d.judge(now)
 	return d
 }
 
 func millis(d time.Duration) int64 { return d.Milliseconds() }
 
-// adopt brings the links in line with a member set.
+// adopt brings the links and rows in line with a member set.
 func (d *Detector) adopt(m *Members, now int64) {
-	before, newUntil := d.members, make([]int64, m.Len())
+	d.welcome(d.members, m, now)
 	d.members = m
 	var links []*link
 	m.Each(func(x Member) {
@@ -158,58 +142,19 @@ func (d *Detector) adopt(m *Members, now int64) {
 	rows := make([]Row, m.Len())
 	for i := range rows {
 		rows[i].Node = m.list[i].ID
-		for k, old := range d.rows {
+		for _, old := range d.rows {
 			if old.Node == rows[i].Node {
-				rows[i], newUntil[i] = old, d.newUntil[k]
-			}
-		}
-		if before == nil || rows[i].Node == d.self {
-			continue
-		}
-		// One that was stopped as planned comes back as one that joins.
-		if was, known := before.Get(rows[i].Node); !known || was.State != Joined && m.list[i].State == Joined {
-			newUntil[i] = now + millis(d.config.JoinWithin)
-			for pair := range d.met {
-				if pair[0] == rows[i].Node || pair[1] == rows[i].Node {
-					delete(d.met, pair)
-				}
+				rows[i] = old
 			}
 		}
 	}
-	d.links, d.rows, d.newUntil = links, rows, newUntil
+	d.links, d.rows = links, rows
 }
 
 // handover is how long a node that comes into the majority group waits before
 // it opens: as long as a node that fell out of it may take to notice, because
 // its links died or because it was told.
 func (d *Detector) handover() time.Duration { return d.config.DownAfter + 3*d.config.Interval }
-
-// own writes this node's row anew if its links have changed.
-func (d *Detector) own() {
-	i, ok := d.members.find(d.self)
-	if !ok {
-		return
-	}
-	r := &d.rows[i]
-	up := d.up()
-	if r.Incarnation == d.incarnation && slices.Equal(r.Up, up) {
-		return
-	}
-	*r = Row{Node: d.self, Incarnation: d.incarnation, Seq: r.Seq + 1, Up: up}
-	d.news = true
-}
-
-// learn takes rows that a peer has passed on. Nobody else speaks for this node.
-func (d *Detector) learn(rows []Row) {
-	for k := range rows {
-		r := &rows[k]
-		i, ok := d.members.find(r.Node)
-		if !ok || r.Node == d.self || len(r.Up) > membersMax || !r.newer(&d.rows[i]) {
-			continue
-		}
-		d.rows[i] = Row{Node: r.Node, Incarnation: r.Incarnation, Seq: r.Seq, Up: slices.Clone(r.Up)}
-	}
-}
 
 func (d *Detector) link(id NodeID) *link {
 	i, ok := slices.BinarySearchFunc(d.links, id, func(l *link, id NodeID) int { return cmp.Compare(l.id, id) })
@@ -254,6 +199,7 @@ func (d *Detector) Heard(h *Heartbeat, now int64, e *Effects) {
 		d.learn(h.Rows)
 	}
 	d.settle(now, e)
+	d.Greet(h.From, now, e)
 }
 
 // Exchanged tells that a metadata exchange with a peer ended that began at the
@@ -277,7 +223,7 @@ func (d *Detector) Registered(peer NodeID, now int64, e *Effects) {
 // Tick sends heartbeats and lets time pass. It is to be called at Effects.Wake;
 // when it is called later than that, this node was not running.
 func (d *Detector) Tick(now int64, e *Effects) {
-	if late := now - d.expected; late > millis(d.config.LateAfter) {
+	if late := now - d.expected; d.expected != 0 && late > millis(d.config.LateAfter) {
 		d.forgive(late, now, e)
 	}
 	if now >= d.nextBeat {
@@ -285,15 +231,27 @@ func (d *Detector) Tick(now int64, e *Effects) {
 		d.nextBeat = now + millis(d.config.Interval)
 	}
 	d.settle(now, e)
-	if d.news {
-		// Who is not at the link that changed learns of it from us: at once, not
-		// with the next beat, for a verdict waits for it.
-		d.news = false
-		d.beat(now, e)
-		d.nextBeat = now + millis(d.config.Interval)
+	d.expected = d.wake(now)
+	e.Wake = d.expected
+}
+
+// wake is when time alone changes something.
+func (d *Detector) wake(now int64) int64 {
+	at := d.nextBeat
+	soon := func(t int64) {
+		if t > now {
+			at = min(at, t)
+		}
 	}
-	d.expected = d.nextBeat
-	e.Wake = d.nextBeat
+	for _, l := range d.links {
+		switch {
+		case l.state == linkUp:
+			soon(now - l.silence(now, millis(d.config.Interval)) + millis(d.config.DownAfter) + 1)
+		case l.steadyFrom > 0:
+			soon(l.steadyFrom + millis(d.config.HealAfter))
+		}
+	}
+	return at
 }
 
 // forgive moves all evidence by the time in which we did not run: what came
@@ -323,25 +281,31 @@ func (d *Detector) forgive(late, now int64, e *Effects) {
 func (d *Detector) beat(now int64, e *Effects) {
 	rows := slices.Clone(d.rows) // rows are replaced, never changed
 	for _, l := range d.links {
-		for i := range l.planes {
-			p := &l.planes[i]
-			e.Send = append(e.Send, Sending{To: l.id, Heartbeat: Heartbeat{
-				From: d.self, Incarnation: d.incarnation, Plane: Plane(i),
-				Seq: p.send(now), Echo: p.heard, Rows: rows, Version: d.members.Version,
-			}})
-		}
+		d.beatTo(l, rows, now, e)
 	}
 }
 
-// up lists the links that are up.
-func (d *Detector) up() []NodeID {
-	var out []NodeID
-	for _, l := range d.links {
-		if l.state == linkUp {
-			out = append(out, l.id)
-		}
+func (d *Detector) beatTo(l *link, rows []Row, now int64, e *Effects) {
+	l.beatAt = now
+	for i := range l.planes {
+		p := &l.planes[i]
+		e.Send = append(e.Send, Sending{To: l.id, Heartbeat: Heartbeat{
+			From: d.self, Incarnation: d.incarnation, Plane: Plane(i),
+			Seq: p.send(now), Echo: p.heard, Rows: rows, Version: d.members.Version,
+		}})
 	}
-	return out
+}
+
+// greetEvery is the time between two answers to a peer that is about to be
+// proven, in ms: a peer that is heard and does not hear us is not to be flooded.
+const greetEvery = 50
+
+// Greet sends a peer a heartbeat now and not with the next beat: its connections
+// stand, or it was heard and waits for our echo. A heal is shorter by that.
+func (d *Detector) Greet(peer NodeID, now int64, e *Effects) {
+	if l := d.link(peer); l != nil && l.state == linkDown && l.steadyFrom == 0 && now-l.beatAt >= greetEvery {
+		d.beatTo(l, slices.Clone(d.rows), now, e)
+	}
 }
 
 // settle moves every link to the state that the evidence gives it, and
@@ -350,8 +314,19 @@ func (d *Detector) settle(now int64, e *Effects) {
 	for _, l := range d.links {
 		d.settleLink(l, now, e)
 	}
-	d.own()
-	v := d.judge(now)
+	d.own(now)
+	d.pronounce(d.judge(now), now, e)
+	d.own(now) // its seat
+	if d.news {
+		// Who is not at the link that changed learns of it from us: at once, not
+		// with the next beat, for a verdict waits for it.
+		d.news = false
+		d.beat(now, e)
+	}
+}
+
+// pronounce makes v the verdict if it is another one.
+func (d *Detector) pronounce(v *Verdict, now int64, e *Effects) {
 	if v.same(d.verdict) {
 		return
 	}
@@ -381,7 +356,7 @@ func (d *Detector) settleLink(l *link, now int64, e *Effects) {
 		l.steadyFrom, l.exchanged, l.registered = 0, false, false
 		if l.state == linkUp {
 			l.state, l.since = linkDown, now
-			d.met[pairOf(d.self, l.id)] = true // also if its own row never said so
+			d.newcomers.meet(d.self, l.id) // also if its own row never said so
 			e.Events = append(e.Events, Event{Kind: LinkDown, Peer: l.id, For: time.Duration(silence) * time.Millisecond})
 		}
 	case suspect && l.state == linkDown:

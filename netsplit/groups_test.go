@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// slowPrimary tries every subset: the oracle of primary.
+// slowPrimary tries every subset: the oracle of choose.
 func slowPrimary(adjacent []uint64) uint64 {
 	best := uint64(0)
 	for g := uint64(1); g < 1<<len(adjacent); g++ {
@@ -40,8 +40,9 @@ func TestPrimary(t *testing.T) {
 				}
 			}
 		}
-		adjacent := m.mutual()
-		if got, want := primary(adjacent), slowPrimary(adjacent); got != want {
+		m.doubts = make([]uint64, n)
+		got, want := m.choose(func(uint64) bool { return false }).primary, slowPrimary(m.mutual())
+		if got != want {
 			t.Fatalf("%d nodes, edges %b: primary %b, want %b", n, edges, got, want)
 		}
 	}

@@ -78,6 +78,7 @@ type link struct {
 	exchanged   bool  // a metadata exchange ended that began after steadyFrom
 	registered  bool  // the registries were exchanged (R28)
 	provenAfter int64 // after a stall: a heartbeat sent later must have come back
+	beatAt      int64 // when it was last sent a heartbeat
 }
 
 func (l *link) silence(now, interval int64) int64 {

@@ -12,7 +12,7 @@ import (
 // within 3 s, what is healed is whole again within 5 s, and a pause below one
 // second is no split. Run one schedule alone with -run TestRandomCuts/SEED.
 func TestRandomCuts(t *testing.T) {
-	seeds := 200
+	seeds := 300
 	if testing.Short() {
 		seeds = 30
 	}
@@ -28,6 +28,7 @@ func randomSchedule(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 99))
 	n := 2 + r.IntN(4)
 	c := newCluster(fmt.Sprintf("nodes %d", n))
+	c.jitter(r)
 	watch := func(ms int64) {
 		for ; ms > 0; ms -= 50 {
 			c.advance(50)
@@ -57,6 +58,80 @@ func randomSchedule(t *testing.T, seed uint64) {
 		}
 	}
 	pauseAll(t, seed, c, r, watch)
+}
+
+// jitter takes the nodes out of step, as clocks and disks do.
+func (c *cluster) jitter(r *rand.Rand) {
+	for _, n := range c.nodes {
+		n.wake += int64(r.IntN(250))
+	}
+	c.lag = func() int64 { return int64(r.IntN(2400)) }
+}
+
+// TestR25MajorityStays: whoever is in the majority before a cut and after it, or
+// before a heal and after it, is in the majority all the time, though the nodes
+// learn of it one after the other: the gate of a node on the larger side does not
+// close for any moment with majority. Run one with -run TestR25MajorityStays/SEED.
+func TestR25MajorityStays(t *testing.T) {
+	for seed := range 300 {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(uint64(seed), 25))
+			n := 3 + r.IntN(5)
+			c := newCluster(fmt.Sprintf("nodes %d", n))
+			c.jitter(r)
+			c.advance(10_000)
+			order := r.Perm(n)
+			lost := 1 + r.IntN((n-1)/2)
+			watch := func(what string, ms int64) {
+				for ; ms > 0; ms -= 10 {
+					c.advance(10)
+					for _, i := range order[lost:] {
+						if v := c.nodes[i].d.Verdict(); !v.Majority {
+							t.Fatalf("seed %d: node %d of %d falls out of the majority %s (lost: %v): %+v", seed, i+1, n, what, order[:lost], v)
+						}
+					}
+					if out := c.take(); strings.Contains(out, "BROKEN") {
+						t.Fatalf("seed %d: %s", seed, out)
+					}
+				}
+			}
+			if r.IntN(4) == 0 {
+				for _, i := range order[:lost] {
+					c.freeze(i+1, true)
+				}
+			} else {
+				c.divide(order[:lost], order[lost:], r.IntN(3))
+			}
+			watch("after the cut", 6000)
+			for _, i := range order[:lost] {
+				if v := c.nodes[i].d.Verdict(); !c.nodes[i].frozen && v.Majority {
+					t.Fatalf("seed %d: node %d is lost and in the majority: %+v", seed, i+1, v)
+				}
+			}
+			clear(c.cut)
+			for i, node := range c.nodes {
+				if node.frozen {
+					c.freeze(i+1, false)
+				}
+			}
+			watch("after the heal", 8000)
+		})
+	}
+}
+
+// divide cuts two groups from each other: both ways, or one.
+func (c *cluster) divide(a, b []int, how int) {
+	for _, x := range a {
+		for _, y := range b {
+			if how != 1 {
+				c.cut[[2]int{x + 1, y + 1}] = true
+			}
+			if how != 2 {
+				c.cut[[2]int{y + 1, x + 1}] = true
+			}
+		}
+	}
 }
 
 // pauseAll freezes each node in turn for less than a second.

@@ -78,13 +78,15 @@ type cluster struct {
 	policy Policy
 	log    bytes.Buffer
 	start  int64
+	lag    func() int64 // what exchanges take; nil: nothing
 }
 
 type scripted struct {
 	d      *Detector
 	wake   int64
 	frozen bool
-	inbox  []flying // what waits while frozen
+	inbox  []flying           // what waits while frozen
+	ready  map[[2]int64]int64 // by peer and steadyFrom: when exchanges with it are done
 }
 
 type flying struct {
@@ -174,6 +176,12 @@ func (c *cluster) do(t *testing.T, line string) {
 				c.print(n, n.d.Verdict())
 			}
 		}
+	case "exchanges": // how long one takes from now on
+		d, err := time.ParseDuration(words[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.lag = func() int64 { return d.Milliseconds() }
 	case "policy":
 		for i, w := range words[1:] {
 			m, err := ParseMode(w)
@@ -271,6 +279,18 @@ func (c *cluster) tick(i int, n *scripted) {
 	// steady, and is quick.
 	for _, l := range n.d.links {
 		if l.steadyFrom > 0 && !l.exchanged {
+			if c.lag != nil {
+				k := [2]int64{int64(l.id), l.steadyFrom}
+				if n.ready == nil {
+					n.ready = map[[2]int64]int64{}
+				}
+				if _, ok := n.ready[k]; !ok {
+					n.ready[k] = c.now + c.lag()
+				}
+				if c.now < n.ready[k] {
+					continue
+				}
+			}
 			var e Effects
 			n.d.Exchanged(l.id, c.now, c.now, &e)
 			n.d.Registered(l.id, c.now, &e)

@@ -1,6 +1,10 @@
 package netsplit
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+	"time"
+)
 
 // Verdict is what a node holds to be true of the cluster. Immutable.
 type Verdict struct {
@@ -26,10 +30,7 @@ func (v *Verdict) same(w *Verdict) bool {
 func (d *Detector) judge(now int64) *Verdict {
 	v := &Verdict{Since: now}
 	n := d.members.Len()
-	m := matrix{rows: make([]uint64, n)}
-	for i := range n {
-		m.rows[i] = d.bits(&d.rows[i])
-	}
+	m := d.matrix()
 	adjacent := m.mutual()
 	d.settleNew(adjacent, now)
 	for i := range n {
@@ -39,26 +40,27 @@ func (d *Detector) judge(now int64) *Verdict {
 		}
 		for j := i + 1; j < n; j++ {
 			b := d.members.list[j]
-			if a.State == Joined && b.State == Joined && adjacent[i]&(1<<j) == 0 && d.counts(i, j) {
+			if a.State == Joined && b.State == Joined && adjacent[i]&(1<<j) == 0 && d.counts(i, j, now) {
 				v.Missing = append(v.Missing, [2]NodeID{a.ID, b.ID})
 			}
 		}
 	}
-	group := primary(adjacent)
+	c := m.choose(d.holdsMajority)
 	for i := range n {
-		if group&(1<<i) != 0 {
+		if c.primary&(1<<i) != 0 {
 			v.Primary = append(v.Primary, d.members.list[i].ID)
 		}
 	}
 	v.Split = len(v.Missing) > 0
 	v.InPrimary = slices.Contains(v.Primary, d.self)
-	switch in := v.InPrimary && d.holdsMajority(v.Primary); {
+	d.keepSeat(c, now)
+	switch in := v.InPrimary && d.holdsMajority(c.primary); {
 	case !in:
 		d.primaryFrom = 0
 	case d.primaryFrom == 0:
 		d.primaryFrom = now
 	}
-	v.Majority = d.primaryFrom != 0 && now-d.primaryFrom >= millis(d.handover())
+	v.Majority = d.primaryFrom != 0 && now-d.primaryFrom >= millis(d.handover()) && (!v.Split || d.holdsMajority(c.primary&^d.doubted()))
 	for _, l := range d.links {
 		if l.state == linkUp && !l.fresh() {
 			v.Unproven = true
@@ -67,49 +69,61 @@ func (d *Detector) judge(now int64) *Verdict {
 	return v
 }
 
-// settleNew makes a new member one like the others, once it reaches everybody or
-// has had its time. Until then it gates nobody whom it has not reached yet:
-// whoever joins has no clients, and must not close the gates of those who have.
-func (d *Detector) settleNew(adjacent []uint64, now int64) {
-	joined := uint64(0)
-	for i, m := range d.members.list {
-		if m.State == Joined {
-			joined |= 1 << i
+// doubted are the members that this node has not heard for longer than
+// SuspectAfter. While a member is missing they do not count for a majority: when
+// the first links of a node that is cut off from all are down the others
+// are about to be, and those on the other side stay open meanwhile.
+func (d *Detector) doubted() uint64 {
+	i, ok := d.members.find(d.self)
+	if !ok {
+		return 0
+	}
+	return d.bits(d.rows[i].Doubt)
+}
+
+// matrix is what all rows say.
+func (d *Detector) matrix() matrix {
+	n := d.members.Len()
+	m := matrix{rows: make([]uint64, n), doubts: make([]uint64, n)}
+	for i := range n {
+		r := &d.rows[i]
+		m.rows[i], m.doubts[i] = d.bits(r.Up), d.bits(r.Doubt)
+		if r.Seated {
+			m.seated |= 1 << i
 		}
 	}
-	for i, until := range d.newUntil {
-		if until == 0 {
-			continue
-		}
-		if now >= until || adjacent[i]&joined == joined {
-			d.newUntil[i] = 0
-			continue
-		}
-		a := d.members.list[i].ID
-		for j := range d.members.list {
-			b := d.members.list[j].ID
-			if adjacent[i]&(1<<j) != 0 {
-				d.met[pairOf(a, b)] = true
-			}
-		}
+	return m
+}
+
+// keepSeat lets the primary be another group than the largest for a while only:
+// what lasts longer than links take to go or to come is judged by R25 alone.
+func (d *Detector) keepSeat(c choice, now int64) {
+	switch {
+	case bits.OnesCount64(c.largest) <= bits.OnesCount64(c.primary):
+		d.smallerFrom = 0
+	case d.smallerFrom == 0:
+		d.smallerFrom = now
 	}
 }
 
-// counts reports whether a pair that does not reach each other is a split.
-func (d *Detector) counts(i, j int) bool {
-	return d.newUntil[i] == 0 && d.newUntil[j] == 0 || d.met[pairOf(d.members.list[i].ID, d.members.list[j].ID)]
+// seated is what this node's row says of its place: it is in the majority, and
+// has not been in a group that is too small for too long.
+func (d *Detector) seated(now int64) bool {
+	return d.verdict != nil && d.verdict.Majority && (d.smallerFrom == 0 || now-d.smallerFrom < millis(seatedWithin))
 }
 
-func pairOf(a, b NodeID) [2]NodeID { return [2]NodeID{min(a, b), max(a, b)} }
+// seatedWithin is how long the primary may be a smaller group than the largest.
+const seatedWithin = 5 * time.Second
 
 // holdsMajority reports whether a group is more than half of the members, or
 // half of them with the tiebreaker.
-func (d *Detector) holdsMajority(group []NodeID) bool {
-	n := d.members.Len()
-	if 2*len(group) > n {
-		return true
+func (d *Detector) holdsMajority(group uint64) bool {
+	n, size := d.members.Len(), bits.OnesCount64(group)
+	if 2*size != n || d.config.Tiebreaker == 0 {
+		return 2*size > n
 	}
-	return 2*len(group) == n && d.config.Tiebreaker != 0 && slices.Contains(group, d.config.Tiebreaker)
+	i, ok := d.members.find(d.config.Tiebreaker)
+	return ok && group&(1<<i) != 0
 }
 
 // reaches reports whether this node's own link to a member is up.
@@ -118,10 +132,10 @@ func (d *Detector) reaches(id NodeID) bool {
 	return l != nil && l.state == linkUp
 }
 
-// bits is a row as bits of the member list.
-func (d *Detector) bits(r *Row) uint64 {
+// bits is a list of nodes as bits of the member list.
+func (d *Detector) bits(list []NodeID) uint64 {
 	out := uint64(0)
-	for _, p := range r.Up {
+	for _, p := range list {
 		if i, ok := d.members.find(p); ok {
 			out |= 1 << i
 		}

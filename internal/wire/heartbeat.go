@@ -19,6 +19,8 @@ type Row struct {
 	Incarnation Incarnation
 	Seq         uint64
 	Up          []NodeID
+	Doubt       []NodeID // those of Up that were silent for more than a second
+	Seated      bool     // it is in the majority and stays there
 }
 
 // AppendHeartbeat appends the body of a heartbeat.
@@ -32,11 +34,13 @@ func AppendHeartbeat(dst []byte, h *Heartbeat) []byte {
 }
 
 func appendRow(dst []byte, row *Row) []byte {
-	dst = AppendArray(dst, 4)
+	dst = AppendArray(dst, 6)
 	dst = AppendUint(dst, uint64(row.Node))
 	dst = AppendUint(dst, uint64(row.Incarnation))
 	dst = AppendUint(dst, row.Seq)
-	return appendList(dst, row.Up, appendNode)
+	dst = appendList(dst, row.Up, appendNode)
+	dst = appendList(dst, row.Doubt, appendNode)
+	return AppendBool(dst, row.Seated)
 }
 
 func appendNode(dst []byte, n *NodeID) []byte { return AppendUint(dst, uint64(*n)) }
@@ -55,11 +59,17 @@ func ParseHeartbeat(b []byte, h *Heartbeat) error {
 }
 
 func readRow(r *Reader, row *Row) {
-	more := r.begin(4)
+	more := r.begin(4) // the two behind came later
 	row.Node = NodeID(r.Uint())
 	row.Incarnation = Incarnation(r.Uint())
 	row.Seq = r.Uint()
 	row.Up = list(r, row.Up, membersMax, readNode)
+	row.Doubt, row.Seated = row.Doubt[:0], false
+	if more >= 2 {
+		row.Doubt = list(r, row.Doubt, membersMax, readNode)
+		row.Seated = r.Bool()
+		more -= 2
+	}
 	r.finish(more)
 }
 

@@ -41,7 +41,7 @@ func codecs() []codec {
 		of(TypeWelcome, Welcome{Version: 1, MAC: bytes.Repeat([]byte{2}, ProofBytes)}, AppendWelcome, ParseWelcome),
 		of(TypeRefusal, Refusal{Code: RefuseCluster, Sentence: "no"}, AppendRefusal, ParseRefusal),
 		of(TypeHeartbeat, Heartbeat{Plane: Control, Seq: 5, Echo: 4, Version: 3,
-			Rows: []Row{{Node: 1, Incarnation: 7, Seq: 2, Up: []NodeID{2, 3}}, {Node: 2}}}, AppendHeartbeat, ParseHeartbeat),
+			Rows: []Row{{Node: 1, Incarnation: 7, Seq: 2, Up: []NodeID{2, 3}, Doubt: []NodeID{3}, Seated: true}, {Node: 2}}}, AppendHeartbeat, ParseHeartbeat),
 		of(TypeResume, Resume{Ack: ack, Received: 310, Accepted: 4096}, AppendResume, ParseResume),
 		of(TypeOpen, Open{Stream: StreamPublish, Next: 311}, AppendOpen, ParseOpen),
 		of(TypeAck, ack, AppendAck, ParseAck),
