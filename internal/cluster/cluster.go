@@ -89,6 +89,7 @@ type Cluster struct {
 	mu        struct {
 		sync.Mutex
 		policy        netsplit.Policy
+		tiebreaker    string // the name of a node
 		peers         map[wire.NodeID]*peer
 		fresh         bool                 // members have changed and the detector has not heard
 		downs         map[wire.NodeID]bool // went down since the teller looked
@@ -138,7 +139,7 @@ func New(c Config) *Cluster {
 	cl.calls, cl.asks = newCalls(), newAsks()
 	cl.feeds = newFeeds(cl)
 	cl.waits = newWaits(cl)
-	cl.mu.policy = c.Policy
+	cl.mu.policy, cl.mu.tiebreaker = c.Policy, c.Tiebreaker
 	cl.mu.peers = map[wire.NodeID]*peer{}
 	cl.mu.downs = map[wire.NodeID]bool{}
 	cl.current.Store(&state{verdict: &netsplit.Verdict{}, alone: true})

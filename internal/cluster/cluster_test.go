@@ -11,6 +11,7 @@ import (
 
 	"tombolo/internal/wire"
 	"tombolo/metadata"
+	"tombolo/mqtt/broker"
 	"tombolo/netsplit"
 )
 
@@ -202,4 +203,25 @@ func TestWaitsForAPort(t *testing.T) {
 	if err := patiently(func() error { tries++; return syscall.EACCES }); err == nil || tries != 4 {
 		t.Errorf("another fault: %d tries, %v", tries, err)
 	}
+}
+
+// TestR5AuditRepairs: a peer that has routes which differ from those of their
+// owner is found by the owner's digest and gets everything again.
+func TestR5AuditRepairs(t *testing.T) {
+	r := newRig(t, 2, netsplit.Policy{})
+	within(t, 15*time.Second, "a whole cluster", r.whole)
+	owner, peer := r.nodes[0].cluster, r.nodes[1].cluster
+	audited := func() bool {
+		owner.feeds.audit()
+		owner.feeds.nudge()
+		alike := false
+		owner.parts.Broker.Digest(func(d broker.RouteDigest) { alike = peer.parts.Broker.CheckRoutes(1, d) })
+		return alike
+	}
+	if !audited() {
+		t.Fatal("routes differ without a fault")
+	}
+	peer.parts.Broker.TakeRoutes(1, &wire.Routes{List: []wire.Route{{Filter: "nobody/announced", Members: 1}}})
+	within(t, 10*time.Second, "the same routes again", audited)
+	within(t, 10*time.Second, "the snapshot to be confirmed", func() bool { return owner.feeds.fed(2) })
 }

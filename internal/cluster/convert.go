@@ -14,7 +14,7 @@ func toWire(h *netsplit.Heartbeat, out *wire.Heartbeat) {
 	}
 	for i := range h.Rows {
 		r := &h.Rows[i]
-		out.Rows = append(out.Rows, wire.Row{Node: wire.NodeID(r.Node), Incarnation: wire.Incarnation(r.Incarnation), Seq: r.Seq, Up: wireIDs(r.Up)})
+		out.Rows = append(out.Rows, wire.Row{Node: wire.NodeID(r.Node), Incarnation: wire.Incarnation(r.Incarnation), Seq: r.Seq, Up: wireIDs(r.Up), Doubt: wireIDs(r.Doubt), Seated: r.Seated})
 	}
 }
 
@@ -24,7 +24,7 @@ func fromWire(from wire.NodeID, inc wire.Incarnation, h *wire.Heartbeat) netspli
 		Seq: h.Seq, Echo: h.Echo, Version: h.Version, Rows: make([]netsplit.Row, len(h.Rows))}
 	for i := range h.Rows {
 		r := &h.Rows[i]
-		out.Rows[i] = netsplit.Row{Node: netsplit.NodeID(r.Node), Incarnation: uint64(r.Incarnation), Seq: r.Seq, Up: splitIDs(r.Up)}
+		out.Rows[i] = netsplit.Row{Node: netsplit.NodeID(r.Node), Incarnation: uint64(r.Incarnation), Seq: r.Seq, Up: splitIDs(r.Up), Doubt: splitIDs(r.Doubt), Seated: r.Seated}
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package cluster
 import (
 	"tombolo/internal/link"
 	"tombolo/internal/metric"
-	"tombolo/netsplit"
 )
 
 // counters are what a cluster counts. Immutable; the values are atomic.
@@ -77,25 +76,4 @@ func truth(b bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// event counts what the detector found. What ends while a node starts was no
-// netsplit.
-func (n *counters) event(e *netsplit.Event, opened bool) {
-	switch e.Kind {
-	case netsplit.SplitBegan:
-		n.detected.Inc()
-	case netsplit.SplitEnded:
-		if opened {
-			n.resolved.Inc()
-		}
-	case netsplit.LinkSuspect:
-		n.suspects.Inc()
-	case netsplit.LinkDown:
-		n.downs.Inc()
-	case netsplit.LinkUp:
-		n.ups.Inc()
-	case netsplit.Stalled:
-		n.stalls.Inc()
-	}
 }

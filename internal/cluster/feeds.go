@@ -9,6 +9,7 @@ import (
 
 	"tombolo/internal/link"
 	"tombolo/internal/wire"
+	"tombolo/mqtt/broker"
 )
 
 // The bounds of a feed. Beyond pendingMax changes that wait, a peer gets a
@@ -47,7 +48,14 @@ type feed struct {
 	snapshot int          // how many of pending belong to it
 	through  uint64       // the position behind pending
 	acked    uint64
-	fed      bool // the snapshot of this link was confirmed
+	fed      bool                // the snapshot of this link was confirmed
+	audit    *broker.RouteDigest // to be sent when what was pending at its time has gone; nil: none is due
+	before   int                 // how many of pending go before it
+}
+
+// restart forgets what was to be sent: a snapshot, or nothing, comes instead.
+func (p *feed) restart() {
+	p.pending, p.first, p.snapshot, p.audit = nil, false, 0, nil
 }
 
 func newFeeds(c *Cluster) *feeds {
@@ -73,7 +81,8 @@ func (c *Cluster) Announce(r wire.Route) {
 			continue // the snapshot will have it
 		}
 		if len(p.pending) >= pendingMax {
-			p.pending, p.first, p.snapshot, p.whole = nil, false, 0, true
+			p.restart()
+			p.whole = true
 			continue
 		}
 		p.pending = append(p.pending, r)
@@ -93,7 +102,7 @@ func (f *feeds) linked(id wire.NodeID) {
 	}
 	p.link++
 	p.live, p.whole, p.fed, p.acked = true, true, false, 0
-	p.pending, p.first, p.snapshot = nil, false, 0
+	p.restart()
 	f.mu.Unlock()
 	f.nudge()
 }
@@ -105,7 +114,7 @@ func (f *feeds) unlinked(id wire.NodeID) {
 	if p := f.mu.list[id]; p != nil {
 		p.link++
 		p.live, p.whole, p.fed, p.acked = false, false, false, 0
-		p.pending, p.first, p.snapshot = nil, false, 0
+		p.restart()
 	}
 }
 
@@ -139,12 +148,16 @@ func (f *feeds) confirmed(id wire.NodeID) uint64 {
 
 // run feeds until ctx ends.
 func (f *feeds) run(ctx context.Context) {
-	retry := f.c.config.Clock.NewTimer(time.Hour)
+	retry, audit := f.c.config.Clock.NewTimer(time.Hour), f.c.config.Clock.NewTimer(auditEvery)
 	defer retry.Stop()
+	defer audit.Stop()
 	for {
 		select {
 		case <-f.wake:
 		case <-retry.C():
+		case <-audit.C():
+			f.audit()
+			audit.Reset(auditEvery)
 		case <-ctx.Done():
 			return
 		}
@@ -156,6 +169,23 @@ func (f *feeds) run(ctx context.Context) {
 			retry.Reset(feedRetry)
 		}
 	}
+}
+
+// auditEvery is the time between two audits of what peers have of this node's
+// routes (R5).
+const auditEvery = time.Minute
+
+// audit has every peer compare what it has with what was announced up to now.
+func (f *feeds) audit() {
+	f.c.parts.Broker.Digest(func(d broker.RouteDigest) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, p := range f.mu.list {
+			if p.live && p.fed && !p.whole && p.audit == nil {
+				p.audit, p.before = &d, len(p.pending)
+			}
+		}
+	})
 }
 
 func (f *feeds) ids() []wire.NodeID {
@@ -211,10 +241,20 @@ func (f *feeds) next(id wire.NodeID) (*wire.Routes, *fedStep, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.mu.list[id]
-	if p == nil || p.whole || len(p.pending) == 0 && !p.first {
+	if p == nil || p.whole || len(p.pending) == 0 && !p.first && p.audit == nil {
 		return nil, nil, false
 	}
+	if p.audit != nil && p.before == 0 {
+		p.sequence++
+		step := &wire.Routes{Sequence: p.sequence, Audit: true, Count: p.audit.Count, Hash: p.audit.Hash}
+		p.audit = nil
+		return step, &fedStep{f: f, id: id, link: p.link, audit: true}, true
+	}
 	n := min(len(p.pending), stepRoutesMax)
+	if p.audit != nil {
+		n = min(n, p.before)
+		p.before -= n
+	}
 	snapshot := p.first || p.snapshot > 0
 	if snapshot {
 		n = min(n, p.snapshot)
@@ -246,6 +286,12 @@ func (f *feeds) again(tk *fedStep, step *wire.Routes) {
 		return
 	}
 	p.sequence--
+	if step.Audit {
+		return // there will be another one
+	}
+	if p.audit != nil {
+		p.before += len(step.List)
+	}
 	p.pending = append(slices.Clone(step.List), p.pending...)
 	if step.Snapshot {
 		p.snapshot += len(step.List)
@@ -260,6 +306,7 @@ type fedStep struct {
 	link    uint64
 	through uint64
 	whole   bool // it ends a snapshot
+	audit   bool // it changes nothing
 }
 
 // Ended implements link.Ticket.
@@ -269,6 +316,15 @@ func (t *fedStep) Ended(_ wire.NodeID, r link.Result, _ uint8) {
 	p := f.mu.list[t.id]
 	if p == nil || p.link != t.link {
 		f.mu.Unlock()
+		return
+	}
+	if t.audit {
+		if r == link.Refused { // it has other routes than were announced: everything again
+			p.restart()
+			p.whole, p.fed, p.acked = true, false, 0
+		}
+		f.mu.Unlock()
+		f.nudge()
 		return
 	}
 	if r != link.Stored {

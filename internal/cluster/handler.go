@@ -5,6 +5,7 @@ import (
 
 	"tombolo/internal/link"
 	"tombolo/internal/wire"
+	"tombolo/mqtt/broker"
 	"tombolo/queue"
 )
 
@@ -31,6 +32,7 @@ func (h *handler) Up(p link.Peer, restarted bool) {
 	if c.members != nil {
 		c.members.PeerUp(p.ID)
 	}
+	c.greet(p.ID)
 	c.waits.nudge()
 }
 
@@ -69,9 +71,7 @@ func (c *Cluster) take(m *link.Message) error {
 	case wire.TypePublish:
 		return c.takePublish(m)
 	case wire.TypeRoutes:
-		if err := c.takeRoutes(m); err != nil {
-			return err
-		}
+		return c.takeRoutes(m)
 	case wire.TypeFence:
 		var f wire.Fence
 		if err := wire.ParseFence(m.Body, &f); err != nil {
@@ -126,6 +126,14 @@ func (c *Cluster) takeRoutes(m *link.Message) error {
 	if err := wire.ParseRoutes(m.Body, &r); err != nil {
 		return err
 	}
+	if r.Audit {
+		if !c.parts.Broker.CheckRoutes(m.From, broker.RouteDigest{Count: r.Count, Hash: r.Hash}) {
+			c.end(m, wire.Refused)
+			return nil
+		}
+		c.end(m, wire.Stored)
+		return nil
+	}
 	c.parts.Broker.TakeRoutes(m.From, &r)
 	if r.Snapshot && r.Last {
 		c.mu.Lock()
@@ -134,6 +142,7 @@ func (c *Cluster) takeRoutes(m *link.Message) error {
 		}
 		c.mu.Unlock()
 	}
+	c.end(m, wire.Stored)
 	return nil
 }
 

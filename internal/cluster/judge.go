@@ -14,7 +14,9 @@ type judge struct {
 	effects netsplit.Effects
 	beat    wire.Heartbeat          // used again for each
 	told    map[wire.NodeID]thought // as the mesh was told
+	send    func(to wire.NodeID, h *wire.Heartbeat)
 	ticks   int
+	counted bool // the split that lasts has been counted
 }
 
 // countEvery is how many ticks pass between two looks at what the links count.
@@ -39,11 +41,7 @@ func (j *judge) Tick(now int64, send func(to wire.NodeID, h *wire.Heartbeat)) (w
 	j.d.Tick(now, &j.effects)
 	wake = j.effects.Wake
 	j.c.wake.Store(wake)
-	for i := range j.effects.Send {
-		s := &j.effects.Send[i]
-		toWire(&s.Heartbeat, &j.beat)
-		send(wire.NodeID(s.To), &j.beat)
-	}
+	j.send = send
 	j.progress(now)
 	j.apply()
 	j.suspects()
@@ -83,12 +81,18 @@ func (j *judge) progress(now int64) {
 // apply does what a step wants done, and makes room for the next one.
 func (j *judge) apply() {
 	e := &j.effects
+	for i := range e.Send {
+		if s := &e.Send[i]; j.send != nil {
+			toWire(&s.Heartbeat, &j.beat)
+			j.send(wire.NodeID(s.To), &j.beat)
+		}
+	}
 	if e.Verdict != nil {
 		j.c.refresh(e.Verdict)
 		j.c.nudge()
 	}
 	for i := range e.Events {
-		j.c.event(&e.Events[i])
+		j.event(&e.Events[i])
 	}
 	*e = netsplit.Effects{Send: e.Send[:0], Events: e.Events[:0]}
 }
@@ -135,6 +139,20 @@ func (j *judge) open() {
 	c.opened.Store(true)
 	c.refresh(nil)
 	c.nudge()
+	if v := j.d.Verdict(); v.Split {
+		j.event(&netsplit.Event{Kind: netsplit.SplitBegan}) // it was there before this node
+	}
+}
+
+// greet tells a peer whose connections stand that this node is there, without
+// waiting for the next beat.
+func (c *Cluster) greet(id wire.NodeID) {
+	c.calls.add(func() {
+		c.mesh.Judge(func(now int64) {
+			c.judge.d.Greet(netsplit.NodeID(id), now, &c.judge.effects)
+			c.judge.apply()
+		})
+	})
 }
 
 // linked reports whether the links to a node stand.
@@ -145,28 +163,41 @@ func (c *Cluster) linked(id wire.NodeID) bool {
 	return p != nil && p.linked
 }
 
-// event logs and counts what the detector has found.
-func (c *Cluster) event(e *netsplit.Event) {
-	c.count.event(e, c.opened.Load())
+// event logs and counts what the detector has found. What a node finds while it
+// starts is no netsplit yet.
+func (j *judge) event(e *netsplit.Event) {
+	c := j.c
+	opened := c.opened.Load()
 	s := c.current.Load()
 	log := c.config.Log
 	peer := s.name(wire.NodeID(e.Peer))
 	switch e.Kind {
 	case netsplit.LinkSuspect:
+		c.count.suspects.Inc()
 		log.Info("a member is silent", "member", peer, "for", e.For)
 	case netsplit.LinkDown:
+		c.count.downs.Inc()
 		log.Warn("a member cannot be reached", "member", peer, "silent_for", e.For)
 	case netsplit.LinkUp:
+		c.count.ups.Inc()
 		log.Info("a member is reached", "member", peer, "after", e.For)
 	case netsplit.SplitBegan:
+		if !opened || j.counted {
+			return
+		}
+		j.counted = true
+		c.count.detected.Inc()
 		log.Warn("netsplit: a member of the cluster is missing", "unreachable", s.names(s.verdict.Unreachable), "majority", s.verdict.Majority)
 	case netsplit.SplitEnded:
-		if !c.opened.Load() {
+		if !j.counted {
 			log.Info("every member reaches every other", "after", e.For)
 			return
 		}
+		j.counted = false
+		c.count.resolved.Inc()
 		log.Warn("netsplit is over: every member reaches every other", "lasted", e.For)
 	case netsplit.Stalled:
+		c.count.stalls.Inc()
 		log.Warn("this node did not run for a while; nothing is admitted before each link has answered", "stalled_for", e.For)
 	}
 }

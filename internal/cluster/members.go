@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"tombolo/internal/member"
 	"tombolo/internal/wire"
 	"tombolo/metadata"
+	"tombolo/netsplit"
 )
 
 // Exchange takes the store's word that a peer and this node have pulled each
@@ -78,3 +80,29 @@ func (c *Cluster) settled() bool {
 
 // Members is the durable member set; nil without one.
 func (c *Cluster) Members() *member.Set { return c.members }
+
+// Tunables are what may change while the node runs. A value.
+type Tunables struct {
+	Policy            netsplit.Policy
+	Tiebreaker        string        // the name of a node, "" none
+	ConfirmWait       time.Duration // R9
+	DeadMemberTimeout time.Duration // 0: never
+}
+
+// Tune changes them.
+func (c *Cluster) Tune(t Tunables) {
+	c.mu.Lock()
+	named := c.mu.tiebreaker != t.Tiebreaker
+	c.mu.tiebreaker = t.Tiebreaker
+	c.mu.Unlock()
+	c.SetPolicy(t.Policy)
+	c.mesh.SetConfirmWait(t.ConfirmWait)
+	if c.members != nil {
+		c.members.SetDeadMemberTimeout(t.DeadMemberTimeout)
+	}
+	if named {
+		c.calls.add(func() {
+			c.mesh.Judge(func(int64) { c.judge.d.SetTiebreaker(c.tiebreaker()) })
+		})
+	}
+}

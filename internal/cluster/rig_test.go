@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -109,7 +110,7 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 		t.Fatal(err)
 	}
 	b = broker.New(broker.Config{Node: x.name(), NodeID: uint64(id), Settings: &broker.Settings{Limits: &session.Limits{}}, Metadata: x.meta, Queue: q,
-		Gate: &x.gate, Cluster: x.cluster, Metrics: registry, Now: time.Now})
+		Gate: &x.gate, Cluster: x.cluster, Metrics: registry, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	if err := x.cluster.Open(Parts{Metadata: x.meta, Queue: q, Broker: b}, members); err != nil {
 		t.Fatal(err)
 	}

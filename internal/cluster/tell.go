@@ -88,7 +88,7 @@ func (c *Cluster) tiebreaker() netsplit.NodeID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.mu.members {
-		if m := &c.mu.members[i]; c.config.Tiebreaker != "" && m.Name == c.config.Tiebreaker {
+		if m := &c.mu.members[i]; c.mu.tiebreaker != "" && m.Name == c.mu.tiebreaker {
 			return netsplit.NodeID(m.ID)
 		}
 	}

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -12,7 +11,7 @@ import (
 	"tombolo/internal/admin"
 )
 
-// trio is three nodes of one cluster, a process each. Owned by its test.
+// trio is three or more nodes of one cluster, a process each. Owned by its test.
 type trio struct {
 	tb     testing.TB
 	nodes  []*node
@@ -31,20 +30,26 @@ func startTrio(tb testing.TB, options ...string) *trio {
 // newTrio starts three nodes that know of each other, or do not.
 func newTrio(tb testing.TB, seeds bool, options ...string) *trio {
 	tb.Helper()
+	return newNodes(tb, 3, seeds, options...)
+}
+
+// newNodes starts some.
+func newNodes(tb testing.TB, count int, seeds bool, options ...string) *trio {
+	tb.Helper()
 	c := &trio{tb: tb}
 	var links, gossip []string
-	for range 3 {
+	for range count {
 		links, gossip = append(links, freeAddress(tb)), append(gossip, freeAddress(tb))
 	}
 	port := func(address string) string { return address[strings.LastIndex(address, ":")+1:] }
-	for i := range 3 {
+	for i := range count {
 		n := newNode(tb, append([]string{
 			"nodename", fmt.Sprintf("node%d", i+1), "cluster.bind_address", "127.0.0.1",
 			"cluster.link_port", port(links[i]), "cluster.gossip_port", port(gossip[i]),
 			"cluster.secret_key", "the secret of this test", "cluster.rehearsal", "on",
 		}, options...)...)
 		if seeds {
-			n.options["cluster.seeds"], n.options["cluster.expected_members"] = strings.Join(gossip, ","), "3"
+			n.options["cluster.seeds"], n.options["cluster.expected_members"] = strings.Join(gossip, ","), fmt.Sprint(count)
 		}
 		c.nodes = append(c.nodes, n)
 	}
@@ -57,12 +62,9 @@ func newTrio(tb testing.TB, seeds bool, options ...string) *trio {
 
 // view is what a node sees.
 func (c *trio) view(i int) (v admin.ClusterView) {
-	got := run(c.tb, c.nodes[i].dir, binary, "cluster", "show", "--local", "--json", "--socket", c.socket(i))
-	if got.code == 0 {
-		if err := json.Unmarshal([]byte(got.out), &v); err != nil {
-			c.tb.Fatalf("%v: %s", err, got.out)
-		}
-	}
+	client := admin.NewSocketClient(c.socket(i))
+	defer client.Close()
+	_ = client.Do(c.tb.Context(), "GET", "/api/v1/cluster", nil, nil, &v) // one that does not answer sees nothing
 	return v
 }
 
@@ -75,7 +77,7 @@ func (c *trio) whole() {
 	c.tb.Helper()
 	eventually(c.tb, patience, "a whole cluster", func() bool {
 		for i := range c.nodes {
-			if v := c.view(i); v.Split || !v.Opened || len(v.Reaches) != 3 || !v.Gate.Publish {
+			if v := c.view(i); v.Split || !v.Opened || len(v.Reaches) != len(c.nodes) || !v.Gate.Publish {
 				return false
 			}
 		}

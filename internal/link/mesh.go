@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tombolo/internal/wire"
@@ -21,14 +22,15 @@ var (
 
 // Mesh is this node's end of the links. Safe for concurrent use.
 type Mesh struct {
-	config     Config
-	stats      stats
-	beats      chan heardBeat
-	judgements chan func(now int64)
-	stopped    chan struct{} // closed when Run is over
-	begun      time.Time     // what now counts from
-	running    sync.WaitGroup
-	mu         struct {
+	config      Config
+	stats       stats
+	beats       chan heardBeat
+	judgements  chan func(now int64)
+	stopped     chan struct{} // closed when Run is over
+	begun       time.Time     // what now counts from
+	running     sync.WaitGroup
+	confirmWait atomic.Int64 // ns
+	mu          struct {
 		sync.RWMutex
 		listener net.Listener
 		peers    map[NodeID]*peer
@@ -47,6 +49,7 @@ func New(c Config) (*Mesh, error) {
 	m := &Mesh{config: c, beats: make(chan heardBeat, beatsMax), judgements: make(chan func(int64)), stopped: make(chan struct{})}
 	m.begun = c.Clock.Now()
 	m.mu.peers, m.mu.judged = map[NodeID]*peer{}, map[NodeID]judgement{}
+	m.confirmWait.Store(int64(c.ConfirmWait))
 	return m, nil
 }
 
@@ -193,6 +196,18 @@ func (m *Mesh) Kick(id NodeID) {
 		for _, k := range p.kick {
 			signal(k)
 		}
+	}
+}
+
+// SetConfirmWait changes after how long a message goes to the spool that the peer
+// has not confirmed (R9), from the next look at each on.
+func (m *Mesh) SetConfirmWait(d time.Duration) {
+	m.confirmWait.Store(int64(d))
+	for _, p := range m.peers() {
+		p.mu.Lock()
+		p.mu.lane.config.confirmWait = int64(d)
+		signal(p.spool)
+		p.mu.Unlock()
 	}
 }
 

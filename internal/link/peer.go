@@ -102,7 +102,7 @@ func newPeer(m *Mesh, id NodeID, address string) *peer {
 	}
 	c := &m.config
 	p.mu.lane = newLane(p.mu.senders[wire.StreamPublish], laneConfig{
-		confirmWait: int64(c.ConfirmWait), retryAfter: int64(c.RetryAfter), waitingBytes: c.WaitingBytes, durable: c.Spool.Durable(),
+		confirmWait: m.confirmWait.Load(), retryAfter: int64(c.RetryAfter), waitingBytes: c.WaitingBytes, durable: c.Spool.Durable(),
 	}, c.Spool.Count(id))
 	return p
 }

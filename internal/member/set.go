@@ -235,6 +235,12 @@ func (s *Set) SetState(ctx context.Context, state wire.MemberState) error {
 	})
 }
 
+// SetDeadMemberTimeout changes after how long a member that is not reachable is
+// marked absent; 0 never.
+func (s *Set) SetDeadMemberTimeout(d time.Duration) {
+	s.mailbox.add(func(c *core) { c.settings.deadAfter = d.Milliseconds() })
+}
+
 // MarkAbsent says that a member is gone for so long that it gates no more;
 // only the primary side may (R24).
 func (s *Set) MarkAbsent(ctx context.Context, nameOrID string) error {

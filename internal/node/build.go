@@ -57,7 +57,7 @@ func (n *Node) changed(key string) {
 	}
 	n.broker.Change(brokerSettings(n.set))
 	if n.cluster != nil {
-		n.cluster.SetPolicy(netsplitPolicy(n.set))
+		n.cluster.Tune(tunables(n.set))
 	}
 	n.security.changed()
 	n.logger.Info("option changed", "key", key, "value", n.set.Masked(key))

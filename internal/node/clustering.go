@@ -262,6 +262,15 @@ func netsplitPolicy(set *option.Settings) (p netsplit.Policy) {
 	return p
 }
 
+// tunables are what a running cluster may be told.
+func tunables(set *option.Settings) cluster.Tunables {
+	return cluster.Tunables{
+		Policy: netsplitPolicy(set), Tiebreaker: set.String("cluster.tiebreaker"),
+		ConfirmWait:       set.Duration("cluster.publish_confirm_wait"),
+		DeadMemberTimeout: finite(set.Duration("cluster.dead_member_timeout")),
+	}
+}
+
 // markStopped says in the member record that this node stops as planned, so
 // that nobody takes it for a netsplit (R27). What cannot be said in time is
 // noticed by the others in theirs.

@@ -27,17 +27,27 @@ type Routes struct {
 	First, Last bool   // of a snapshot; neither: its middle, or a change after it
 	Snapshot    bool
 	List        []Route
+	Audit       bool   // no step: what the receiver has up to here is to be compared with Count and Hash
+	Count, Hash uint64 // of the sender's routes, whatever their order
 }
 
 // AppendRoutes appends the body of a step of routes.
 func AppendRoutes(dst []byte, m *Routes) []byte {
-	dst = AppendUint(AppendArray(dst, 5), m.Sequence)
+	size := 5
+	if m.Audit {
+		size = 7
+	}
+	dst = AppendUint(AppendArray(dst, size), m.Sequence)
 	dst = AppendBool(AppendBool(AppendBool(dst, m.First), m.Last), m.Snapshot)
-	return appendList(dst, m.List, func(dst []byte, e *Route) []byte {
+	dst = appendList(dst, m.List, func(dst []byte, e *Route) []byte {
 		dst = AppendUint(AppendArray(dst, 6), uint64(e.Flags))
 		dst = AppendString(AppendString(AppendString(dst, e.Mountpoint), e.Filter), e.Group)
 		return AppendUint(AppendUint(dst, uint64(e.Members)), uint64(e.Online))
 	})
+	if m.Audit {
+		dst = AppendUint(AppendUint(dst, m.Count), m.Hash)
+	}
+	return dst
 }
 
 // ParseRoutes reads the body of a step of routes.
@@ -58,6 +68,11 @@ func ParseRoutes(b []byte, m *Routes) error {
 		e.Online = uint32(r.UintMax(1<<32 - 1))
 		r.finish(more)
 	})
+	m.Audit, m.Count, m.Hash = more >= 2, 0, 0
+	if m.Audit {
+		m.Count, m.Hash = r.Uint(), r.Uint()
+		more -= 2
+	}
 	r.finish(more)
 	return r.End()
 }

@@ -68,6 +68,8 @@ func (b *Broker) watchTables(ctx context.Context) {
 		case <-later:
 			later = nil
 			b.alignLate()
+		case s := <-b.audit.suspects:
+			failed = !b.examine(s)
 		}
 		if failed {
 			again = time.After(rederiveAfter)
@@ -179,14 +181,20 @@ func (b *Broker) deriveAll() error {
 	return nil
 }
 
+// awayHome is the other node that a record names as the home of a live session,
+// or 0.
+func (b *Broker) awayHome(v *metadata.Session) wire.NodeID {
+	if v == nil || !v.Ended.IsZero() && !v.Ended.Less(v.Epoch) || v.Home == b.cfg.NodeID {
+		return 0
+	}
+	return wire.NodeID(v.Home)
+}
+
 // derive brings the index up to date with the record of one session; nil is
 // none. A session that moves is routed to its new home before it is no longer
 // routed to the old one.
 func (b *Broker) derive(k Key, v *metadata.Session) error {
-	home := wire.NodeID(0)
-	if v != nil && (v.Ended.IsZero() || v.Ended.Less(v.Epoch)) && v.Home != b.cfg.NodeID {
-		home = wire.NodeID(v.Home)
-	}
+	home := b.awayHome(v)
 	var filters map[string]struct{}
 	if home != 0 {
 		filters = map[string]struct{}{}

@@ -47,6 +47,7 @@ type Broker struct {
 	sources   sources
 	remotes   remotes
 	tables    tables
+	audit     audit
 	arrivals  batch        // at QoS 1 and 2 from other nodes
 	fast      fasts        // at QoS 0 from other nodes
 	held      atomic.Int64 // bytes of publishes that wait in lines
@@ -78,7 +79,7 @@ func New(c Config) *Broker {
 		cfg: c, registry: newRegistry(), wheel: newWheel(c.Now),
 		count: newCounters(c.Metrics), stop: make(chan struct{}),
 	}
-	b.mu.mounts = make(map[string]*mount)
+	b.mu.mounts, b.audit = make(map[string]*mount), newAudit()
 	b.sources.slots = make(chan struct{}, sourcesMax)
 	b.sources.mu.jobs = make(map[Key]*source)
 	b.started = uint64(c.Now().UnixMilli()) << 16 // above those of an earlier process
@@ -122,6 +123,9 @@ func (b *Broker) Alive() bool {
 func (b *Broker) Run(ctx context.Context) error {
 	b.spawn(func() { b.watchTables(ctx) })
 	b.spawn(func() { b.adoptLost(ctx) })
+	if b.cfg.Cluster != nil {
+		b.spawn(func() { b.runAudits(ctx) })
+	}
 	b.wheel.run(ctx)
 	close(b.stop)
 	b.workers.end()

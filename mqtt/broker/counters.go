@@ -43,6 +43,8 @@ type counters struct {
 	migrations   *metric.Counter
 	orderBroken  *metric.Counter
 	adopted      *metric.Counter
+	audits       *metric.Counter
+	auditDiffers map[string]*metric.Counter
 }
 
 // Reasons for which a delivery is given up. One per receiver (P12).
@@ -139,6 +141,9 @@ func (c *counters) cluster(m *metric.Registry) {
 	c.migrations = m.Counter(metric.Opts{Name: "queue_migrations_total", Help: "Queues that have left this node for a session's new home."})
 	c.orderBroken = m.Counter(metric.Opts{Name: "queue_order_broken_total", Help: "Sessions that were given new messages before older ones, because their old home could not be reached."})
 	c.adopted = m.Counter(metric.Opts{Name: "sessions_adopted_total", Help: "Sessions without a client of which this node became the home, because theirs left or is gone."})
+	c.audits = m.Counter(metric.Opts{Name: "cluster_route_audits_total", Help: "Comparisons of this node's routes with what they were made from."})
+	c.auditDiffers = m.CounterVec(metric.Opts{Name: "cluster_route_audit_differences_total", Help: "Differences that they found, and mended: against what peers announced, the tables, and in the topic index.", Label: "against"},
+		"announced", "tables", "index")
 }
 
 // errorCounters makes one counter for each reason code that is an error.

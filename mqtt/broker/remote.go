@@ -144,19 +144,20 @@ func (b *Broker) announcedLocked(n *otherNode, k routeKey, c counts) {
 	}
 }
 
-// enterLocked puts a route of a node into the index, or takes it out.
-func (b *Broker) enterLocked(c *client, at nodeRoute, sum counts) {
+// enterLocked puts a route of a node into the index, or takes it out, and reports
+// whether it was there.
+func (b *Broker) enterLocked(c *client, at nodeRoute, sum counts) (was bool) {
 	o := topic.Options{QoS: 2, RetainAsPublished: true}
 	switch {
 	case sum.members == 0 && at.group == "":
-		c.mount.index.Unsubscribe(at.filter, c)
+		return c.mount.index.Unsubscribe(at.filter, c)
 	case sum.members == 0:
-		c.mount.index.UnsubscribeShared(at.group, at.filter, c)
+		return c.mount.index.UnsubscribeShared(at.group, at.filter, c)
 	case at.group == "":
-		c.mount.index.Subscribe(at.filter, c, o)
+		return c.mount.index.Subscribe(at.filter, c, o)
 	default:
 		o.ID = sum.pack()
-		c.mount.index.SubscribeShared(at.group, at.filter, c, o)
+		return c.mount.index.SubscribeShared(at.group, at.filter, c, o)
 	}
 }
 

@@ -1,0 +1,39 @@
+package wire
+
+import (
+	"reflect"
+	"testing"
+)
+
+// TestRoutesAudit: an audit (R5) travels behind what every reader knows, and a
+// step without one says nothing of it.
+func TestRoutesAudit(t *testing.T) {
+	in := Routes{Sequence: 9, List: []Route{}, Audit: true, Count: 1 << 40, Hash: 1<<63 + 1}
+	var out Routes
+	if err := ParseRoutes(AppendRoutes(nil, &in), &out); err != nil {
+		t.Fatal(err)
+	}
+	out.List = []Route{}
+	if !reflect.DeepEqual(in, out) {
+		t.Errorf("got %+v, want %+v", out, in)
+	}
+	if err := ParseRoutes(AppendRoutes(nil, &Routes{Sequence: 10}), &out); err != nil || out.Audit || out.Count != 0 || out.Hash != 0 {
+		t.Errorf("a step without an audit: %+v, %v", out, err)
+	}
+}
+
+// TestHeartbeatOfBefore: a row that ends with the links is one without doubts
+// and without a seat, also in memory that held another one.
+func TestHeartbeatOfBefore(t *testing.T) {
+	body := AppendUint(AppendUint(AppendUint(AppendUint(AppendArray(nil, 5), 0), 1), 2), 3)
+	body = AppendArray(body, 1)
+	body = AppendUint(AppendUint(AppendUint(AppendArray(body, 4), 7), 8), 9)
+	body = AppendUint(AppendArray(body, 1), 5)
+	h := Heartbeat{Rows: []Row{{Doubt: []NodeID{1}, Seated: true}}}
+	if err := ParseHeartbeat(body, &h); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.Rows[0]; r.Node != 7 || len(r.Up) != 1 || r.Up[0] != 5 || len(r.Doubt) != 0 || r.Seated {
+		t.Errorf("got %+v", r)
+	}
+}
