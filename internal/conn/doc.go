@@ -27,8 +27,11 @@
 // # Concurrency
 //
 // One goroutine a connection is its driver, or a loop for many; a second one
-// exists only while the socket does not take what is written. One a listener tells
-// the drivers of peers that have hung up. Locker is the only lock that a caller
+// exists only while the socket does not take what is written. A connection with
+// nothing to read for some seconds sleeps: it has no goroutine until bytes, the end
+// of the stream or a call of Wake, ResumeRead or Shutdown start one. The watcher, two
+// goroutines a listener, tells drivers of peers that have hung up, and sleeping
+// connections of what there is to read. Locker is the only lock that a caller
 // sees. Under it: Append, Reserve, Buffered. Never under it: Flush. Either way:
 // Wake, PauseRead, ResumeRead, Shutdown, Info. No lock is held across a system
 // call, except for the reference on the descriptor that RawConn takes; the driver

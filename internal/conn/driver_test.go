@@ -29,6 +29,7 @@ type driver struct {
 	kind  string
 	unix  bool
 	loops int
+	tired bool // connections sleep whenever they can
 }
 
 var drivers = []driver{
@@ -61,8 +62,15 @@ func (d driver) serve(t *testing.T, cfg Config, accept Accept) *harness {
 	if d.kind == KindSSL || d.kind == KindWSS {
 		cfg.TLS = authority(t).server(t, TLSConfig{})
 	}
+	if d.tired {
+		return tire(t, cfg, accept)
+	}
 	return serve(t, cfg, accept)
 }
+
+// tire is serve with connections that sleep whenever they can; nil where they
+// cannot, and no driver asks for it.
+var tire func(t *testing.T, cfg Config, accept Accept) *harness
 
 // client is the peer's end: payload bytes through Conn, the socket beneath.
 type client struct {

@@ -79,9 +79,16 @@ func (e *epoll) ready() []syscall.EpollEvent { return e.events[:e.count] }
 // goroutine at once, where a byte in a pipe would have to come through two polls.
 func (e *epoll) wake() { _ = e.file.SetReadDeadline(longAgo) }
 
-func (e *epoll) add(fd int, mask uint32) error {
+func (e *epoll) add(fd int, mask uint32) error { return e.control(syscall.EPOLL_CTL_ADD, fd, mask) }
+
+// control adds or changes an entry. It does not block, and is on the way of messages.
+func (e *epoll) control(op, fd int, mask uint32) error {
 	event := syscall.EpollEvent{Events: mask, Fd: int32(fd)}
-	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(e.fd, syscall.EPOLL_CTL_ADD, fd, &event))
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(e.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
 }
 
 func (e *epoll) remove(fd int) { _ = syscall.EpollCtl(e.fd, syscall.EPOLL_CTL_DEL, fd, nil) }

@@ -1,5 +1,11 @@
 package conn
 
+// drained says that no layer keeps bytes that came and were not given out. What
+// it keeps of a record or frame that is not complete needs more to come anyway.
+func (x *extra) drained() bool {
+	return x.tls == nil || !x.tls.more && x.tls.raw.len() == 0
+}
+
 // fill reads through the layers. It returns 0 bytes without an error when what
 // came was for a layer alone.
 func (x *extra) fill(c *stream) (int, error) {

@@ -27,7 +27,7 @@ type Listener struct {
 
 	loops    []*loop // set by Serve before it accepts
 	nextLoop atomic.Uint32
-	hangups  *hangups // set by Serve before it accepts; nil: there is none
+	watcher  *watcher // set by Serve before it accepts; nil: there is none
 
 	running sync.WaitGroup // drivers, writers and handshakes
 	mu      struct {
@@ -106,20 +106,20 @@ func (l *Listener) Serve(ctx context.Context, accept Accept) {
 	for _, p := range l.loops {
 		p.stop()
 	}
-	if l.hangups != nil {
-		l.hangups.stop()
+	if l.watcher != nil {
+		l.watcher.stop()
 	}
 }
 
 // startLoops starts the loops that the configuration asks for. Where they cannot
-// be had, connections get goroutines; and where hangups cannot, each looks for the
-// end of its stream itself.
+// be had, connections get goroutines; and where a watcher cannot, each keeps its
+// goroutine and looks for the end of its stream itself.
 func (l *Listener) startLoops() {
-	if l.cfg.Plain || l.cfg.Kind != KindTCP {
+	if l.cfg.Plain {
 		return
 	}
-	if l.cfg.Loops == 0 {
-		l.hangups, _ = startHangups()
+	if l.cfg.Loops == 0 || l.cfg.Kind != KindTCP {
+		l.watcher, _ = startWatcher()
 		return
 	}
 	for range l.cfg.Loops {
@@ -184,6 +184,7 @@ func (l *Listener) start(nc net.Conn, accept Accept) {
 	l.setBuffers(nc)
 	c := &stream{cfg: &l.cfg, l: l, local: addrPort(nc.LocalAddr()), peer: addrPort(nc.RemoteAddr())}
 	c.in.readBytes = l.cfg.ReadBuffer
+	c.heard.Store(l.now() - silentTicks) // the first round comes out of a silence
 	if !l.cfg.Plain {
 		c.t = newRawTransport(nc)
 	}
@@ -220,6 +221,14 @@ func (l *Listener) drive(c *stream, nc net.Conn, accept Accept) {
 		}
 	}
 	go c.run(accept)
+}
+
+// now is a coarse clock; without a watcher it stands still.
+func (l *Listener) now() uint32 {
+	if l.watcher == nil {
+		return 0
+	}
+	return l.watcher.now()
 }
 
 // add puts a connection into the list, unless the listener is ending.

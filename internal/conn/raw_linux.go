@@ -42,13 +42,14 @@ type rawTransport struct {
 	got      int // by the last read; -1 if its round was made
 	readErr  syscall.Errno
 	writeErr syscall.Errno
-	fd       int32 // what is watched
+	fd       int32 // what is watched, if known
 	lone     uint8 // reads that found the socket with less than a buffer
-	watched  bool  // the end of the stream is told by hangups
+	known    bool  // the watcher has an entry for it
+	watched  bool  // the watcher tells of the end of the stream
 }
 
-// watchAfter is how many reads with little to find show a connection that is worth
-// a place with hangups.
+// watchAfter is how many reads with little to find show a connection whose end is
+// worth being watched for.
 const watchAfter = 8
 
 // newRawTransport returns nil if nc is not a socket of the kernel.
@@ -153,15 +154,35 @@ func (t *rawTransport) endIsTold(fd uintptr) bool {
 	if t.c.hungUp {
 		return false
 	}
-	if t.watched || t.c.l.hangups == nil {
+	if t.watched || t.c.l.watcher == nil {
 		return t.watched
 	}
 	if t.lone++; t.lone < watchAfter {
 		return false
 	}
-	t.lone, t.fd = 0, int32(fd)
-	t.watched = t.c.l.hangups.watch(t.c, int(fd))
+	t.lone = 0
+	t.watched = t.watch(t.c, int32(fd), endMask)
 	return t.watched
+}
+
+func (t *rawTransport) watch(c *stream, fd int32, mask uint32) bool {
+	t.c, t.fd = c, fd
+	ok := c.l.watcher.watch(c, fd, mask, t.known)
+	t.known = t.known || ok
+	return ok
+}
+
+// watchAll is for a driver that will end: what is watched from here on is everything.
+func (t *rawTransport) watchAll(c *stream) bool {
+	if c.l.watcher == nil {
+		return false
+	}
+	fd := t.fd
+	if !t.known && t.rc.Control(func(d uintptr) { fd = int32(d) }) != nil {
+		return false
+	}
+	t.watched, t.lone = false, 0
+	return t.watch(c, fd, sleepMask)
 }
 
 func (t *rawTransport) tryWrite(l *chunkList) error {
@@ -247,8 +268,8 @@ func (t *rawTransport) restore()          { _ = t.nc.SetReadDeadline(time.Time{}
 func (t *rawTransport) closeWrite() error { return closeWrite(t.nc) }
 
 func (t *rawTransport) close() error {
-	if t.watched {
-		t.c.l.hangups.forget(t.c, int(t.fd))
+	if t.known {
+		t.c.l.watcher.forget(t.c, t.fd)
 	}
 	return t.nc.Close()
 }

@@ -24,38 +24,42 @@ func socketPair(t *testing.T) (ours, theirs net.Conn) {
 	return closeLater(t, ours), closeLater(t, theirs)
 }
 
-func (h *hangups) watched() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.mu.table)
+// entries is how many connections the watcher knows.
+func (w *watcher) entries() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.mu.table {
+		if c != nil {
+			n++
+		}
+	}
+	return n
 }
 
-// Connections of lone messages are watched for their end, others are not, and none
-// is once it has ended.
-func TestHangupsEnd(t *testing.T) {
-	const busy = 20
+// Connections are watched once they have spoken, and none is once it has ended.
+func TestWatchEnds(t *testing.T) {
+	const pairs = 20
 	h := serve(t, Config{}, echo)
 	var all []net.Conn
-	for range busy {
+	for range pairs {
 		nc := dialEcho(t, h)
 		for range 2 * watchAfter {
 			mustEcho(t, nc)
 		}
 		all = append(all, nc, dialEcho(t, h))
 	}
-	eventually(t, "all busy ones to be watched", func() bool { return h.l.hangups.watched() == busy })
+	eventually(t, "all to be watched", func() bool { return h.l.watcher.entries() == 2*pairs })
 	for _, nc := range all {
 		_ = nc.Close()
 	}
 	eventually(t, "no active connection", func() bool { return h.l.Stats().Active() == 0 })
-	if n := h.l.hangups.watched(); n != 0 {
+	if n := h.l.watcher.entries(); n != 0 {
 		t.Fatalf("%d connections are watched after their end", n)
 	}
 }
 
-// Where nothing watches for hang-ups, the driver looks for the end of the stream
-// itself.
-func TestRoundsWithoutHangups(t *testing.T) {
+// Where there is no watcher, the driver looks for the end of the stream itself.
+func TestRoundsWithoutWatcher(t *testing.T) {
 	ours, theirs := socketPair(t)
 	c := &stream{cfg: &Config{}, t: newRawTransport(ours), l: &Listener{}}
 	c.in.readBytes = chunkSizes[2]

@@ -23,20 +23,21 @@ const (
 	evDrained                     // nothing is left to write, and order is set
 	evExpire                      // the linger is over
 	evHangup                      // the peer's end is there to be read
+	evAsleep                      // set with evParked: there is no goroutine that waits
+	evReadable                    // a connection that slept has something to read
+	evRest                        // nothing was read for some time
 )
 
 // fullRoundsMax bounds the rounds that fill their buffer before the driver lets
 // other goroutines run, so that one flooding peer does not hold a processor.
 const fullRoundsMax = 8
 
-// silence is how long a connection says nothing before its driver thinks it idle.
-const silence = time.Second
-
-// epoch is where the driver's clock begins; only differences matter.
-var epoch = time.Now()
+// silentTicks is for how many ticks of the watcher a connection has to say nothing
+// to be idle.
+const silentTicks = 2
 
 // stream is one connection. in, handler and the fields from fullRounds to
-// lastRound are owned by the driver goroutine; out, flush and the fields named in them are guarded by
+// rested are owned by the driver goroutine; out, flush and the fields named in them are guarded by
 // mu; the wire list in flush is owned by the flusher of the moment; the rest is
 // atomic or immutable once the driver runs.
 type stream struct {
@@ -56,9 +57,9 @@ type stream struct {
 
 	fullRounds uint8
 	readEOF    bool
-	hungUp     bool  // evHangup was raised: only a read of nothing is the end
-	rested     bool  // the last round came after silence
-	lastRound  int64 // nanoseconds since epoch
+	hungUp     bool          // evHangup was raised: only a read of nothing is the end
+	rested     bool          // the last round came after silence, or there was none for long
+	heard      atomic.Uint32 // the tick of the last round
 
 	local, peer netip.AddrPort
 	ext         *extra // nil for plain sockets
@@ -155,7 +156,11 @@ func (c *stream) Shutdown(err error, linger time.Duration) {
 // that is parked must be interrupted, and only by the first event.
 func (c *stream) raise(event uint32) {
 	old := c.events.Or(event)
-	if old&evParked == 0 || old&^evParked != 0 {
+	if old&evParked == 0 || old&^(evParked|evAsleep) != 0 {
+		return
+	}
+	if old&evAsleep != 0 {
+		go c.wakeUp()
 		return
 	}
 	c.t.interrupt()
@@ -190,15 +195,24 @@ func (c *stream) early() {
 	}
 }
 
-// drive is the driver's loop. After a round that came out of a silence it goes
-// on in a new goroutine: the handler has grown the stack, and a connection that
-// is mostly silent should not hold it until the next message.
+// drive is the driver's loop. After a round that came out of a silence, or a
+// silence, it ends: the connection sleeps, which takes no more than its state, until
+// raise starts a driver for it. Where that cannot be, it goes on in a new goroutine:
+// the handler has grown the stack, and a connection that is mostly silent should not
+// hold it until the next message.
 func (c *stream) drive() {
 	for c.order.Load() == nil {
 		if c.rested {
 			c.rested = false
-			go c.drive()
-			return
+			if !c.fallAsleep() {
+				go c.drive()
+				return
+			}
+			// What comes from here on finds that there is no driver, and starts one;
+			// what came since fallAsleep is an event.
+			if c.events.CompareAndSwap(0, evParked|evAsleep) {
+				return
+			}
 		}
 		if !c.events.CompareAndSwap(0, evParked) {
 			c.serveEvents(c.events.Swap(0))
@@ -208,6 +222,28 @@ func (c *stream) drive() {
 	}
 	c.finish()
 }
+
+// fallAsleep sees to it that whatever happens next is raised as an event. A paused
+// connection is not read, and sleeps until it is resumed.
+func (c *stream) fallAsleep() bool {
+	if c.ext != nil && !c.ext.drained() {
+		return false
+	}
+	c.in.settle()
+	s, ok := c.t.(sleeper)
+	return ok && (c.paused.Load() || s.watchAll(c))
+}
+
+// wakeUp is the driver of a connection that slept.
+func (c *stream) wakeUp() {
+	events := c.events.Swap(0)
+	c.rested = events&(evReadable|evHangup) == 0 // it goes back to sleep when this is done
+	c.serveEvents(events)
+	c.drive()
+}
+
+// silent says whether the last round is some ticks ago.
+func (c *stream) silent() bool { return c.l.now()-c.heard.Load() >= silentTicks }
 
 // await parks until bytes or an event come, and serves them.
 func (c *stream) await() {
@@ -274,9 +310,10 @@ func (c *stream) round() {
 	if !full {
 		c.fullRounds = 0
 		c.in.settle()
-		now := int64(time.Since(epoch))
-		c.rested = c.lastRound == 0 || now-c.lastRound > int64(silence)
-		c.lastRound = now
+		if now := c.l.now(); now != c.heard.Load() {
+			c.rested = c.silent()
+			c.heard.Store(now)
+		}
 	} else if c.fullRounds++; c.fullRounds == fullRoundsMax {
 		c.fullRounds = 0
 		runtime.Gosched()
@@ -303,11 +340,14 @@ func (c *stream) deliver() {
 // raised after the swap is seen before the next park; an interrupt that comes
 // late ends one read for nothing.
 func (c *stream) serveEvents(events uint32) {
-	if events&evParked != 0 && events != evParked {
+	if events&(evParked|evAsleep) == evParked && events != evParked {
 		c.t.restore()
 	}
 	if events&evHangup != 0 {
 		c.hungUp = true
+	}
+	if events&evRest != 0 {
+		c.rested = true
 	}
 	if c.order.Load() != nil {
 		return

@@ -46,6 +46,13 @@ type writeWaiter interface {
 	waitWritable(c *stream, err error) bool
 }
 
+// sleeper is a transport that can do without a goroutine while nothing comes.
+type sleeper interface {
+	// watchAll has the next bytes, or the end of the stream, raised as events, also
+	// those that are there already. The caller is the driver.
+	watchAll(c *stream) bool
+}
+
 // roundReader is a transport that has rounds made where it reads, for connections
 // without layers.
 type roundReader interface {

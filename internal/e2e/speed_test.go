@@ -16,12 +16,12 @@ import (
 const (
 	p2pRatioMin     = 3.0    // deliveries per CPU second, against mosquitto
 	latencyRatioMax = 1.5    // CPU per delivery at a fixed rate, against mosquitto
-	idleBytesMax    = 6_500  // resident, for one idle connection
 	filterBytesMax  = 450    // resident, for one of a great many subscriptions
+	idleBytesMax    = 5_000  // resident, for one idle connection
 	mallocsMax      = 0.01   // for one message
 	idleConnections = 10_000 // of the budget for memory
 	filters         = 200_000
-	speedRuns       = 5      // of each broker, in turns
+	speedRuns       = 5 // of each broker, in turns
 )
 
 // speedNode is a node as one would run it for speed: nothing logged, nothing
