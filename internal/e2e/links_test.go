@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// linkAuthority signs the certificates of nodes. Immutable.
+type linkAuthority struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newLinkAuthority(tb testing.TB) *linkAuthority {
+	tb.Helper()
+	a := &linkAuthority{dir: tb.TempDir()}
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		tb.Fatal(err)
+	}
+	c := a.template("authority", 1)
+	c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign
+	a.cert = c
+	der := a.sign(tb, c, &a.key.PublicKey)
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		tb.Fatal(err)
+	}
+	write(tb, a.file("ca.crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	return a
+}
+
+func (a *linkAuthority) file(name string) string { return filepath.Join(a.dir, name) }
+
+func (a *linkAuthority) template(name string, serial int64) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+}
+
+func (a *linkAuthority) sign(tb testing.TB, c *x509.Certificate, public any) []byte {
+	tb.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, public, a.key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return der
+}
+
+// issue writes the certificate and key of a node, for both ends of a link.
+func (a *linkAuthority) issue(tb testing.TB, name string, serial int64) {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := a.template(name, serial)
+	c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	c.KeyUsage = x509.KeyUsageDigitalSignature
+	c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	der := a.sign(tb, c, &key.PublicKey)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	write(tb, a.file(name+".crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	write(tb, a.file(name+".key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
+}
+
+// greets says whether the link port at address speaks to somebody with these
+// certificates: a node that is dialled waits for a hello and then says its own,
+// so a connection that lives on for a moment has been let in.
+func greets(tb testing.TB, address string, c *tls.Config) bool {
+	tb.Helper()
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: patience}, Config: c}
+	conn, err := d.DialContext(tb.Context(), "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+	_, err = conn.Read(make([]byte, 1))
+	timeout, ok := err.(net.Error)
+	return ok && timeout.Timeout()
+}
+
+// TestMutualTLSLinks: three nodes whose links are mutual TLS are one broker, for
+// messages of one chunk and of several and for what a netsplit asks of them;
+// who has no certificate, or one of another authority, is not spoken to.
+func TestMutualTLSLinks(t *testing.T) {
+	a := newLinkAuthority(t)
+	for i := range int64(3) {
+		a.issue(t, fmt.Sprintf("node%d", i+1), 10+i)
+	}
+	c := newTrio(t, true, "cluster.cafile", a.file("ca.crt"), "cluster.certfile", a.file("$(nodename).crt"), "cluster.keyfile", a.file("$(nodename).key"))
+	c.whole()
+	for qos := range 3 {
+		topic := fmt.Sprintf("tls/%d", qos)
+		sub := openShell(t, t.TempDir(), fmt.Sprintf("exec %s sub --url mqtt://%s -t '%s' -q %d -i tls%d -C 2 | cut -c 1-20", binary, c.nodes[2].tcp, topic, qos, qos))
+		eventually(t, patience, "the subscription", func() bool {
+			return strings.Contains(run(t, c.nodes[0].dir, binary, "session", "show", "--topic", "--socket", c.socket(0)).out, topic)
+		})
+		large := filepath.Join(t.TempDir(), "large")
+		write(t, large, "large "+strings.Repeat("x", 200<<10)) // four chunks
+		c.must("pub", "--url", "mqtt://"+c.nodes[0].tcp, "-t", topic, "-m", "small", "-q", fmt.Sprint(qos))
+		c.must("pub", "--url", "mqtt://"+c.nodes[0].tcp, "-t", topic, "-f", large, "-q", fmt.Sprint(qos))
+		sub.says("small")
+		sub.says("large xxx")
+		<-sub.ended
+	}
+	c.cut(2, "node1", "node2")
+	c.splits(0, 1, 2)
+	c.cut(2)
+	c.whole()
+	port := net.JoinHostPort("127.0.0.1", c.nodes[0].options["cluster.link_port"])
+	own, err := tls.LoadX509KeyPair(a.file("node2.crt"), a.file("node2.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newLinkAuthority(t)
+	other.issue(t, "node2", 11)
+	strange, err := tls.LoadX509KeyPair(other.file("node2.crt"), other.file("node2.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	for _, who := range []struct {
+		name  string
+		certs []tls.Certificate
+		ok    bool
+	}{{"a node", []tls.Certificate{own}, true}, {"nobody", nil, false}, {"a node of another authority", []tls.Certificate{strange}, false}} {
+		if got := greets(t, port, &tls.Config{RootCAs: pool, Certificates: who.certs}); got != who.ok {
+			t.Errorf("%s: spoken to: %v, want %v", who.name, got, who.ok)
+		}
+	}
+}
