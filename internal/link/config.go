@@ -53,6 +53,8 @@ type Config struct {
 	HolderAlive  time.Duration // a holder of a node id heard of within this time is alive; 1 s
 	Clock        clock.Clock   // nil: the machine's
 	Log          func(text string)
+
+	oldest, newest uint8 // versions spoken, for tests of pairs that differ; zero: what package wire has
 }
 
 // defaults fills in what is zero.
@@ -93,6 +95,14 @@ func (c *Config) defaults() {
 	if c.OpenNonce == nil {
 		c.OpenNonce = func() uint64 { return 0 }
 	}
+}
+
+// versions are the lowest and the highest that are spoken.
+func (c *Config) versions() (oldest, newest uint8) {
+	if c.newest == 0 {
+		return wire.Oldest, wire.Version
+	}
+	return c.oldest, c.newest
 }
 
 // secretBytesMin is what gossip asks of a secret as well.

@@ -124,8 +124,9 @@ func (h *handshake) sayHello() error {
 	c := h.config
 	challenge := make([]byte, wire.ChallengeBytes)
 	_, _ = rand.Read(challenge) // never fails since Go 1.24
+	oldest, newest := c.versions()
 	h.ours = wire.AppendHello(nil, &wire.Hello{
-		VersionMin: wire.Oldest, VersionMax: wire.Version, Cluster: c.Cluster, Node: c.Node, Name: c.Name,
+		VersionMin: oldest, VersionMax: newest, Cluster: c.Cluster, Node: c.Node, Name: c.Name,
 		Incarnation: c.Incarnation, Actor: c.Actor, OpenNonce: c.OpenNonce(), Durability: c.Durability,
 		Plane: h.plane, Secret: c.Secret != nil, Challenge: challenge, Advertise: c.Advertise,
 	})
@@ -142,13 +143,14 @@ func (h *handshake) hear(kind wire.Type) (err error) {
 // judge holds the peer's hello against ours.
 func (h *handshake) judge() error {
 	c, p := h.config, &h.hello
-	version := min(wire.Version, p.VersionMax)
+	oldest, newest := c.versions()
+	version := min(newest, p.VersionMax)
 	switch {
 	case p.Cluster != c.Cluster:
 		return refuse(wire.RefuseCluster, "node %q is of cluster %q, this is %q (cluster.name)", p.Name, p.Cluster, c.Cluster)
-	case version < max(wire.Oldest, p.VersionMin):
+	case version < max(oldest, p.VersionMin):
 		return refuse(wire.RefuseVersion, "node %q speaks versions %d to %d, %q %d to %d: upgrade the older one first",
-			p.Name, p.VersionMin, p.VersionMax, c.Name, wire.Oldest, wire.Version)
+			p.Name, p.VersionMin, p.VersionMax, c.Name, oldest, newest)
 	case p.Node == c.Node && p.Incarnation == c.Incarnation:
 		return refuse(wire.RefuseSelf, "node %q has dialled itself", c.Name)
 	case p.Node == c.Node:

@@ -107,6 +107,48 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// TestMixedVersions: two nodes of different releases link, whoever dials, and
+// carry messages in the lower of their versions; with none in common both are
+// told, by name, and neither tries to go on.
+func TestMixedVersions(t *testing.T) {
+	later := func(c *Config) { c.oldest, c.newest = 1, 9 }
+	for name, change := range map[string][2]func(*Config){"the newer dials": {later, nil}, "the older dials": {nil, later}} {
+		a, b := prepare(t, 1, change[0]), prepare(t, 2, change[1])
+		connect(t, a, b)
+		a.start(t)
+		b.start(t)
+		within(t, name, func() bool { return a.up(2) && b.up(1) })
+		for i, n := range []*node{a, b} {
+			to := []NodeID{2, 1}[i]
+			if got := n.mesh.Status()[0].Version; got != 1 {
+				t.Errorf("%s: node %d speaks version %d", name, i+1, got)
+			}
+			for id, s := range []wire.Stream{wire.StreamPublish, wire.StreamControl} {
+				kind := []wire.Type{wire.TypePublish, wire.TypeRoutes}[id]
+				if err := n.mesh.Send(to, s, kind, numbered(uint32(id), 100<<10), end{n, uint32(id)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, n := range []*node{a, b} {
+			within(t, name+": messages", func() (ok bool) { n.read(func() { ok = n.mu.results[Stored] == 2 }); return ok })
+		}
+	}
+	a, b := prepare(t, 1, nil), prepare(t, 2, func(c *Config) { c.oldest, c.newest = 8, 9 })
+	connect(t, a, b)
+	a.start(t)
+	b.start(t)
+	for _, n := range []*node{a, b} {
+		within(t, "the refusal", func() bool {
+			s := n.mesh.Status()[0]
+			return n.mesh.Stats().Refusals[wire.RefuseVersion.String()] > 0 && !s.Up
+		})
+	}
+	if s := a.mesh.Status()[0].LastError; !strings.Contains(s, "upgrade the older one first") {
+		t.Errorf("the operator is told %q", s)
+	}
+}
+
 // TestSecondHolder is R30: while a process of a node id is linked, another one
 // is refused by name; once it has gone, the other is taken.
 func TestSecondHolder(t *testing.T) {
@@ -157,28 +199,38 @@ func TestHostileFrames(t *testing.T) {
 		change(&h)
 		return append(wire.AppendHeader(nil, &h), body...)
 	}
+	ack := func(a *wire.Ack) []byte {
+		return frame(func(h *wire.Header) { h.Type = wire.TypeAck }, wire.AppendAck(nil, a))
+	}
 	control := func(h *wire.Header) { h.Type, h.Stream, h.Sequence = wire.TypeRoutes, wire.StreamControl, 1 }
 	for reason, b := range map[string][]byte{
-		"frame_length":  frame(func(h *wire.Header) { control(h); h.Length = 1 << 31 }, nil),
-		"frame_version": frame(func(h *wire.Header) { control(h); h.Version = 9 }, nil),
-		"frame_type":    frame(func(h *wire.Header) { h.Type = 200 }, nil),
-		"frame_stream":  frame(func(h *wire.Header) { control(h); h.Sequence = 0 }, nil),
-		"frame_ttl":     frame(func(h *wire.Header) { control(h); h.TTL = 0 }, nil),
-		"frame_flags":   frame(func(h *wire.Header) { control(h); h.Flags = 0x80 }, nil),
-		"frame_short":   frame(func(h *wire.Header) { h.Type = wire.TypeAck }, []byte{0x95, 4, 1}),
-		"frame_kind":    frame(func(h *wire.Header) { h.Type = wire.TypeHeartbeat }, []byte{0x95, 0xc0, 1, 1, 1, 0x90}),
-		"address":       frame(func(h *wire.Header) { control(h); h.Source = 5 }, nil),
-		"plane":         frame(func(h *wire.Header) { control(h); h.Type, h.Stream = wire.TypePublish, wire.StreamPublish }, nil),
-		"gap":           frame(func(h *wire.Header) { control(h); h.Sequence = 5 }, nil),
-		"chunk":         frame(func(h *wire.Header) { control(h); h.Flags = wire.FlagLast }, nil),
-		"ack_unsent": frame(func(h *wire.Header) { h.Type = wire.TypeAck },
-			wire.AppendAck(nil, &wire.Ack{Stream: wire.StreamControl, Incarnation: 1, Through: 9})),
+		"frame_length":    frame(func(h *wire.Header) { control(h); h.Length = 1 << 31 }, nil),
+		"frame_version":   frame(func(h *wire.Header) { control(h); h.Version = 9 }, nil),
+		"frame_type":      frame(func(h *wire.Header) { h.Type = 200 }, nil),
+		"frame_stream":    frame(func(h *wire.Header) { control(h); h.Sequence = 0 }, nil),
+		"frame_ttl":       frame(func(h *wire.Header) { control(h); h.TTL = 0 }, nil),
+		"frame_flags":     frame(func(h *wire.Header) { control(h); h.Flags = 0x80 }, nil),
+		"frame_short":     frame(func(h *wire.Header) { h.Type = wire.TypeAck }, []byte{0x95, 4, 1}),
+		"frame_kind":      frame(func(h *wire.Header) { h.Type = wire.TypeHeartbeat }, []byte{0x95, 0xc0, 1, 1, 1, 0x90}),
+		"address":         frame(func(h *wire.Header) { control(h); h.Source = 5 }, nil),
+		"plane":           frame(func(h *wire.Header) { control(h); h.Type, h.Stream = wire.TypePublish, wire.StreamPublish }, nil),
+		"gap":             frame(func(h *wire.Header) { control(h); h.Sequence = 5 }, nil),
+		"chunk":           frame(func(h *wire.Header) { control(h); h.Flags = wire.FlagLast }, nil),
+		"ack_unsent":      ack(&wire.Ack{Stream: wire.StreamControl, Incarnation: 1, Through: 9}),
+		"ack_unsorted":    ack(&wire.Ack{Stream: wire.StreamControl, Incarnation: 1, Outcomes: []wire.Outcome{{Sequence: 2, Result: 1}, {Sequence: 2, Result: 1}}}),
+		"incarnation":     ack(&wire.Ack{Stream: wire.StreamControl, Incarnation: 7}),
+		"frame_trail":     frame(func(h *wire.Header) { h.Type = wire.TypeAck }, append(wire.AppendAck(nil, &wire.Ack{Stream: wire.StreamControl}), 0)),
+		"frame_range":     frame(func(h *wire.Header) { h.Type = wire.TypeHeartbeat }, []byte{0x95, 0xcd, 9, 9, 1, 1, 1, 0x90}),
+		"credit":          tooMuch(control),
 		"handshake_again": frame(func(h *wire.Header) { h.Type = wire.TypeHello }, nil),
 		"truncated":       frame(control, make([]byte, 10))[:20],
 	} {
 		t.Run(reason, func(t *testing.T) {
 			n := prepare(t, 9, nil)
 			_ = n.mesh.AddPeer(1, "127.0.0.1:1")
+			if reason == "credit" {
+				n.on = func(Message) {} // nothing ends, so nothing is granted
+			}
 			n.start(t)
 			raw, err := net.Dial("tcp", n.mesh.Addr().String())
 			if err != nil {
@@ -190,7 +242,7 @@ func TestHostileFrames(t *testing.T) {
 			if err := h.dial(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := raw.Write(b); err != nil {
+			if _, err := raw.Write(b); err != nil && reason != "credit" { // they close before it has all gone
 				t.Fatal(err)
 			}
 			if reason == "truncated" {
@@ -200,6 +252,19 @@ func TestHostileFrames(t *testing.T) {
 			within(t, "the reason", func() bool { return n.mesh.Stats().Closes[reason] == 1 })
 		})
 	}
+}
+
+// tooMuch is more than a receiver grants a peer that waits for nothing.
+func tooMuch(stream func(*wire.Header)) (b []byte) {
+	body := make([]byte, wire.BodyBytesMax)
+	for i := range uint64(100) {
+		h := wire.Header{Version: 1, TTL: 1, Source: 1, Destination: 9, Incarnation: 1, Length: wire.BodyBytesMax}
+		stream(&h)
+		h.Sequence = 1 + i
+		h.Flags = wire.FlagFirst | wire.FlagLast
+		b = append(wire.AppendHeader(b, &h), body...)
+	}
+	return b
 }
 
 // TestExposed is guarantee 5.

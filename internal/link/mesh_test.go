@@ -37,13 +37,22 @@ func (n *node) pump(t *testing.T, to NodeID, s wire.Stream, kind wire.Type, coun
 			n.kill(to, wire.Plane(rng.IntN(2)))
 		}
 		within(t, "room in the stream", func() bool {
-			err := n.mesh.Send(to, s, kind, body, ticket)
+			err := n.sends(to, s, kind, body, ticket, rng.IntN(2) == 0)
 			if err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrSpoolFull) {
 				t.Error(err)
 			}
 			return err == nil
 		})
 	}
+}
+
+// sends uses both ways to send a publish; a flush may come from anybody.
+func (n *node) sends(to NodeID, s wire.Stream, kind wire.Type, body []byte, t Ticket, later bool) error {
+	if s != wire.StreamPublish || !later {
+		return n.mesh.Send(to, s, kind, body, t)
+	}
+	defer n.mesh.Flush(to)
+	return n.mesh.SendPublish(to, body, t)
 }
 
 // TestThreeMeshesUnderKills is guarantees 1 and 2 with goroutines and sockets:
@@ -58,6 +67,7 @@ func TestThreeMeshesUnderKills(t *testing.T) {
 	nodes := []*node{prepare(t, 1, quick), prepare(t, 2, quick), prepare(t, 3, quick)}
 	connect(t, nodes...)
 	for _, n := range nodes {
+		n.instant = func(m Message) bool { return m.Sequence%7 < 4 } // some at once, some by and by, in order all the same
 		n.start(t)
 	}
 	var pumps sync.WaitGroup

@@ -36,7 +36,9 @@ type node struct {
 	mesh *Mesh
 	stop func()
 	on   func(m Message) // nil: stored at once
-	mu   struct {
+	// instant says which publishes are taken by the reader; nil: none.
+	instant func(m Message) bool
+	mu      struct {
 		sync.Mutex
 		ups, downs, restarts map[NodeID]int
 		got                  map[string][]uint32 // by "sender/stream"
@@ -84,7 +86,13 @@ func (n *node) Datagram(from NodeID, _ wire.Type, body []byte) {
 	n.mu.datagrams[from] = append(n.mu.datagrams[from], len(body))
 }
 
-func (n *node) Instant(Message) (wire.Result, uint8, bool) { return 0, 0, false }
+func (n *node) Instant(m Message) (wire.Result, uint8, bool) {
+	if n.instant == nil || !n.instant(m) {
+		return 0, 0, false
+	}
+	n.take(m)
+	return wire.Stored, 0, true
+}
 
 func (n *node) Drained(from NodeID) {
 	n.mu.Lock()
