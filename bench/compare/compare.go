@@ -16,6 +16,13 @@ import (
 type Scenario struct {
 	Name   string
 	Config bench.Config
+	// Brokers are the names of those that it is run on; none: all.
+	Brokers []string
+}
+
+// on reports whether the scenario is run on the broker of that name.
+func (s *Scenario) on(name string) bool {
+	return len(s.Brokers) == 0 || slices.Contains(s.Brokers, name)
 }
 
 // Config says what to compare.
@@ -54,7 +61,8 @@ type Broker struct {
 	Command  []string `json:"command"`
 }
 
-// Row is one scenario: a cell for each broker, in their order.
+// Row is one scenario: a cell for each broker, in their order, empty for one
+// that it was not run on.
 type Row struct {
 	Name  string `json:"name"`
 	Cells []Cell `json:"cells"`
@@ -84,6 +92,9 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 		for i := range cfg.Scenarios {
 			for k := range cfg.Brokers {
 				at := (k + repetition) % len(cfg.Brokers)
+				if !cfg.Scenarios[i].on(cfg.Brokers[at].Name) {
+					continue
+				}
 				run++
 				if err := c.Rows[i].Cells[at].add(ctx, &cfg, i, at, run); err != nil {
 					return c, err
@@ -92,6 +103,18 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 		}
 	}
 	return c, nil
+}
+
+// runs counts them all.
+func (cfg *Config) runs() (n int) {
+	for i := range cfg.Scenarios {
+		for k := range cfg.Brokers {
+			if cfg.Scenarios[i].on(cfg.Brokers[k].Name) {
+				n += cfg.Repeat
+			}
+		}
+	}
+	return n
 }
 
 func (cfg *Config) check() error {
@@ -123,7 +146,7 @@ func (c *Cell) add(ctx context.Context, cfg *Config, scenario, broker, run int) 
 	}
 	result, err := Once(ctx, d, s.Config, profile, func(p bench.Progress) {
 		if cfg.Tick != nil {
-			cfg.Tick(Progress{Run: run, Runs: cfg.Repeat * len(cfg.Brokers) * len(cfg.Scenarios), Broker: d.Name, Scenario: s.Name, Progress: p})
+			cfg.Tick(Progress{Run: run, Runs: cfg.runs(), Broker: d.Name, Scenario: s.Name, Progress: p})
 		}
 	})
 	if ctx.Err() != nil {
@@ -145,7 +168,8 @@ func Once(ctx context.Context, d peer.Definition, cfg bench.Config, p peer.Profi
 	if err != nil {
 		return nil, err
 	}
-	cfg.Targets, cfg.PIDs, cfg.Tick = []string{b.Address}, b.PIDs(), tick
+	cfg.Targets, cfg.PIDs, cfg.Tick = b.Targets, b.PIDs(), tick
+	cfg.Cross = cfg.Cross || d.Cross
 	result, err := bench.Run(ctx, cfg)
 	if result != nil {
 		result.Settings.Broker = d.Name
@@ -156,6 +180,16 @@ func Once(ctx context.Context, d peer.Definition, cfg bench.Config, p peer.Profi
 		}
 	}
 	return result, errors.Join(err, b.Stop())
+}
+
+// Present are the brokers, by their places, that the row was run on.
+func (r *Row) Present() (list []int) {
+	for i := range r.Cells {
+		if len(r.Cells[i].Results)+len(r.Cells[i].Failures) > 0 {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // Spread is a figure over the repetitions.

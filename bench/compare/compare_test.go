@@ -74,6 +74,24 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestSomeBrokers: a scenario that is for some brokers leaves the others out.
+func TestSomeBrokers(t *testing.T) {
+	only := short(bench.P2P)
+	only.Brokers = []string{"mosquitto-nodelay"}
+	c, err := Run(t.Context(), Config{Brokers: peer.Builtin()[:2], Scenarios: []Scenario{only}, Repeat: 1,
+		Tick: func(p Progress) {
+			if p.Runs != 1 || p.Broker != "mosquitto-nodelay" {
+				t.Errorf("run %d of %d on %s", p.Run, p.Runs, p.Broker)
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if here := c.Rows[0].Present(); len(here) != 1 || here[0] != 1 || len(c.Rows[0].Cells[1].Results) != 1 {
+		t.Errorf("it was run on %v: %+v", here, c.Rows[0].Cells)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	two := []peer.Definition{{Name: "x", Command: []string{"x"}}, {Name: "x", Command: []string{"y"}}}
 	_, err := Run(t.Context(), Config{Brokers: two, Scenarios: []Scenario{{Name: "bad", Config: bench.Config{Scenario: "none"}}}})

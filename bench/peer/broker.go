@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,10 @@ const (
 
 // Broker is a running broker. Owned by who started it.
 type Broker struct {
-	Address string
+	Address string   // the first target
+	Targets []string // all nodes
 	Command []string // as it was started
+	ready   string
 	cmd     *exec.Cmd
 	dir     string
 	output  string // file of what it printed
@@ -90,8 +93,8 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 		}
 		ports[i] = strconv.Itoa(port)
 	}
-	fill := strings.NewReplacer("{port}", ports[0], "{port2}", ports[1], "{port3}", ports[2], "{dir}", b.dir,
-		"{kind}", p.Kind, "{profile}", p.Dir)
+	fill := strings.NewReplacer("{port}", ports[0], "{port+1}", after(ports[0], 1), "{port+2}", after(ports[0], 2),
+		"{port2}", ports[1], "{port3}", ports[2], "{dir}", b.dir, "{kind}", p.Kind, "{profile}", p.Dir)
 	for name, text := range d.Files {
 		file := filepath.Join(b.dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -109,7 +112,13 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 	for _, a := range arguments {
 		b.Command = append(b.Command, fill.Replace(a))
 	}
-	b.Address = net.JoinHostPort("127.0.0.1", ports[0])
+	for _, t := range d.Targets {
+		b.Targets = append(b.Targets, fill.Replace(t))
+	}
+	if len(b.Targets) == 0 {
+		b.Targets = []string{net.JoinHostPort("127.0.0.1", ports[0])}
+	}
+	b.Address, b.ready = b.Targets[0], d.Ready
 	output, err := os.Create(b.output)
 	if err != nil {
 		return err
@@ -145,14 +154,15 @@ func environment() (kept []string) {
 	return kept
 }
 
-// answers waits until the broker accepts a client.
+// answers waits until the broker accepts a client at every node, and has said
+// that it is ready if it is to.
 func (b *Broker) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeoutMax)
 	defer cancel()
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	for {
-		err := b.probe(ctx)
+		err := b.look(ctx)
 		if err == nil {
 			return nil
 		}
@@ -166,10 +176,23 @@ func (b *Broker) answers(ctx context.Context) error {
 	}
 }
 
+// look asks once whether it is ready.
+func (b *Broker) look(ctx context.Context) error {
+	if text, err := os.ReadFile(b.output); err != nil || !bytes.Contains(text, []byte(b.ready)) {
+		return fmt.Errorf("it has not said %q yet", b.ready)
+	}
+	for _, t := range b.Targets {
+		if err := probe(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // probe connects as a client once.
-func (b *Broker) probe(ctx context.Context) error {
+func probe(ctx context.Context, address string) error {
 	dialer := net.Dialer{Timeout: probeTimeoutMax}
-	conn, err := dialer.DialContext(ctx, "tcp", b.Address)
+	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
@@ -215,6 +238,12 @@ func (b *Broker) lastWords() string {
 		return last
 	}
 	return "nothing"
+}
+
+// after is the port n behind port.
+func after(port string, n int) string {
+	p, _ := strconv.Atoi(port) // it is one of ours
+	return strconv.Itoa(p + n)
 }
 
 // freePort finds a port below the range from which the kernel takes those of

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// Definition says how to start a broker. In commands, files and environment
-// {port} stands for the port on 127.0.0.1 at which it has to speak MQTT,
-// {port2} and {port3} for further free ports, {dir} for a new directory of its
-// own. Immutable.
+// Definition says how to start a broker. In commands, files, environment and
+// targets {port} stands for the port on 127.0.0.1 at which it has to speak MQTT,
+// {port+1} and {port+2} for the next ones, {port2} and {port3} for further free
+// ports, {dir} for a new directory of its own. Immutable.
 type Definition struct {
 	Name        string            `json:"name"`
 	Command     []string          `json:"command"`
@@ -22,6 +22,12 @@ type Definition struct {
 	Environment map[string]string `json:"environment,omitempty"`
 	Version     []string          `json:"version,omitempty"`  // a command; its first line counts
 	Settings    string            `json:"settings,omitempty"` // in words, for the report
+	// Targets are where the nodes of a cluster speak MQTT; none: 127.0.0.1:{port}.
+	Targets []string `json:"targets,omitempty"`
+	// Cross has every message published at another node than its subscriber's.
+	Cross bool `json:"cross_node,omitempty"`
+	// Ready is a text that it prints when it is; none: it is when it answers.
+	Ready string `json:"ready,omitempty"`
 	// Profile are arguments that make it write a profile of {kind} to
 	// {profile}; empty if it cannot.
 	Profile []string `json:"profile,omitempty"`
@@ -86,6 +92,25 @@ func Tombolo(program, version string, arguments ...string) Definition {
 		Settings: strings.TrimSpace("anonymous, defaults " + strings.Join(arguments, " ")),
 		Profile:  []string{"--profile", "{kind}", "--profile-dir", "{profile}"},
 	}
+}
+
+// TomboloCluster is three nodes of this program on one machine. With cross,
+// publisher and subscriber of a message are never at the same node.
+func TomboloCluster(program, version string, cross bool) Definition {
+	d := Definition{
+		Name: "tombolo-3",
+		Command: []string{program, "dev", "--nodes", "3", "--first-port", "{port}",
+			"--data_dir", "{dir}/data", "--log.console.level", "error"},
+		Targets:  []string{"127.0.0.1:{port}", "127.0.0.1:{port+1}", "127.0.0.1:{port+2}"},
+		Ready:    "is ready",
+		Version:  []string{"echo", version},
+		Settings: "three nodes, each message published and received at one node",
+	}
+	if cross {
+		d.Name, d.Cross = "tombolo-3-cross", true
+		d.Settings = "three nodes, each message published at another node than its subscriber's"
+	}
+	return d
 }
 
 // Load reads a definition from a JSON file.

@@ -134,9 +134,9 @@ func resultSection(title string, results []Labelled) section {
 func comparedSection(c *compare.Comparison, row *compare.Row) section {
 	s := section{Title: row.Name, Remarks: remarks(c, row)}
 	var first []Labelled
-	for i := range row.Cells {
+	for _, i := range row.Present() {
+		s.Legend = append(s.Legend, key{class(len(s.Heads)), c.Brokers[i].Name})
 		s.Heads = append(s.Heads, c.Brokers[i].Name)
-		s.Legend = append(s.Legend, key{class(i), c.Brokers[i].Name})
 		l := Labelled{Label: c.Brokers[i].Name, Result: &bench.Result{}}
 		if len(row.Cells[i].Results) > 0 {
 			l.Result = row.Cells[i].Results[0]
@@ -149,11 +149,11 @@ func comparedSection(c *compare.Comparison, row *compare.Row) section {
 			continue
 		}
 		l := line{Name: figure.Name}
-		for _, spread := range spreads {
+		for i, spread := range spreads {
 			if spread == nil {
 				l.Cells = append(l.Cells, "–")
 			} else {
-				l.Cells = append(l.Cells, span(spread, figure.Form))
+				l.Cells = append(l.Cells, strings.TrimSpace(span(spread, figure.Form)+" "+ratio(spreads, i, &figure)))
 			}
 		}
 		s.Lines = append(s.Lines, l)

@@ -12,7 +12,7 @@ import (
 
 // WriteComparison writes a table for each scenario: the median of each broker,
 // the least and the most if there are several runs, and its ratio to the first
-// broker.
+// broker that the scenario was run on.
 func WriteComparison(w io.Writer, c *compare.Comparison) error {
 	fmt.Fprintf(w, "%s, %d CPUs, %s, load %s; %d runs each\n", c.Machine.System, c.Machine.CPUs, c.Machine.Go, c.Machine.Load, c.Repeat)
 	for _, b := range c.Brokers {
@@ -22,8 +22,8 @@ func WriteComparison(w io.Writer, c *compare.Comparison) error {
 		row := &c.Rows[i]
 		fmt.Fprintf(w, "\n%s\n", row.Name)
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-		for _, b := range c.Brokers {
-			fmt.Fprintf(t, "\t%s\t", b.Name)
+		for _, k := range row.Present() {
+			fmt.Fprintf(t, "\t%s\t", c.Brokers[k].Name)
 		}
 		fmt.Fprintln(t, "\t")
 		for _, figure := range bench.Rows() {
@@ -46,16 +46,21 @@ func writeFigure(w io.Writer, row *compare.Row, figure *bench.Row) {
 	}
 	fmt.Fprint(w, figure.Name)
 	for i, s := range spreads {
-		switch {
-		case s == nil:
-			fmt.Fprint(w, "\t–\t")
-		case i > 0 && spreads[0] != nil && spreads[0].Median != 0 && figure.Better != bench.Neither:
-			fmt.Fprintf(w, "\t%s\t× %.2f", span(s, figure.Form), s.Median/spreads[0].Median)
-		default:
-			fmt.Fprintf(w, "\t%s\t", span(s, figure.Form))
+		text, times := "–", ""
+		if s != nil {
+			text, times = span(s, figure.Form), ratio(spreads, i, figure)
 		}
+		fmt.Fprintf(w, "\t%s\t%s", text, times)
 	}
 	fmt.Fprintln(w, "\t")
+}
+
+// ratio is how figure i stands to the first; "" where that says nothing.
+func ratio(spreads []*compare.Spread, i int, figure *bench.Row) string {
+	if i == 0 || spreads[0] == nil || spreads[0].Median == 0 || figure.Better == bench.Neither {
+		return ""
+	}
+	return fmt.Sprintf("× %.2f", spreads[i].Median/spreads[0].Median)
 }
 
 // WriteResults writes results side by side, one column each.
@@ -98,9 +103,10 @@ func cells(results []Labelled, figure *bench.Row) (cells []string, any bool) {
 	return cells, any
 }
 
-// spreadsOf is a figure of each broker, nil where it is not known.
+// spreadsOf is a figure of each broker that the row was run on, nil where it is
+// not known.
 func spreadsOf(row *compare.Row, figure *bench.Row) (spreads []*compare.Spread, any bool) {
-	for i := range row.Cells {
+	for _, i := range row.Present() {
 		if s, ok := row.Cells[i].Spread(figure); ok {
 			spreads, any = append(spreads, &s), true
 		} else {

@@ -21,17 +21,6 @@ import (
 	"tombolo/bench/report"
 )
 
-// suites are scenarios that belong together, as they would be typed.
-var suites = map[string][]string{
-	"quick": {"p2p", "p2p -q 1", "fanin", "fanout", "latency"},
-	"full": {
-		"fanin", "fanin -q 1", "fanout", "fanout -q 1", "p2p", "p2p -q 1", "p2p -q 2", "shared",
-		"latency", "latency -q 1", "latency --pairs 100", "fanin --rate 5000", "fanout --rate 50",
-		"fanout --payload 4096", "fanout --payload 65536 --window 4",
-		"connect", "idle --connections 15000", "subscribe --filters 1000000", "match", "retained", "offline",
-	},
-}
-
 // compareFlags are those of bench compare. Owned by the command.
 type compareFlags struct {
 	brokers []string
@@ -103,9 +92,8 @@ func (f *compareFlags) config() (compare.Config, error) {
 	}
 	specs := f.runs
 	if len(specs) == 0 {
-		if specs = suites[f.suite]; specs == nil {
-			return cfg, fmt.Errorf("--suite %s: give quick or full", f.suite)
-		}
+		cfg.Scenarios, err = suite(f.suite, len(f.brokers) > 0, cfg.Brokers)
+		return cfg, err
 	}
 	for _, spec := range specs {
 		c, err := parseScenario(spec)
@@ -117,8 +105,7 @@ func (f *compareFlags) config() (compare.Config, error) {
 	return cfg, nil
 }
 
-// definitions are the brokers that were named, or those that are installed,
-// mosquitto first, because it is what most figures are held against.
+// definitions are the brokers that were named, or those that are installed.
 func (f *compareFlags) definitions() (list []peer.Definition, err error) {
 	for _, name := range f.brokers {
 		d, err := findBroker(name)
@@ -130,10 +117,8 @@ func (f *compareFlags) definitions() (list []peer.Definition, err error) {
 	if len(f.brokers) > 0 {
 		return list, nil
 	}
-	all := brokers()
-	for _, d := range append(all[1:], all[0]) {
-		// RabbitMQ takes so long to start that it has to be asked for.
-		if d.Installed() && d.Name != "rabbitmq" {
+	for _, name := range usual(f.suite == "full" && len(f.runs) == 0) {
+		if d, err := findBroker(name); err == nil {
 			list = append(list, d)
 		}
 	}

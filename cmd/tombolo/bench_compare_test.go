@@ -169,11 +169,4 @@ func TestBenchCompareFaults(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q; want %d and %q", c.args, got.code, got.err.String(), c.code, c.want)
 		}
 	}
-	for _, specs := range suites {
-		for _, spec := range specs {
-			if _, err := parseScenario(spec); err != nil {
-				t.Errorf("suite: %q: %v", spec, err)
-			}
-		}
-	}
 }

@@ -148,11 +148,14 @@ func brokers() []peer.Definition {
 	if err != nil {
 		program = os.Args[0]
 	}
-	return append([]peer.Definition{peer.Tombolo(program, "tombolo "+version)}, peer.Builtin()...)
+	own := "tombolo " + version
+	return append([]peer.Definition{
+		peer.Tombolo(program, own), peer.TomboloCluster(program, own, false), peer.TomboloCluster(program, own, true),
+	}, peer.Builtin()...)
 }
 
 func brokerNames() string {
-	names := []string{"tombolo"}
+	names := []string{"tombolo", threeNodes, threeAcross}
 	for _, d := range peer.Builtin() {
 		names = append(names, d.Name)
 	}

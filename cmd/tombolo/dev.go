@@ -21,7 +21,7 @@ var devDefaults = [][2]string{
 }
 
 func newDev() *cobra.Command {
-	nodes, line := 1, false
+	nodes, first, line := 1, 0, false
 	c := &cobra.Command{
 		Use:   "dev [--nodes N] [--OPTION VALUE ...]",
 		Short: "Start a broker or a cluster to try things out, open to this machine only",
@@ -40,12 +40,13 @@ Any option can be set beside it as a flag: tombolo config doc lists them.`,
   tombolo dev --listener.tcp.default 127.0.0.1:1884 --data_dir /tmp/broker`,
 	}
 	c.Flags().IntVar(&nodes, "nodes", 1, "how many nodes")
+	c.Flags().IntVar(&first, "first-port", 0, "with --nodes: MQTT port of node 1; the ports of every kind lie within 50 of it (0: 1883, 8083, 8888, …)")
 	c.Flags().BoolVar(&line, "one-line", false, "say one line only")
 	_ = c.Flags().MarkHidden("one-line") // it was defined above
 	c.AddCommand(newDevSplit(), newDevHeal())
 	return withOptions(c, func(cmd *cobra.Command, src option.Sources) error {
 		if nodes > 1 {
-			return runDevNodes(cmd, nodes, src)
+			return runDevNodes(cmd, nodes, devPortsFrom(first), src)
 		}
 		for _, d := range devDefaults {
 			src.Base = append(src.Base, option.Assignment{Key: d[0], Value: d[1], Origin: option.Origin{Kind: option.FromOption, Name: "tombolo dev"}})

@@ -28,11 +28,20 @@ import (
 
 // The ports of the first node of a cluster on this machine; the others' follow.
 // Those of links and gossip lie below the range that the system hands out.
-const (
-	devTCP, devWS, devHTTP = 1883, 8083, 8888
-	devLink, devGossip     = 24051, 24061
-	devNodesMax            = 9
-)
+var devPortsUsual = devPorts{tcp: 1883, ws: 8083, http: 8888, link: 24051, gossip: 24061}
+
+const devNodesMax = 9
+
+// devPorts are those of the first node, by kind. A value.
+type devPorts struct{ tcp, ws, http, link, gossip int }
+
+// devPortsFrom puts all kinds behind one port, for clusters beside each other.
+func devPortsFrom(first int) devPorts {
+	if first == 0 {
+		return devPortsUsual
+	}
+	return devPorts{tcp: first, ws: first + 10, http: first + 20, link: first + 30, gossip: first + 40}
+}
 
 // devNode is one child process. Owned by devCluster.
 type devNode struct {
@@ -48,12 +57,13 @@ type devNode struct {
 type devCluster struct {
 	cmd   *cobra.Command
 	dir   string
+	ports devPorts
 	nodes []*devNode
 	out   sync.Mutex // lines of the nodes
 }
 
 // runDevNodes runs n nodes until a signal ends it.
-func runDevNodes(cmd *cobra.Command, n int, src option.Sources) error {
+func runDevNodes(cmd *cobra.Command, n int, ports devPorts, src option.Sources) error {
 	if n > devNodesMax {
 		return fail(exitUsage, fmt.Errorf("--nodes %d: %d are the most", n, devNodesMax))
 	}
@@ -62,7 +72,7 @@ func runDevNodes(cmd *cobra.Command, n int, src option.Sources) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	c := &devCluster{cmd: cmd, dir: "data"}
+	c := &devCluster{cmd: cmd, dir: "data", ports: ports}
 	own := map[string]string{}
 	for _, a := range src.Flags {
 		own[a.Key] = a.Value
@@ -115,18 +125,18 @@ func devKey(dir string) (string, error) {
 }
 
 // devOptions are what node i of n is told; own is what the user says.
-func devOptions(i, n int, dir string, own map[string]string) map[string]string {
+func devOptions(i, n int, p devPorts, dir string, own map[string]string) map[string]string {
 	local := func(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 	var seeds []string
 	for k := range n {
-		seeds = append(seeds, local(devGossip+k))
+		seeds = append(seeds, local(p.gossip+k))
 	}
 	out := map[string]string{
 		"nodename":              "node" + strconv.Itoa(i+1),
-		"listener.tcp.default":  local(devTCP + i),
-		"listener.ws.default":   local(devWS + i),
-		"listener.http.default": local(devHTTP + i),
-		"cluster.bind_address":  "127.0.0.1", "cluster.link_port": strconv.Itoa(devLink + i), "cluster.gossip_port": strconv.Itoa(devGossip + i),
+		"listener.tcp.default":  local(p.tcp + i),
+		"listener.ws.default":   local(p.ws + i),
+		"listener.http.default": local(p.http + i),
+		"cluster.bind_address":  "127.0.0.1", "cluster.link_port": strconv.Itoa(p.link + i), "cluster.gossip_port": strconv.Itoa(p.gossip + i),
 		"cluster.seeds": strings.Join(seeds, ","), "cluster.expected_members": strconv.Itoa(n), "cluster.rehearsal": "on",
 		"leveldb.maximum_memory": "64MB", "listener.max_connections": "1000",
 	}
@@ -142,7 +152,7 @@ func (c *devCluster) start(i, n int, own map[string]string, key string, files []
 	if err != nil {
 		return err
 	}
-	options := devOptions(i, n, c.dir, own)
+	options := devOptions(i, n, c.ports, c.dir, own)
 	args := []string{"dev", "--one-line"}
 	for _, f := range files {
 		args = append(args, "--config", f)
@@ -259,7 +269,7 @@ func (c *devCluster) greet() {
 	t := newTable("NODE", "MQTT", "WEBSOCKET", "HTTP", "DATA", "ADMIN SOCKET")
 	for i, d := range c.nodes {
 		local := func(port int) string { return "127.0.0.1:" + strconv.Itoa(port+i) }
-		t.add(d.name, local(devTCP), local(devWS), local(devHTTP), d.dir, filepath.Join(d.dir, socketName))
+		t.add(d.name, local(c.ports.tcp), local(c.ports.ws), local(c.ports.http), d.dir, filepath.Join(d.dir, socketName))
 	}
 	_ = t.print(out) // a terminal that is gone
 	fmt.Fprintf(out, `
@@ -269,5 +279,5 @@ Try, in other terminals:
   tombolo dev split 1 2,3 && sleep 3 && tombolo cluster show; tombolo dev heal
 
 Ctrl-C stops all.
-`, devTCP+len(c.nodes)-1, devTCP)
+`, c.ports.tcp+len(c.nodes)-1, c.ports.tcp)
 }

@@ -42,3 +42,23 @@ func BenchmarkWake(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkOutbox puts a message into an outbox and takes it out again, as a
+// flush does: copied, and with a payload that is shared.
+func BenchmarkOutbox(b *testing.B) {
+	head, small, large := make([]byte, 20), make([]byte, 150), make([]byte, 64<<10)
+	var out, wire chunkList
+	for name, put := range map[string]func(){
+		"copied": func() { out.append(small) },
+		"shared": func() { out.append(head); out.share(large) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				put()
+				wire.take(&out)
+				wire.drop()
+			}
+		})
+	}
+}
