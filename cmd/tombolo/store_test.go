@@ -89,9 +89,9 @@ func TestStoreVerifyFindsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b kv.Batch
-	it := db.Iterator(kv.PrefixRange([]byte{'i'}))
+	it := db.Iterator(kv.PrefixRange([]byte{'o'}))
 	if !it.First() {
-		t.Fatal("the store has no index")
+		t.Fatal("the store has no objects")
 	}
 	b.Delete(it.Key())
 	it.Close()
@@ -99,8 +99,8 @@ func TestStoreVerifyFindsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, message, code := runStore("verify", "--data-dir", dir)
-	if code != exitFailure || !strings.Contains(out, "I7") || !strings.Contains(message, "start the node") {
-		t.Fatalf("a lost index entry: exit %d, %s\n%s", code, message, out)
+	if code != exitFailure || !strings.Contains(out, "I32") || !strings.Contains(message, "start the node") {
+		t.Fatalf("a lost object: exit %d, %s\n%s", code, message, out)
 	}
 }
 

@@ -18,16 +18,16 @@ type ledger struct {
 	looks    map[string]replica.Look // by key: what its object adds to the sums
 	digest   uint64
 	live     int64
-	garbage  map[dvv.Dot]string
 	residual map[string]bool
 	told     replica.Sums // by the store's own record
+	trimmed  dvv.Clock    // of told: live dots that need no place in the index
 
 	keys map[string]bool // spoken of since the last verification
 	dots map[dvv.Dot]bool
 }
 
 func (l *ledger) init() {
-	l.looks, l.garbage, l.residual = map[string]replica.Look{}, map[dvv.Dot]string{}, map[string]bool{}
+	l.looks, l.residual = map[string]replica.Look{}, map[string]bool{}
 	l.keys, l.dots = map[string]bool{}, map[dvv.Dot]bool{}
 }
 
@@ -59,8 +59,8 @@ func (m *mirror) verify(clock dvv.Clock) string {
 		return fmt.Sprintf("I32: digest is %016x and ought to be %016x", l.told.Digest, l.digest)
 	case l.live != l.told.Live:
 		return fmt.Sprintf("I30: %d keys are counted live and %d are", l.told.Live, l.live)
-	case int64(len(l.garbage)) != l.told.Garbage:
-		return fmt.Sprintf("I30: %d deletes are counted pending and %d are", l.told.Garbage, len(l.garbage))
+	case int64(len(m.index)) != l.told.Garbage:
+		return fmt.Sprintf("I30: %d deletes are counted pending and %d are", l.told.Garbage, len(m.index))
 	}
 	for key := range l.keys {
 		if m.verifyKey(key, clock) != "" {
@@ -100,17 +100,17 @@ func (m *mirror) verifyKey(key string, clock dvv.Clock) string {
 	}
 	for _, s := range o.Siblings() {
 		d := s.Dot
-		switch e, ok := m.index[d]; {
+		switch e := m.indexed[d]; {
 		case !clock.Has(d):
 			return fmt.Sprintf("I5: %v of %q is live and was never seen", d, key)
-		case !ok || e.del || e.key != key:
+		case e.key != key && !m.ledger.trimmed.Has(d):
 			return fmt.Sprintf("I7: the index says of %v of %q: %v", d, key, e)
 		case !o.Context().Covers(d) && !m.lasting[key].Covers(d) && clock.Base(d.Actor) < d.Counter:
 			return fmt.Sprintf("I9: %v of %q is not covered", d, key)
 		}
 	}
 	for _, d := range m.ledger.looks[key].Tombs {
-		if m.ledger.garbage[d] != key {
+		if e := m.index[d]; e.key != key || e.del {
 			return fmt.Sprintf("I7: tombstone %v of %q does not wait to be collected", d, key)
 		}
 	}
@@ -118,16 +118,8 @@ func (m *mirror) verifyKey(key string, clock dvv.Clock) string {
 }
 
 func (m *mirror) verifyDot(d dvv.Dot) string {
-	e, indexed := m.index[d]
-	waits, garbage := m.ledger.garbage[d]
-	switch {
-	case garbage && (!indexed || e.key != waits):
-		return fmt.Sprintf("I6: garbage entry of %v has no index entry", d)
-	case !indexed:
-	case e.del == m.objects[e.key].Live(d):
-		return fmt.Sprintf("I6: index entry of %v names %q, where it is live: %v", d, e.key, e.del)
-	case e.del && waits != e.key:
-		return fmt.Sprintf("I7: delete %v of %q does not wait to be collected", d, e.key)
+	if e, waits := m.index[d]; waits && e.del == m.objects[e.key].Live(d) {
+		return fmt.Sprintf("I6: garbage entry of %v names %q, where it is live: %v", d, e.key, e.del)
 	}
 	return ""
 }

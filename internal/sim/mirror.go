@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -15,7 +16,9 @@ import (
 type mirror struct {
 	fresh     bool
 	objects   map[string]dvv.Object
-	index     map[dvv.Dot]mirrorEntry
+	index     map[dvv.Dot]mirrorEntry // deletes and tombstones that wait to be collected
+	blocks    map[string][]dvv.Dot    // of the index of live dots, by their keys
+	indexed   map[dvv.Dot]mirrorLive
 	retired   map[dvv.Actor]bool
 	lasting   map[string]dvv.VV
 	horizon   dvv.Clock
@@ -53,9 +56,16 @@ type mirrorEntry struct {
 	del bool
 }
 
+// mirrorLive is the key that the index names for a dot, and in how many blocks.
+type mirrorLive struct {
+	key    string
+	blocks int
+}
+
 func (m *mirror) load(db kv.DB) error {
 	m.objects, m.index = map[string]dvv.Object{}, map[dvv.Dot]mirrorEntry{}
 	m.retired, m.lasting = map[dvv.Actor]bool{}, map[string]dvv.VV{}
+	m.blocks, m.indexed = map[string][]dvv.Dot{}, map[dvv.Dot]mirrorLive{}
 	m.ledger.init()
 	it := db.Iterator(kv.Range{})
 	defer it.Close()
@@ -92,13 +102,14 @@ func (m *mirror) put(key, value []byte) error {
 		m.lasting[string(key[1:])] = v
 		m.ledger.keys[string(key[1:])] = true
 	case 'i':
-		if len(key) == 17 && len(value) > 0 {
-			d := dotOf(key)
-			m.index[d] = mirrorEntry{key: string(value[1:]), del: value[0] == 'd'}
-			m.ledger.dots[d] = true
-		}
+		m.dropBlock(string(key))
+		return replica.ReadBlock(key, value, func(d dvv.Dot, name []byte) {
+			m.blocks[string(key)] = append(m.blocks[string(key)], d)
+			m.indexed[d] = mirrorLive{key: string(name), blocks: m.indexed[d].blocks + 1}
+			m.ledger.keys[string(name)] = true
+		})
 	case 'g':
-		m.ledger.garbage[dotOf(key)] = string(value)
+		m.index[dotOf(key)] = mirrorEntry{key: string(value[1:]), del: value[0] == 'd'}
 		m.ledger.dots[dotOf(key)] = true
 	case 'r':
 		m.ledger.residual[string(key[1:])] = true
@@ -113,7 +124,14 @@ func (m *mirror) put(key, value []byte) error {
 func (m *mirror) record(which byte, value []byte) (err error) {
 	switch which {
 	case 's':
-		m.ledger.told, err = replica.DecodeSums(value)
+		was := m.ledger.told.Trimmed
+		if m.ledger.told, err = replica.DecodeSums(value); err != nil {
+			return err
+		}
+		m.ledger.told.Trimmed = bytes.Clone(m.ledger.told.Trimmed)
+		if !bytes.Equal(was, m.ledger.told.Trimmed) {
+			m.ledger.trimmed, err = replica.DecodeTrimmed(m.ledger.told.Trimmed)
+		}
 	case 'r':
 		list, e := replica.DecodeRetired(value)
 		for _, t := range list {
@@ -151,21 +169,32 @@ func (m *mirror) remove(key []byte) {
 		delete(m.lasting, string(key[1:]))
 		m.ledger.keys[string(key[1:])] = true
 	case 'i':
-		if len(key) == 17 {
-			d := dotOf(key)
-			if e := m.index[d]; e.del {
-				m.dropped = append(m.dropped, droppedAt{d, e.key})
-			}
-			delete(m.index, d)
-			m.ledger.dots[d] = true
-		}
+		m.dropBlock(string(key))
 	case 'g':
-		delete(m.ledger.garbage, dotOf(key))
-		m.ledger.dots[dotOf(key)] = true
+		d := dotOf(key)
+		if e := m.index[d]; e.del {
+			m.dropped = append(m.dropped, droppedAt{d, e.key})
+		}
+		delete(m.index, d)
+		m.ledger.dots[d] = true
 	case 'r':
 		delete(m.ledger.residual, string(key[1:]))
 		m.ledger.keys[string(key[1:])] = true
 	}
+}
+
+// dropBlock follows that a block of the index goes.
+func (m *mirror) dropBlock(key string) {
+	for _, d := range m.blocks[key] {
+		e := m.indexed[d]
+		m.ledger.keys[e.key] = true
+		if e.blocks--; e.blocks > 0 {
+			m.indexed[d] = e
+		} else {
+			delete(m.indexed, d)
+		}
+	}
+	delete(m.blocks, key)
 }
 
 func dotOf(key []byte) dvv.Dot {

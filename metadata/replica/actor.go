@@ -93,7 +93,10 @@ func (r *Replica) SetMembers(now time.Time, version uint64, members []Member) {
 		return
 	}
 	was := r.peers
-	r.version, r.peers, r.dirty.peers = version, nil, true
+	if len(was) == 0 {
+		r.trimmed, r.dirty.state = r.clock, true // nobody lacked anything before
+	}
+	r.version, r.peers, r.dirty.peers, r.trimDone = version, nil, true, false
 	sorted := slices.Clone(members)
 	slices.SortFunc(sorted, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 	for _, m := range sorted {

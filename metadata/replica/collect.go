@@ -23,6 +23,7 @@ func (r *Replica) tickCollect(now time.Time) {
 	r.nextCollect = now.Add(r.config.CollectEvery)
 	r.closeGaps()
 	r.sweepAgain = true // for what has settled
+	r.tickTrim(now)
 	if r.garbage == 0 {
 		return
 	}
@@ -92,9 +93,9 @@ func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool
 		r.noteCollected(now, dropped)
 	}()
 	for it.Next() {
-		d, ok := parseDotKey(it.Key())
-		if !ok {
-			return false, fmt.Errorf("entry %x is damaged", it.Key())
+		d, _, name, err := parseGarbage(it.Key(), it.Value())
+		if err != nil {
+			return false, err
 		}
 		if !kept {
 			low = d.Counter
@@ -109,8 +110,7 @@ func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool
 		if *todo == 0 {
 			return false, nil
 		}
-		name := append([]byte{}, it.Value()...)
-		went, err := r.collectDot(d, name)
+		went, err := r.collectDot(d, slices.Clone(name))
 		if err != nil {
 			return false, err
 		}
@@ -133,9 +133,7 @@ func (r *Replica) collectDot(d dvv.Dot, name []byte) (went []dvv.Dot, err error)
 		return nil, err
 	}
 	if !old.Live(d) { // a set's delete: only its memory is left
-		b := r.batch()
-		b.Delete(appendDotKey(nil, areaIndex, d))
-		b.Delete(appendDotKey(nil, areaGarbage, d))
+		r.batch().Delete(appendDotKey(nil, areaGarbage, d))
 		r.garbage--
 		r.gone[d] = r.seq + 1
 		r.dirty.state = true

@@ -3,7 +3,6 @@ package replica
 import (
 	"bytes"
 	"errors"
-	"fmt"
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
@@ -107,13 +106,12 @@ func (r *Replica) fillFull(o *outgoing, c *chunk) error {
 			c.last = true
 			return o.it.Err()
 		}
-		d, ok := parseDotKey(o.it.Key())
-		kind, err := o.snapshot.Get(appendDotKey(nil, areaIndex, d))
-		if err != nil || !ok || len(kind) == 0 {
-			return fmt.Errorf("garbage entry %x: %w", o.it.Key(), err)
+		d, kind, name, err := parseGarbage(o.it.Key(), o.it.Value())
+		if err != nil {
+			return err
 		}
-		if kind[0] == indexDelete {
-			w := wireRecord{key: append([]byte{}, o.it.Value()...), deletes: []dvv.Dot{d}, only: true}
+		if kind == garbageDelete {
+			w := wireRecord{key: append([]byte{}, name...), deletes: []dvv.Dot{d}, only: true}
 			c.list, size = append(c.list, w), size+w.size()
 		}
 	}

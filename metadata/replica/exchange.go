@@ -157,9 +157,9 @@ type outgoing struct {
 	full     bool
 	request  dvv.Clock
 	snapshot kv.Snapshot
-	lasting  bool   // there are lasting contexts in it
-	bases    dvv.VV // of the clock in the snapshot
-	spans    []dvv.Span
+	lasting  bool     // there are lasting contexts in it
+	bases    dvv.VV   // of the clock in the snapshot
+	dots     *dotWalk // of a delta
 	it       kv.Iterator
 	keys     *walk // of a full join that has not gone through all of them
 	sent     uint64
@@ -173,6 +173,9 @@ func (o *outgoing) close() {
 	if o.it != nil {
 		o.it.Close()
 		o.it = nil
+	}
+	if o.dots != nil {
+		o.dots.close()
 	}
 	if o.keys != nil {
 		o.keys.close()
@@ -242,13 +245,13 @@ func (r *Replica) openTransfer(now time.Time, id uint64, full bool, request dvv.
 	if full {
 		o.keys = newWalk(snapshot, cursor) // the key behind cursor is the first that was not sent
 	} else {
-		o.spans, o.lasting = s.clock.Missing(request), hasLasting(snapshot)
+		o.dots, o.lasting = newDotWalk(snapshot, request, &s), hasLasting(snapshot)
 	}
 	return o, s, nil
 }
 
 func (r *Replica) beginOf(o *outgoing, s state) *begin {
-	b := &begin{id: o.id, full: o.full, clock: s.clock, digest: s.digest, collected: s.collected, retired: r.retired}
+	b := &begin{id: o.id, full: o.full, clock: s.clock, digest: s.digest, collected: s.collected, retired: r.retired, trimmed: s.trimmed}
 	for _, p := range r.peers {
 		if p.need.Len() > 0 {
 			b.needs = append(b.needs, need{node: p.id, upTo: p.need})
@@ -295,26 +298,20 @@ func (r *Replica) credit(now time.Time, p *peer, rd *pack.Reader) {
 }
 
 // fillDelta fills c with the keys behind the next dots that the other lacks. The
-// cost is that of the live dots and unstable deletes in the spans.
+// cost is that of the live dots and unstable deletes in the spans, and of what was
+// overwritten there since the index was trimmed last; that of all keys for who lacks
+// what every member was known to have.
 func (r *Replica) fillDelta(o *outgoing, c *chunk) error {
 	for size := 0; size < r.config.ChunkBytes && len(c.list) < chunkKeysMax; {
-		if o.it == nil {
-			if len(o.spans) == 0 {
-				c.last = true
-				return nil
-			}
-			o.it = o.snapshot.Iterator(spanRange(areaIndex, o.spans[0]))
-			o.spans = o.spans[1:]
+		e, deleted, more, err := o.dots.next()
+		if err != nil {
+			return err
 		}
-		if !o.it.Next() {
-			if err := o.it.Err(); err != nil {
-				return err
-			}
-			o.it.Close()
-			o.it = nil
-			continue
+		if !more {
+			c.last = !o.dots.paused()
+			return nil
 		}
-		w, ok, err := o.deltaRecord()
+		w, ok, err := o.deltaRecord(e, deleted)
 		if err != nil {
 			return err
 		}
@@ -325,39 +322,42 @@ func (r *Replica) fillDelta(o *outgoing, c *chunk) error {
 	return nil
 }
 
-// deltaRecord is the record behind the index entry in hand; ok is false when
-// the key goes out with another of its dots.
-func (o *outgoing) deltaRecord() (w wireRecord, ok bool, err error) {
-	d, good := parseDotKey(o.it.Key())
-	entry := o.it.Value()
-	if !good || len(entry) < 2 {
-		return w, false, fmt.Errorf("index entry %x is damaged", o.it.Key())
-	}
-	w.key = append([]byte{}, entry[1:]...)
+// deltaRecord is the record of the key that e names; ok is false when the dot was
+// overwritten, or when the key goes out with another of its dots.
+func (o *outgoing) deltaRecord(e indexEntry, deleted bool) (w wireRecord, ok bool, err error) {
+	w.key = e.name
 	raw, err := o.snapshot.Get(objectKey(w.key))
 	if err != nil && !isNotFound(err) {
 		return w, false, err
 	}
-	if o.lasting {
-		if raw, err = wholeIn(o.snapshot, w.key, raw); err != nil {
-			return w, false, err
-		}
+	w.raw, err = raw, nil
+	if deleted {
+		w.deletes = []dvv.Dot{e.dot}
+	} else if ok, err := o.goesWith(w.raw, e.dot); err != nil || !ok {
+		return w, false, err
 	}
-	w.raw = raw
-	if entry[0] == indexDelete {
-		w.deletes = []dvv.Dot{d}
-		return w, true, nil
+	if o.lasting {
+		w.raw, err = wholeIn(o.snapshot, w.key, w.raw)
+	}
+	return w, err == nil, err
+}
+
+// goesWith says whether d is the first live dot of an object that the other lacks: one
+// record brings them all.
+func (o *outgoing) goesWith(raw []byte, d dvv.Dot) (bool, error) {
+	if len(raw) == 0 {
+		return false, nil
 	}
 	object, err := decodeObject(raw)
 	if err != nil {
-		return w, false, err
+		return false, err
 	}
 	for _, s := range object.Siblings() {
 		if !o.request.Has(s.Dot) {
-			return w, s.Dot == d, nil
+			return s.Dot == d, nil
 		}
 	}
-	return w, false, fmt.Errorf("index entry of %v names %q, where it is not live (I6)", d, w.key)
+	return false, nil
 }
 
 // tickTransfers gives up what stands still.

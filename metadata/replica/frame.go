@@ -72,7 +72,7 @@ func readHeader(r *pack.Reader) (h header) {
 // frameFields is how many values follow the header of each type.
 var frameFields = map[uint64]int{
 	frameHello: 7, frameWelcome: 10, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
-	frameClock: 3, framePull: 3, frameBegin: 7, frameChunk: 6, frameNext: 2, frameJoin: 3,
+	frameClock: 3, framePull: 3, frameBegin: 8, frameChunk: 6, frameNext: 2, frameJoin: 3,
 	framePart: 4, frameHave: 2, frameMeet: 4, frameMet: 4,
 }
 
@@ -194,6 +194,7 @@ type begin struct {
 	collected dvv.VV
 	needs     []need
 	retired   []Retired
+	trimmed   dvv.Clock // every member has this: a joiner need not index it either
 }
 
 // need is dots that were collected without a member's knowledge (R32).
@@ -213,7 +214,8 @@ func appendBegin(dst []byte, b *begin) []byte {
 		dst = pack.AppendUint(dst, n.node)
 		dst = pack.AppendBytes(dst, n.upTo.Append(nil))
 	}
-	return appendRetired(dst, b.retired)
+	dst = appendRetired(dst, b.retired)
+	return pack.AppendBytes(dst, b.trimmed.Append(nil))
 }
 
 func readBegin(r *pack.Reader) (b begin) {
@@ -226,7 +228,7 @@ func readBegin(r *pack.Reader) (b begin) {
 	if n%2 != 0 {
 		r.Fail(pack.ErrKind)
 	}
-	b.retired = readRetired(r)
+	b.retired, b.trimmed = readRetired(r), readClock(r)
 	return b
 }
 

@@ -91,7 +91,7 @@ func sampleFrames() map[string][]byte {
 	g := sampleGreeting()
 	b := &begin{
 		id: 77, full: true, clock: sampleClock, digest: 0xd1, collected: sampleClock.Bases(),
-		needs: []need{{node: 3, upTo: sampleClock.Tops()}}, retired: g.retired,
+		needs: []need{{node: 3, upTo: sampleClock.Tops()}}, retired: g.retired, trimmed: sampleClock,
 	}
 	c := &chunk{id: 77, seq: 2, last: true, upTo: []byte("\x05key"), bases: sampleClock.Bases(), list: sampleRecords()}
 	clock := appendRetired(pack.AppendBytes(head(frameClock), sampleClock.Append(nil)), g.retired)
@@ -139,14 +139,16 @@ func samplePeers() []*peer {
 	}}
 }
 
+var sampleBlock = []indexEntry{{sampleDots[0], []byte("\x05key")}, {sampleDots[1], []byte("\x02gone")}}
+
 func TestGoldenRecords(t *testing.T) {
-	s := state{clock: sampleClock, digest: 1 << 63, live: 3, garbage: 2, collected: sampleClock.Bases(), hlcLease: 1 << 50}
+	s := state{clock: sampleClock, digest: 1 << 63, live: 3, garbage: 2, collected: sampleClock.Bases(), hlcLease: 1 << 50, trimmed: sampleClock}
 	i := identity{node: 1, actor: 0xa1, nonce: 99, clean: true, joins: true}
 	j := joinState{donor: 2, clock: sampleClock, cursor: []byte("\x05key"), last: sampleClock.Add(dvv.Dot{Actor: 0xa1, Counter: 301})}
 	records := map[string][]byte{
 		"object": appendObject(nil, sampleObject()), "state": s.append(nil), "identity": i.append(nil),
 		"peers": appendPeers(nil, 4, samplePeers()), "retired": appendRetired(nil, sampleGreeting().retired), "join": j.append(nil),
-		"lasting": appendLasting(nil, sampleClock.Tops()),
+		"lasting": appendLasting(nil, sampleClock.Tops()), "block": appendBlock(nil, sampleBlock),
 	}
 	for name, b := range records {
 		golden(t, "record-"+name, b)
@@ -169,6 +171,10 @@ func TestGoldenRecords(t *testing.T) {
 	}
 	if got, err := decodeLasting(records["lasting"]); err != nil || !got.Equal(sampleClock.Tops()) {
 		t.Errorf("lasting context: got %v, %v", got, err)
+	}
+	key := append(appendDotKey(nil, areaIndex, sampleDots[0]), 0, 0, 0, 0, 0, 0, 0, 9)
+	if got, err := readBlock(nil, key, records["block"]); err != nil || !reflect.DeepEqual(got, sampleBlock) {
+		t.Errorf("block: got %v, %v", got, err)
 	}
 	if got, err := decodeJoin(records["join"]); err != nil || !reflect.DeepEqual(got, j) {
 		t.Errorf("join: got %+v, %v", got, err)
@@ -258,5 +264,6 @@ func FuzzRecords(f *testing.F) {
 		decodePeers(b)
 		decodeRetired(b)
 		decodeJoin(b)
+		readBlock(nil, make([]byte, blockKeyBytes), b)
 	})
 }

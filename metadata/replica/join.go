@@ -138,6 +138,7 @@ func (r *Replica) beganJoin(p *peer, b *begin) {
 		j.clock, j.bases = b.clock, b.clock.Bases()
 	}
 	j.last = b.clock
+	r.trimmed = r.trimmed.Join(b.trimmed)
 	r.state.collected = r.state.collected.Join(b.collected)
 	for _, n := range b.needs {
 		if q := r.peer(n.node); q != nil {

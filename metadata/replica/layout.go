@@ -11,18 +11,18 @@ import (
 // draws what stands behind it.
 const (
 	AreaObject     byte = 'o' // table and key → object record
-	areaIndex      byte = 'i' // actor, counter → 'l' or 'd', then table and key
-	areaGarbage    byte = 'g' // actor, counter → table and key
+	areaIndex      byte = 'i' // actor, counter, batch → the dots from there on that the batch made live, with table and key
+	areaGarbage    byte = 'g' // actor, counter → 'l' or 'd', then table and key
 	areaResidual   byte = 'r' // table and key → nothing: the object has a context left
 	areaLasting    byte = 'l' // table and key → the context that names lost dots
 	areaMeta       byte = 'm' // a letter → one of the store's own records
 	areaQuarantine byte = 'q' // actor, counter, hash of the value → key and value
 )
 
-// The kinds of index entries.
+// The kinds of garbage entries.
 const (
-	indexLive   byte = 'l' // the dot of a live sibling
-	indexDelete byte = 'd' // the dot of a delete that is not yet stable
+	garbageTomb   byte = 'l' // the dot of a tombstone, which is a live sibling
+	garbageDelete byte = 'd' // the dot of a delete, or of a value that is gone
 )
 
 var (

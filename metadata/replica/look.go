@@ -6,15 +6,25 @@ import "tombolo/dvv"
 type Sums struct {
 	Digest        uint64
 	Live, Garbage int64
+	Trimmed       []byte // a clock, see DecodeTrimmed; part of the record
 }
 
 // DecodeSums reads what a state record counts, and not its clocks: for who follows
 // the batches of a store.
 func DecodeSums(record []byte) (s Sums, err error) {
-	r, n := openRecord(record, 7)
+	r, n := openRecord(record, 8)
 	r.Skip() // the clock
 	s.Digest, s.Live, s.Garbage = r.Uint(), r.Int(), r.Int()
-	return s, closeRecord(&r, n-5, "state")
+	r.Skip() // the horizon
+	r.Skip() // the hybrid clock
+	s.Trimmed = r.Bytes()
+	return s, closeRecord(&r, n-8, "state")
+}
+
+// DecodeTrimmed reads the clock of which the index has forgotten the live dots.
+func DecodeTrimmed(b []byte) (dvv.Clock, error) {
+	c, _, err := dvv.DecodeClock(b)
+	return c, err
 }
 
 // DecodeNeeds reads from a record of the members what was collected without the

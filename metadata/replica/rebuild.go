@@ -37,6 +37,7 @@ func (r *Replica) startRebuild(why string) {
 	r.lasting = lasting{contexts: map[string]dvv.VV{}}
 	r.collecting, r.join, r.sweepFrom = nil, nil, nil
 	r.collectFrom = map[dvv.Actor]uint64{}
+	r.trimmed, r.trim, r.trimFrom, r.indexed = dvv.Clock{}, nil, map[dvv.Actor]uint64{}, nil
 	r.summaries = newSummaries(r.config.SummariesMax)
 	r.dirty.identity, r.dirty.state, r.dirty.peers, r.dirty.join = true, true, true, true
 	for _, p := range r.peers {

@@ -135,6 +135,11 @@ type Replica struct {
 	collectFrom  map[dvv.Actor]uint64 // below it nothing waits, but for late
 	late         []lateEntry          // on their way to the disk
 	gone         map[dvv.Dot]uint64
+	indexed      []indexEntry // what the batch in hand made live
+	lateBlocks   []lateEntry  // on their way to the disk
+	trim         *trimming
+	trimDone     bool                 // a round has ended since the start
+	trimFrom     map[dvv.Actor]uint64 // below it the index has no block, but for lateBlocks
 	nextSweep    time.Time
 	sweepFrom    []byte
 	sweepAgain   bool
@@ -182,7 +187,7 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 	c.defaults()
 	r := &Replica{
 		config: c, view: view, hlc: &HLC{},
-		objects: map[string]pending{}, gone: map[dvv.Dot]uint64{}, collectFrom: map[dvv.Actor]uint64{},
+		objects: map[string]pending{}, gone: map[dvv.Dot]uint64{}, collectFrom: map[dvv.Actor]uint64{}, trimFrom: map[dvv.Actor]uint64{},
 		summaries: newSummaries(c.SummariesMax),
 	}
 	r.dirty.index = map[string]int{}
@@ -304,7 +309,7 @@ func (r *Replica) Busy() bool {
 	if r.rebuild != nil {
 		return len(r.written) == 0 && r.batchLen() == 0
 	}
-	return r.join != nil && r.join.chunk != nil || len(r.collecting) > 0
+	return r.join != nil && r.join.chunk != nil || len(r.collecting) > 0 || r.trim != nil
 }
 
 // Work goes on with what was cut into pieces so that no step is long.
@@ -321,6 +326,9 @@ func (r *Replica) Work(now time.Time) {
 	}
 	if len(r.collecting) > 0 {
 		r.collect(now)
+	}
+	if r.trim != nil {
+		r.trimStep()
 	}
 }
 
@@ -381,6 +389,7 @@ func (r *Replica) batchLen() int {
 // sealBatch adds the store's own records that changed to the batch.
 func (r *Replica) sealBatch() {
 	b := r.batch()
+	r.sealIndex(b)
 	r.hlcLease = r.hlc.lease()
 	b.Put(metaState, r.state.append(nil))
 	if r.dirty.identity {
@@ -423,6 +432,10 @@ func (r *Replica) Committed(seq uint64) {
 		d := r.late[0].dot
 		r.collectFrom[d.Actor] = min(r.collectFrom[d.Actor], d.Counter)
 		r.late = r.late[1:]
+	}
+	for len(r.lateBlocks) > 0 && r.lateBlocks[0].seq <= seq {
+		r.trimLate(r.lateBlocks[0].dot)
+		r.lateBlocks = r.lateBlocks[1:]
 	}
 	if len(r.gone) > 0 {
 		for d, at := range r.gone {

@@ -85,9 +85,9 @@ func TestGoneStaysIndexed(t *testing.T) {
 	r.merge(c.now, r.peer(2), dvv.VV{}, gone)
 	c.take(n)
 	c.commit(n)
-	entry, err := n.db.Get(appendDotKey(nil, areaIndex, d))
+	entry, err := n.db.Get(appendDotKey(nil, areaGarbage, d))
 	if err != nil || string(entry) != "ds1" {
-		t.Fatalf("the index says %q, %v", entry, err)
+		t.Fatalf("of what went is said %q, %v", entry, err)
 	}
 	if r.collectFrom[77] != 1 {
 		t.Fatalf("collection begins at %d and would never find it", r.collectFrom[77])

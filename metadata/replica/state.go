@@ -16,28 +16,31 @@ type state struct {
 	garbage   int64 // deletes and tombstones that are not collected
 	collected dvv.VV
 	hlcLease  uint64
+	trimmed   dvv.Clock // every member has this: of its live dots the index knows nothing
 }
 
 func (s *state) append(dst []byte) []byte {
-	dst = pack.AppendArray(dst, 7)
+	dst = pack.AppendArray(dst, 8)
 	dst = pack.AppendUint(dst, recordVersion)
 	dst = pack.AppendBytes(dst, s.clock.Append(nil))
 	dst = pack.AppendUint(dst, s.digest)
 	dst = pack.AppendInt(dst, s.live)
 	dst = pack.AppendInt(dst, s.garbage)
 	dst = pack.AppendBytes(dst, s.collected.Append(nil))
-	return pack.AppendUint(dst, s.hlcLease)
+	dst = pack.AppendUint(dst, s.hlcLease)
+	return pack.AppendBytes(dst, s.trimmed.Append(nil))
 }
 
 func decodeState(b []byte) (s state, err error) {
-	r, n := openRecord(b, 7)
+	r, n := openRecord(b, 8)
 	s.clock = readClock(&r)
 	s.digest = r.Uint()
 	s.live = r.Int()
 	s.garbage = r.Int()
 	s.collected = readVV(&r)
 	s.hlcLease = r.Uint()
-	return s, closeRecord(&r, n-7, "state")
+	s.trimmed = readClock(&r)
+	return s, closeRecord(&r, n-8, "state")
 }
 
 // identity says who writes. Owned by the Replica.

@@ -58,15 +58,11 @@ func sizeOf(o dvv.Object) int {
 	return n
 }
 
-// reindex takes the entries of dots that went and adds those of dots that came.
+// reindex takes the entries of tombstones that went and adds those of dots that came.
 func (r *Replica) reindex(b *kv.Batch, name []byte, old, next dvv.Object) {
 	var buf [dotKeyBytes]byte
 	for _, s := range old.Siblings() {
-		if next.Live(s.Dot) {
-			continue
-		}
-		b.Delete(appendDotKey(buf[:0], areaIndex, s.Dot))
-		if isTomb(s.Value) {
+		if isTomb(s.Value) && !next.Live(s.Dot) {
 			b.Delete(appendDotKey(buf[:0], areaGarbage, s.Dot))
 			r.gone[s.Dot] = r.seq + 1
 			r.garbage--
@@ -76,9 +72,9 @@ func (r *Replica) reindex(b *kv.Batch, name []byte, old, next dvv.Object) {
 		if old.Live(s.Dot) {
 			continue
 		}
-		b.Put(appendDotKey(buf[:0], areaIndex, s.Dot), withArea(indexLive, name))
+		r.index(name, s.Dot)
 		if isTomb(s.Value) {
-			b.Put(appendDotKey(buf[:0], areaGarbage, s.Dot), name)
+			b.Put(appendDotKey(buf[:0], areaGarbage, s.Dot), withArea(garbageTomb, name))
 			r.noteGarbage(s.Dot)
 		}
 	}
@@ -96,9 +92,7 @@ func (r *Replica) noteGarbage(d dvv.Dot) {
 
 // noteDelete remembers that d deleted name, until d is stable.
 func (r *Replica) noteDelete(name []byte, d dvv.Dot) {
-	b := r.batch()
-	b.Put(appendDotKey(nil, areaIndex, d), withArea(indexDelete, name))
-	b.Put(appendDotKey(nil, areaGarbage, d), name)
+	r.batch().Put(appendDotKey(nil, areaGarbage, d), withArea(garbageDelete, name))
 	r.noteGarbage(d)
 	r.dirty.state = true
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // summary is all that a write needs to know of the one value that it overwrites:
-// its dot, for the index, and what it adds to the digest.
+// that it is one, and what it adds to the digest.
 type summary struct {
 	dot dvv.Dot // zero: there is something, and it has to be read
 	sum uint64
@@ -98,8 +98,6 @@ func (r *Replica) replace(key []byte, old summary, next dvv.Object) {
 	sum := contribution(r.config.Policy, name, next)
 	r.digest ^= old.sum ^ sum
 	r.live += seen(r.config.Policy, name, next) - 1
-	var buf [dotKeyBytes]byte
-	b.Delete(appendDotKey(buf[:0], areaIndex, old.dot))
 	r.reindex(b, name, dvv.Object{}, next)
 	r.put(b, key, next, sum)
 }

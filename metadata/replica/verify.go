@@ -22,7 +22,7 @@ type Inspection struct {
 	Garbage     int64  // deletes and tombstones that are not collected
 	Residual    int64  // objects with a context that waits for a gap
 	Lasting     int64  // keys with a context that names lost dots
-	Index       int64  // entries of the dot index
+	Index       int64  // dots that the index names
 	Quarantined int64
 	Version     uint64 // of the member set
 	Members     []MemberState
@@ -44,14 +44,20 @@ func Inspect(snapshot kv.Snapshot) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	for area, n := range map[byte]*int64{areaResidual: &in.Residual, areaIndex: &in.Index, areaQuarantine: &in.Quarantined} {
+	for area, n := range map[byte]*int64{areaResidual: &in.Residual, areaQuarantine: &in.Quarantined} {
 		count, err := countArea(frozen{snapshot}, area)
 		if err != nil {
 			return nil, err
 		}
 		*n = count
 	}
-	return in, nil
+	v := &verifier{Replica: &Replica{view: frozen{snapshot}}}
+	err = v.walk(areaIndex, func(key, value []byte) error {
+		list, err := readBlock(nil, key, value)
+		in.Index += int64(len(list))
+		return err
+	})
+	return in, err
 }
 
 // InspectRecords is Inspect by the store's own records alone, without what has to
@@ -104,7 +110,7 @@ func Verify(snapshot kv.Snapshot, policy Policy) (faults []string, err error) {
 	}
 	r.bases = r.clock.Bases()
 	v := &verifier{Replica: r}
-	for _, walk := range []func() error{v.objects, v.index, v.garbageArea, v.residuals} {
+	for _, walk := range []func() error{v.objects, v.indexArea, v.garbageArea, v.residuals} {
 		if err := walk(); err != nil {
 			return v.faults, err
 		}
@@ -131,6 +137,8 @@ type verifier struct {
 	sum     uint64
 	visible int64
 	deletes int64
+	wanted  int64 // live dots that ought to stand in the index, and
+	found   int64 // those that do
 }
 
 func (v *verifier) fault(format string, args ...any) {
@@ -172,11 +180,11 @@ func (v *verifier) objects() error {
 			if !filled.Context().Covers(s.Dot) {
 				v.fault("%v of %q is not covered (I9)", s.Dot, key[1:])
 			}
-			if err := v.expect(areaIndex, s.Dot, withArea(indexLive, key[1:])); err != nil {
-				return err
+			if !v.trimmed.Has(s.Dot) {
+				v.wanted++
 			}
 			if isTomb(s.Value) {
-				if err := v.expect(areaGarbage, s.Dot, key[1:]); err != nil {
+				if err := v.expect(areaGarbage, s.Dot, withArea(garbageTomb, key[1:])); err != nil {
 					return err
 				}
 			}
@@ -204,39 +212,57 @@ func (v *verifier) expect(area byte, d dvv.Dot, want []byte) error {
 	return nil
 }
 
-// index holds every entry to I6.
-func (v *verifier) index() error {
-	return v.walk(areaIndex, func(key, value []byte) error {
-		d, ok := parseDotKey(key)
-		if !ok || len(value) < 2 || value[0] != indexLive && value[0] != indexDelete {
-			v.fault("index entry %x is damaged", key)
-			return nil
-		}
-		o, err := v.get(objectKey(value[1:]))
+// indexArea holds every block to be readable, and the index to have every live dot that
+// it ought to have. A dot that was overwritten may
+// stay. One that stands twice stands in the same window.
+func (v *verifier) indexArea() error {
+	var window dvv.Dot
+	have := map[dvv.Dot]bool{}
+	err := v.walk(areaIndex, func(key, value []byte) error {
+		list, err := readBlock(nil, key, value)
 		if err != nil {
-			v.fault("object %q of index entry %v: %v", value[1:], d, err)
+			v.fault("%v (I6)", err)
 			return nil
 		}
-		if live := value[0] == indexLive; live != o.Live(d) {
-			v.fault("index entry %c of %v names %q, where it is live: %v (I6)", value[0], d, value[1:], o.Live(d))
-		} else if !live {
-			return v.expect(areaGarbage, d, value[1:])
+		for _, e := range list {
+			if at := (dvv.Dot{Actor: e.dot.Actor, Counter: e.dot.Counter / blockDots}); at != window {
+				window = at
+				clear(have)
+			}
+			if v.trimmed.Has(e.dot) || have[e.dot] {
+				continue
+			}
+			o, err := v.get(objectKey(e.name))
+			switch {
+			case err != nil:
+				v.fault("object %q of index entry %v: %v", e.name, e.dot, err)
+			case o.Live(e.dot):
+				have[e.dot] = true
+				v.found++
+			}
 		}
 		return nil
 	})
+	if err != nil || v.found == v.wanted {
+		return err
+	}
+	v.fault("%d live dots have no index entry (I7)", v.wanted-v.found)
+	return nil
 }
 
 func (v *verifier) garbageArea() error {
 	return v.walk(areaGarbage, func(key, value []byte) error {
 		v.deletes++
-		d, ok := parseDotKey(key)
-		if !ok {
-			v.fault("garbage entry %x is damaged", key)
+		d, kind, name, err := parseGarbage(key, value)
+		if err != nil {
+			v.fault("%v (I6)", err)
 			return nil
 		}
-		kind, err := v.view.Get(appendDotKey(nil, areaIndex, d))
-		if err != nil || len(kind) == 0 || !bytes.Equal(kind[1:], value) {
-			v.fault("garbage entry of %v has no index entry (I6)", d)
+		o, err := v.get(objectKey(name))
+		if err != nil {
+			v.fault("object %q of garbage entry %v: %v", name, d, err)
+		} else if tomb := kind == garbageTomb; tomb != o.Live(d) {
+			v.fault("garbage entry %c of %v names %q, where it is live: %v (I6)", kind, d, name, o.Live(d))
 		}
 		return nil
 	})
