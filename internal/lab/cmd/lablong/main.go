@@ -37,6 +37,7 @@ func main() {
 	measure := flag.Bool("measure", false, "measure in place of playing seeds")
 	trials := flag.Int("trials", 20, "with -measure: trials of each shape")
 	busy := flag.Duration("busy", 4*time.Minute, "with -measure: how long to look for false alarms")
+	only := flag.String("only", "", "with -measure: takeover, shapes or alarms alone")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -48,7 +49,7 @@ func main() {
 	if err == nil {
 		c := lab.TrialConfig{Binary: path, Publishers: 2, Subscribers: 2, Pace: 40 * time.Millisecond}
 		if *measure {
-			err = measureAll(ctx, c, *trials, *busy)
+			err = measureAll(ctx, c, *trials, *busy, *only)
 		} else {
 			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps, Plan: plan}, count: *seeds, archive: *archive}
 			err = p.play(ctx, *labs)
@@ -136,7 +137,7 @@ func one(ctx context.Context, c lab.TrialConfig, s lab.Seed) (faults []string, s
 	return s.Play(ctx, c)
 }
 
-func measureAll(ctx context.Context, c lab.TrialConfig, trials int, busy time.Duration) (err error) {
+func measureAll(ctx context.Context, c lab.TrialConfig, trials int, busy time.Duration, only string) (err error) {
 	if c.Dir, err = os.MkdirTemp("", "tombolo-lablong-"); err != nil {
 		return err
 	}
@@ -148,16 +149,28 @@ func measureAll(ctx context.Context, c lab.TrialConfig, trials int, busy time.Du
 		}
 	}
 	load("before")
-	for i, f := range []func(c lab.TrialConfig) error{
-		func(c lab.TrialConfig) error { return lab.MeasureTakeover(ctx, os.Stdout, c, 300) },
-		func(c lab.TrialConfig) error { return lab.MeasureShapes(ctx, os.Stdout, c, trials) },
-		func(c lab.TrialConfig) error { return lab.MeasureFalseAlarms(ctx, os.Stdout, c, busy) },
-	} {
+	parts := []struct {
+		name string
+		run  func(c lab.TrialConfig) error
+	}{
+		{"takeover", func(c lab.TrialConfig) error { return lab.MeasureTakeover(ctx, os.Stdout, c, 300) }},
+		{"shapes", func(c lab.TrialConfig) error { return lab.MeasureShapes(ctx, os.Stdout, c, trials) }},
+		{"alarms", func(c lab.TrialConfig) error { return lab.MeasureFalseAlarms(ctx, os.Stdout, c, busy) }},
+	}
+	ran := 0
+	for _, p := range parts {
+		if only != "" && only != p.name {
+			continue
+		}
+		ran++
 		c := c
-		c.Dir = filepath.Join(c.Dir, fmt.Sprint("part", i))
-		if err := f(c); err != nil {
+		c.Dir = filepath.Join(c.Dir, p.name)
+		if err := p.run(c); err != nil {
 			return err
 		}
+	}
+	if ran == 0 {
+		return fmt.Errorf("-only %s: there are takeover, shapes and alarms", only)
 	}
 	load("after")
 	return nil
