@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -21,9 +22,11 @@ func newDevSplit() *cobra.Command {
 		Short: "Split the cluster of tombolo dev --nodes into groups that do not reach each other",
 		Long: `Split drops every byte between the groups, over links and gossip, without telling
 either side, as a network does that has split. A group is a list of node numbers.
-It needs no root. Each node that is in no group reaches nobody.`,
+It needs no root. A node that is in no group reaches nobody; one that is in several
+reaches all of them, so that a link between two nodes can be cut and no other.`,
 		Example: `  tombolo dev split 1 2,3
-  tombolo dev split 1 2 3`,
+  tombolo dev split 1 2 3
+  tombolo dev split 1,3 2,3`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runSplit(cmd, dir, args) },
 	}
@@ -64,7 +67,7 @@ func runSplit(cmd *cobra.Command, dir string, groups []string) error {
 	for i, socket := range sockets {
 		cut := admin.ClusterCut{Nodes: []string{}}
 		for _, other := range names {
-			if other != names[i] && len(groups) > 0 && group[other] != group[names[i]] {
+			if other != names[i] && len(groups) > 0 && group[other]&group[names[i]] == 0 {
 				cut.Nodes = append(cut.Nodes, other)
 			}
 		}
@@ -83,12 +86,14 @@ func runSplit(cmd *cobra.Command, dir string, groups []string) error {
 	return nil
 }
 
-// parseGroups gives each node the number of its group. One that is in none has a
-// group of its own.
-func parseGroups(names, groups []string) (map[string]int, error) {
-	out := map[string]int{}
-	for i, n := range names {
-		out[n] = -1 - i
+// parseGroups gives each node the groups that it is in, one bit each.
+func parseGroups(names, groups []string) (map[string]uint64, error) {
+	if len(groups) > 64 {
+		return nil, errors.New("64 groups are the most")
+	}
+	out := map[string]uint64{}
+	for _, n := range names {
+		out[n] = 0
 	}
 	for i, g := range groups {
 		for _, word := range strings.Split(g, ",") {
@@ -96,14 +101,10 @@ func parseGroups(names, groups []string) (map[string]int, error) {
 			if _, err := strconv.Atoi(word); err == nil {
 				name = "node" + word
 			}
-			was, ok := out[name]
-			switch {
-			case !ok:
+			if _, ok := out[name]; !ok {
 				return nil, fmt.Errorf("there is no node %q; there are %s", word, strings.Join(names, " "))
-			case was >= 0:
-				return nil, fmt.Errorf("node %q is in two groups", word)
 			}
-			out[name] = i
+			out[name] |= 1 << i
 		}
 	}
 	return out, nil

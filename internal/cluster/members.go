@@ -43,7 +43,7 @@ func (c *Cluster) openMembers() error {
 		}
 	}
 	m.OnGone = c.mesh.RemovePeer
-	m.OnChange = c.changed
+	m.OnChange, m.Refused = c.changed, c.refusedBy
 	m.Log = func(level slog.Level, text string) { c.config.Log.Log(context.Background(), level, text) }
 	set, err := member.New(m)
 	if err != nil {
@@ -56,6 +56,21 @@ func (c *Cluster) openMembers() error {
 	version, list := set.Current()
 	c.SetMembers(version, list)
 	return nil
+}
+
+// refusedBy is why a node that this one has dialled will not be linked, for a
+// reason that somebody has to remove.
+func (c *Cluster) refusedBy() string {
+	for _, s := range c.mesh.Status() {
+		switch s.Refusal {
+		case 0, wire.RefuseMember, wire.RefuseBusy, wire.RefuseSelf:
+		default:
+			if !s.Up {
+				return s.LastError
+			}
+		}
+	}
+	return ""
 }
 
 // changed takes a version of the member set that has taken effect.

@@ -146,6 +146,7 @@ func TestReadiness(t *testing.T) {
 	}
 	c.must("set", "cluster.expected_members=3", "--socket", c.socket(0))
 	eventually(t, patience, "node 1 to be ready", readyAgain)
+	c.seated()
 	c.cut(2, "node1", "node2")
 	c.splits(0, 1, 2)
 	if ok, why := c.ready(2); ok || !strings.Contains(why, "netsplit: register is closed") || !strings.Contains(why, "netsplit: publish is closed") {
@@ -159,6 +160,20 @@ func TestReadiness(t *testing.T) {
 	}
 	c.cut(2)
 	c.whole()
+}
+
+// seated waits until every node has been with the others for long enough to go on
+// with a majority of them.
+func (c *trio) seated() {
+	c.tb.Helper()
+	eventually(c.tb, patience, "a majority that every node belongs to", func() bool {
+		for i := range c.nodes {
+			if !c.view(i).Majority {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func freePort(tb testing.TB) string {

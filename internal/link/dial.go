@@ -61,6 +61,7 @@ func (p *peer) fail(err error) {
 	p.mu.lastError = err.Error()
 	var r *RefusedError
 	if errors.As(err, &r) {
+		p.mu.refused = r.Code
 		p.m.config.Log("link to node " + nameOf(p.mu.info.Name, p.id) + ": " + err.Error())
 	}
 }
@@ -199,7 +200,9 @@ func (m *Mesh) accepts(ctx context.Context, l net.Listener) {
 			if err != nil {
 				_ = raw.Close()
 				m.stats.refused(err)
-				m.config.Log("link from " + raw.RemoteAddr().String() + ": " + err.Error())
+				if line := m.complaints.line(raw.RemoteAddr(), err, m.now()); line != "" {
+					m.config.Log(line)
+				}
 				return
 			}
 			defer context.AfterFunc(ctx, func() { conn.close("stopped") })()
@@ -228,7 +231,7 @@ func (m *Mesh) welcome(ctx context.Context, raw net.Conn) (*connection, error) {
 	var p *peer
 	h := handshake{config: c, conn: raw, admit: func(info Peer) error {
 		if p = m.peer(info.ID); p == nil || c.Member != nil && !c.Member(info) {
-			return refuse(wire.RefuseMember, "node %x (%q) is not known to %q as a member; it may try again", uint64(info.ID), info.Name, c.Name)
+			return refuse(wire.RefuseMember, "node %x (%q) is not known to %q as a member; it is about to join, or was removed: then stop it and move its data directory away", uint64(info.ID), info.Name, c.Name)
 		}
 		if p.cut.Load() {
 			return awaitCut(ctx, c.DialTimeout)

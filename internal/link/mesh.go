@@ -30,6 +30,7 @@ type Mesh struct {
 	begun       time.Time     // what now counts from
 	running     sync.WaitGroup
 	confirmWait atomic.Int64 // ns
+	complaints  complaints
 	mu          struct {
 		sync.RWMutex
 		listener net.Listener

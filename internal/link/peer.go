@@ -80,6 +80,7 @@ type peer struct {
 		told      toldState
 		lost      []ended // to be told
 		lastError string
+		refused   wire.RefusalCode // why the last handshake came to nothing; 0: it did not
 	}
 }
 
@@ -160,7 +161,7 @@ func (p *peer) installLocked(c *connection, marks *[streamEnd]mark) {
 	if fresh {
 		p.renewLocked(c.info, marks)
 	}
-	p.mu.info, p.mu.known = c.info, true
+	p.mu.info, p.mu.known, p.mu.refused = c.info, true, 0
 	p.mu.conns[c.plane] = c
 	c.heard.Store(p.m.now())
 	for s := streamFirst; s < streamEnd; s++ {

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"tombolo/internal/wire"
 )
 
 // stats counts what a mesh does. Safe for concurrent use.
@@ -81,8 +83,9 @@ type PeerStatus struct {
 	Peer
 	Address        string
 	Up             bool
-	LastError      string // of the last connection or attempt
-	WindowFrames   int    // sent or to be sent, not confirmed, on the publish stream
+	LastError      string           // of the last connection or attempt
+	Refusal        wire.RefusalCode // why the last handshake came to nothing; 0: it did not
+	WindowFrames   int              // sent or to be sent, not confirmed, on the publish stream
 	WindowBytes    int
 	Starved        bool   // the peer is slow: it grants no credit
 	Spooled        uint64 // messages in the spool
@@ -98,7 +101,7 @@ func (m *Mesh) Status() []PeerStatus {
 	for _, p := range m.peers() {
 		p.mu.Lock()
 		l := p.mu.lane
-		s := PeerStatus{Peer: p.mu.info, Address: p.mu.address, Up: p.mu.conns[0] != nil && p.mu.conns[1] != nil, LastError: p.mu.lastError,
+		s := PeerStatus{Peer: p.mu.info, Address: p.mu.address, Up: p.mu.conns[0] != nil && p.mu.conns[1] != nil, LastError: p.mu.lastError, Refusal: p.mu.refused,
 			WindowFrames: int(l.next - l.base()), WindowBytes: l.bytes, Starved: l.starved(), Spooled: l.stored, SpoolFull: l.full,
 			Refused: len(l.parked), WaitingToSpool: len(l.waiting)}
 		s.ID = p.id

@@ -41,6 +41,10 @@ type Config struct {
 	OnChange func(version uint64, list []wire.Member)
 	Log      func(level slog.Level, text string) // nil: nobody reads it
 
+	// Refused is why nodes that were found cannot be linked, for a reason that does
+	// not pass by itself; "" if there is none. Nil: it is not known.
+	Refused func() string
+
 	DeadMemberTimeout time.Duration // a member that is unreachable for so long is marked absent; 0: never
 	Interval          time.Duration // between two looks at what is undone; what has no answer is sent again after two; 250 ms
 	RequestTimeout    time.Duration // what a node asks for on another's behalf is given up after it; 10 s

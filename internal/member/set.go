@@ -207,17 +207,19 @@ func (s *Set) Join(ctx context.Context, seeds []string) error {
 	case <-ctx.Done():
 		return fmt.Errorf("member: join: gossip has not started: %w", ctx.Err())
 	}
-	var errs []error
-	for _, seed := range seeds {
-		if err := s.gossip.contact(0, seed); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if len(errs) == len(seeds) {
-		return fmt.Errorf("member: no seed answers: see whether it runs, has the same cluster.name and cluster.secret_key, and can be reached by TCP and UDP: %w", errors.Join(errs...))
+	if err := s.contactOne(seeds); err != nil {
+		return err
 	}
 	s.mailbox.add(s.look)
-	return s.call(ctx, "join", func(c *core, id uint64) { c.join(id) })
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go s.watchRefusals(ctx, giveUp)
+	err := s.call(ctx, "join", func(c *core, id uint64) { c.join(id) })
+	var why refusal
+	if err != nil && errors.As(context.Cause(ctx), &why) {
+		return fmt.Errorf("member: join: %w", why)
+	}
+	return err
 }
 
 // SetState changes this node's own state and waits until every member that is

@@ -43,15 +43,7 @@ func (k *routeKey) hash() uint64 {
 		_, _ = h.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16)})
 		_, _ = h.Write([]byte(s))
 	}
-	return spread(h.Sum64())
-}
-
-// spread takes what differs to all bits, so that shares can be added up: the
-// finish of splitmix64 (Steele, Lea, Flood, 2014).
-func spread(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+	return mix(h.Sum64()) // so that shares can be added up
 }
 
 func (d *RouteDigest) add(k *routeKey) {
