@@ -61,10 +61,12 @@ func (m matrix) choose(majority func(group uint64) bool) choice {
 	several := 0
 	c := choice{}
 	cliques(adjacent, all(len(adjacent)), func(group uint64) {
-		if better(group, c.largest) {
+		holds := majority(group)
+		// Of two halves the one with the tiebreaker goes first.
+		if first := majority(c.largest); holds && !first || holds == first && better(group, c.largest) {
 			c.largest = group
 		}
-		if majority(group) {
+		if holds {
 			several++
 		}
 	})
