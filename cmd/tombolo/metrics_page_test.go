@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -118,5 +119,48 @@ func TestCommandsAgainstANode(t *testing.T) {
 		if code != 0 || out == "" || errs != "" {
 			t.Errorf("tombolo %v: exit %d, %q, %q", args, code, out, errs)
 		}
+	}
+}
+
+// TestMetricsOfTheGuides holds that every metric which a guide tells an operator
+// to look at exists, in our name.
+func TestMetricsOfTheGuides(t *testing.T) {
+	names := map[string]bool{}
+	for _, s := range declared(t, runningNode(t)) {
+		names[s.Name] = true
+		if s.Kind == metric.KindHistogram {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				names[s.Name+suffix] = true
+			}
+		}
+	}
+	named := regexp.MustCompile("`((?:cluster|netsplit|spool|mqtt|queue|sessions|messages|metadata|metadb|messagedb)_[a-z0-9_]+)(?:\\{[^`]*\\})?`")
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no pages: %v", err)
+	}
+	options := map[string]bool{}
+	for _, o := range option.All() {
+		options[o.Key] = true
+	}
+	found := 0
+	for _, page := range pages {
+		switch filepath.Base(page) {
+		case "metrics.md", "conformance.md", "migrating-from-vernemq.md", "cli.md", "http-api.md": // made from the program, or about other names
+			continue
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllSubmatch(text, -1) {
+			if name := string(m[1]); !names[name] && !options[name] {
+				t.Errorf("%s names the metric %s, which does not exist", page, name)
+			}
+			found++
+		}
+	}
+	if found < 15 {
+		t.Errorf("the guides name %d metrics; the search is broken", found)
 	}
 }

@@ -92,7 +92,7 @@ func (c *Cluster) tellRegistrar(s *state) {
 	quorum := c.mu.policy[netsplit.Register] == netsplit.Majority
 	c.mu.Unlock()
 	c.registrar.SetView(registrar.View{Reachable: s.reachable, Members: max(len(s.members), 1),
-		Split: s.verdict != nil && s.verdict.Split, Open: c.config.Gate.Now().Allows(netsplit.Register), Quorum: quorum})
+		Split: s.verdict != nil && s.verdict.Split, Open: c.config.Gate.Now().Allows(netsplit.Register), Quorum: quorum, Tie: wire.NodeID(c.tiebreaker())})
 }
 
 // Majority implements broker.Majority.

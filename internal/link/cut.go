@@ -101,15 +101,25 @@ func (c *cuttable) Read(b []byte) (int, error) {
 	}
 }
 
-// awaitTimeout is an attempt that nobody answers.
-func awaitTimeout(ctx context.Context) error {
-	<-ctx.Done()
-	return errCut
-}
+// cutLook is how often a handshake that hears nothing looks whether the cut is
+// over: then it ends, for the other end may have dialled before this one was told
+// of the heal, and a real network would not keep it waiting.
+const cutLook = 20 * time.Millisecond
 
 // awaitCut is a handshake that hears nothing more.
-func awaitCut(ctx context.Context, limit time.Duration) error {
-	timed, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return awaitTimeout(timed)
+func (p *peer) awaitCut(ctx context.Context, limit time.Duration) error {
+	over := time.NewTimer(limit)
+	defer over.Stop()
+	look := time.NewTicker(cutLook)
+	defer look.Stop()
+	for p.cut.Load() {
+		select {
+		case <-ctx.Done():
+			return errCut
+		case <-over.C:
+			return errCut
+		case <-look.C:
+		}
+	}
+	return errCut
 }

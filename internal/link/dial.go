@@ -83,7 +83,7 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err erro
 	defer cancel()
 	if p.cut.Load() {
 		// As soon as a real one: hedge would have asked again by then.
-		return false, awaitCut(ctx, min(dialAgain, c.DialTimeout))
+		return false, p.awaitCut(ctx, min(dialAgain, c.DialTimeout))
 	}
 	raw, err := hedge(timed, address)
 	if err != nil {
@@ -234,7 +234,7 @@ func (m *Mesh) welcome(ctx context.Context, raw net.Conn) (*connection, error) {
 			return refuse(wire.RefuseMember, "node %x (%q) is not known to %q as a member; it is about to join, or was removed: then stop it and move its data directory away", uint64(info.ID), info.Name, c.Name)
 		}
 		if p.cut.Load() {
-			return awaitCut(ctx, c.DialTimeout)
+			return p.awaitCut(ctx, c.DialTimeout)
 		}
 		return p.admit(info)
 	}}

@@ -48,6 +48,34 @@ type View struct {
 	Split     bool          // a pair of members is cut from each other, be it not from this node
 	Open      bool          // registering is admitted at the moment
 	Quorum    bool          // the policy is majority: more than half of the members accept (R25)
+	Tie       wire.NodeID   // half of the members are enough if this one is among them (R24); 0: nobody
+}
+
+// weighs is how much a member's acceptance counts. Where the members can be split
+// evenly the tiebreaker counts twice, so that of two halves one is more than
+// half of all, and never both.
+func (v *View) weighs(id wire.NodeID) int {
+	if id == v.Tie && v.Members%2 == 0 {
+		return 2
+	}
+	return 1
+}
+
+// enough reports whether an acceptance of that weight is more than half.
+func (v *View) enough(weight int) bool {
+	all := v.Members
+	if v.Tie != 0 && v.Members%2 == 0 {
+		all++
+	}
+	return 2*weight > all
+}
+
+// reaches is the weight of those who are reachable.
+func (v *View) reaches() (weight int) {
+	for _, id := range v.Reachable {
+		weight += v.weighs(id)
+	}
+	return weight
 }
 
 // hash names the set of the reachable members.

@@ -19,7 +19,7 @@ type job struct {
 	known    wire.Epoch // the highest that was heard of
 	old      home       // what the asker takes over
 	waiting  []waited
-	accepted int // members that take the epoch, the asker among them
+	accepted int // the weight of the members that take the epoch, the asker among them
 	tries    int
 	sentAt   int64
 	deadline int64
@@ -48,7 +48,7 @@ func (c *Core) takeRegister(from wire.NodeID, m *wire.Register, at At, e *Effect
 		reason = wire.DenyView
 	case c.view.leader(m.Client) != c.self && !(from == c.self && c.mayDecide()):
 		reason = wire.DenyLeader
-	case !c.view.Open, c.view.Quorum && 2*len(c.view.Reachable) <= c.view.Members:
+	case !c.view.Open, c.view.Quorum && !c.view.enough(c.view.reaches()):
 		reason = wire.DenyGate
 	}
 	if reason != 0 {
@@ -95,7 +95,7 @@ func (c *Core) begin(s *seat, j *job, at At, e *Effects) {
 			j.old = h
 		}
 	}
-	j.number, j.epoch, j.sentAt, j.accepted = c.number(at), c.epochAbove(j.known, at), at.Now, 1
+	j.number, j.epoch, j.sentAt, j.accepted = c.number(at), c.epochAbove(j.known, at), at.Now, c.view.weighs(j.from)
 	c.leader.jobs[j.number] = j
 	all := !c.leader.complete() || c.view.leader(j.q.Client) != c.self
 	j.waiting = j.waiting[:0]
@@ -152,7 +152,7 @@ func (c *Core) takeReleased(from wire.NodeID, m *wire.Released, at At, e *Effect
 		return
 	}
 	j.waiting = slices.Delete(j.waiting, i, i+1)
-	j.accepted++
+	j.accepted += c.view.weighs(from)
 	c.leader.seat(j.q.Client).leaves(from, j.epoch)
 	if m.Existed && compare(m.OldEpoch, j.old.epoch) > 0 {
 		j.old = home{from, m.OldEpoch}
@@ -205,7 +205,7 @@ func (c *Core) decide(j *job, at At, e *Effects) {
 	if c.leader.jobs[j.number] != j || slices.ContainsFunc(j.waiting, func(w waited) bool { return w.must }) {
 		return
 	}
-	if c.view.Quorum && 2*j.accepted <= c.view.Members {
+	if c.view.Quorum && !c.view.enough(j.accepted) {
 		return
 	}
 	k := j.q.Client
