@@ -193,6 +193,52 @@ func TestSessionRules(t *testing.T) {
 	}
 }
 
+// TestWatchTellsOfRefusedWrites: a write shows from when it is taken. If it is
+// refused, because a peer's change of a higher epoch has come meanwhile, that
+// change shows from then on, and a watch tells so: who looked before has seen the
+// write in its place.
+func TestWatchTellsOfRefusedWrites(t *testing.T) {
+	s := open(t, kv.OpenMemory(), Config{})
+	w := s.Watch(TableSession, nil)
+	k := ClientKey{ClientID: "c"}
+	put := func(hlc uint64) error {
+		ch := make(chan error, 1)
+		s.PutSession(k, &Session{Epoch: Epoch{HLC: hlc}}, func(err error) { ch <- err })
+		return <-ch
+	}
+	told := func() uint64 {
+		t.Helper()
+		late := time.After(10 * time.Second)
+		for {
+			select {
+			case <-w.Ready():
+			case <-late:
+				t.Fatal("the watch tells nothing")
+			}
+			events, _, err := w.Take()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(events) == 1 {
+				v, err := DecodeSession(events[0].Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return v.Epoch.HLC
+			}
+		}
+	}
+	if err := put(5); err != nil || told() != 5 {
+		t.Fatal("the first write", err)
+	}
+	if err := put(4); err != ErrEpoch {
+		t.Fatalf("a lower epoch: %v", err)
+	}
+	if got := told(); got != 5 {
+		t.Errorf("after a refusal epoch %d shows, want 5", got)
+	}
+}
+
 // TestWatch: changes of any node are told once, by key; a watch that falls
 // behind says so.
 func TestWatch(t *testing.T) {

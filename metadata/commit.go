@@ -316,6 +316,20 @@ func (c *committer) answer(j *job, failed error) {
 	c.completer.add(list)
 }
 
+// refusedKeys are those that a refused write has shown up to now: who looked at
+// them may have seen it in place of what had come from a peer.
+func refusedKeys(j *job) (keys [][]byte) {
+	for i, err := range j.errs {
+		if err == nil {
+			continue
+		}
+		for k := range j.writes[i].ops {
+			keys = append(keys, j.writes[i].ops[k].Key)
+		}
+	}
+	return keys
+}
+
 // published counts a batch and tells the world of it.
 func (c *committer) published(j *job) {
 	c.counters.commits.Inc()
@@ -323,6 +337,7 @@ func (c *committer) published(j *job) {
 	// The watches first: who hears from us that we hold a change may rely on
 	// everybody here having been told.
 	c.watches.note(j.ready.Changed)
+	c.watches.note(refusedKeys(j))
 	if c.config.Transport != nil {
 		for _, m := range j.ready.Messages {
 			c.counters.sent.Add(uint64(len(m.Frame)))

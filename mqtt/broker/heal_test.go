@@ -89,3 +89,30 @@ func TestP8ConnectedTwice(t *testing.T) {
 	}
 	second.expectAll(all...)
 }
+
+// TestP8HomeWins: the client is let in at the other side, and then at its old
+// home again, which has not heard of that. After the heal what was queued at the
+// other side in between comes.
+func TestP8HomeWins(t *testing.T) {
+	m := rig(t, 3)
+	a, b := m.nodes[0], m.nodes[1]
+	first := a.dial(t, "s", lasting)
+	first.subscribe(1, "one")
+	m.split(a)
+	second := b.dial(t, "s", lasting)
+	second.Disconnect(packet.Success)
+	pub := m.nodes[2].dial(t, "p")
+	for i := range 5 {
+		pub.send("one", fmt.Sprint("right ", i), 1)
+	}
+	a.passes(t, "s", b)
+	third := a.dial(t, "s", lasting)
+	m.heal(a)
+	third.expect("right 0", "right 1", "right 2", "right 3", "right 4")
+	a.dial(t, "pa").send("one", "whole", 1)
+	third.expect("whole")
+	eventually(t, "nothing is left at the other home", func() bool {
+		_, stored := b.queue.Lookup(queueName(Key{ClientID: "s"}))
+		return !stored && b.b.registry.get(Key{ClientID: "s"}) == nil
+	})
+}

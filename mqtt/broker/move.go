@@ -292,7 +292,7 @@ func (t shiftCheck) due(now int64) int64 {
 	if s == nil || c.ended {
 		return 0
 	}
-	if c.queue.Moving() && !b.awaitsSomebody(c) {
+	if c.queue.Moving() && !b.awaitsSomebody(c, 0) {
 		if !b.cfg.Gate.Now().Allows(netsplit.Register) {
 			return now + 1000 // who is there is not known yet
 		}
@@ -311,11 +311,11 @@ func (t shiftCheck) due(now int64) int64 {
 	return 0
 }
 
-// awaitsSomebody reports whether a node that can be reached may still send a
-// part of c's queue. The caller holds c.mu.
-func (b *Broker) awaitsSomebody(c *client) bool {
+// awaitsSomebody reports whether a node that can be reached, but one, may still
+// send a part of c's queue. The caller holds c.mu.
+func (b *Broker) awaitsSomebody(c *client, but wire.NodeID) bool {
 	for id := range c.awaits {
-		if b.cfg.Cluster.Reachable(id) {
+		if id != but && b.cfg.Cluster.Reachable(id) {
 			return true
 		}
 	}
@@ -328,7 +328,7 @@ func (b *Broker) lostBefore(c *client) {
 	defer b.end(r)
 	r.lock(c)
 	defer r.unlock(c)
-	if !c.ended && !b.awaitsSomebody(c) {
+	if !c.ended && !b.awaitsSomebody(c, 0) {
 		b.goOnWithout(c)
 		b.pump(c, b.settings.Load(), r)
 	}

@@ -215,7 +215,7 @@ func (j *source) step(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (pr
 		j.wait(retryPause)
 		return false, false
 	}
-	if j.passing() {
+	if j.passing(to) {
 		j.wait(idlePause)
 		return false, false
 	}
@@ -373,13 +373,14 @@ func (b *Broker) tellFinal(k Key, epoch metadata.Epoch, but wire.NodeID) {
 
 // passing reports whether an older part of the queue is still to come here. What
 // is here follows it, so that one node after the other sends, the oldest first.
-func (j *source) passing() bool {
+// What the new home itself has stays there: it is not waited for.
+func (j *source) passing(to wire.NodeID) bool {
 	if j.b.cfg.Now().UnixMilli()-j.since > awaitsMax.Milliseconds() {
 		return false
 	}
 	j.c.mu.Lock()
 	defer j.c.mu.Unlock()
-	return j.b.awaitsSomebody(j.c)
+	return j.b.awaitsSomebody(j.c, to)
 }
 
 // wait lets time pass; false if the migration is to stop.
