@@ -53,7 +53,11 @@ func readProcess(pid int) (usage, error) {
 			return usage{}, err
 		}
 	}
-	u := usage{CPU: time.Duration(n[0]+n[1]) * clockTick, Resident: n[2] * int64(os.Getpagesize())}
+	cpu, exact := cpuClock(pid)
+	if !exact {
+		cpu = time.Duration(n[0]+n[1]) * clockTick
+	}
+	u := usage{CPU: cpu, Resident: n[2] * int64(os.Getpagesize())}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return usage{}, err
@@ -66,6 +70,12 @@ func readProcess(pid int) (usage, error) {
 		}
 	}
 	return u, nil
+}
+
+// coarse says that processor time is counted in clock ticks here.
+func coarse() bool {
+	_, exact := cpuClock(os.Getpid())
+	return !exact
 }
 
 // ownCPU is the processor time of this process, in microseconds' precision.

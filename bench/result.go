@@ -171,7 +171,7 @@ func (res *Result) warn() {
 			"the generator sent late (p99 %.0f µs): the machine was too busy for this rate", lag.P99)
 	}
 	if b := res.Broker; b != nil {
-		warn(b.CPUSeconds < ticks*clockTick.Seconds(),
+		warn(coarse() && b.CPUSeconds < ticks*clockTick.Seconds(),
 			"the broker used %.2f CPU seconds, counted in steps of 0.01: run longer for exact figures", b.CPUSeconds)
 	}
 }

@@ -30,8 +30,11 @@ type Config struct {
 	Brokers   []peer.Definition
 	Scenarios []Scenario
 	Repeat    int
-	Profile   peer.Profile // of the brokers that can; each run has its own directory below
-	Command   string       // as it was typed, for the record
+	// Stay has each broker started once, and all of them up during all runs: for
+	// many short runs in turns.
+	Stay    bool
+	Profile peer.Profile // of the brokers that can; each run has its own directory below
+	Command string       // as it was typed, for the record
 	// Tick, if set, is called with the state of the run that goes on.
 	Tick func(Progress)
 }
@@ -87,6 +90,19 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 	for _, s := range cfg.Scenarios {
 		c.Rows = append(c.Rows, Row{Name: s.Name, Cells: make([]Cell, len(cfg.Brokers))})
 	}
+	var running []*peer.Broker
+	if cfg.Stay {
+		var err error
+		if running, err = cfg.startAll(ctx); err != nil {
+			return nil, errors.Join(err, stopAll(running))
+		}
+	}
+	err := c.takeTurns(ctx, &cfg, running)
+	return c, errors.Join(err, stopAll(running))
+}
+
+// takeTurns makes all runs, on the brokers that are running or on new ones.
+func (c *Comparison) takeTurns(ctx context.Context, cfg *Config, running []*peer.Broker) error {
 	run := 0
 	for repetition := range cfg.Repeat {
 		for i := range cfg.Scenarios {
@@ -96,13 +112,13 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 					continue
 				}
 				run++
-				if err := c.Rows[i].Cells[at].add(ctx, &cfg, i, at, run); err != nil {
-					return c, err
+				if err := c.Rows[i].Cells[at].add(ctx, cfg, running, i, at, run); err != nil {
+					return err
 				}
 			}
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // runs counts them all.
@@ -138,17 +154,24 @@ func (cfg *Config) check() error {
 }
 
 // add runs one scenario on one broker. The error is that of ctx.
-func (c *Cell) add(ctx context.Context, cfg *Config, scenario, broker, run int) error {
+func (c *Cell) add(ctx context.Context, cfg *Config, running []*peer.Broker, scenario, broker, run int) error {
 	d, s := cfg.Brokers[broker], cfg.Scenarios[scenario]
 	profile := cfg.Profile
 	if profile.Kind != "" {
 		profile.Dir = filepath.Join(profile.Dir, fmt.Sprintf("%03d-%s-%s", run, d.Name, s.Config.Scenario))
 	}
-	result, err := Once(ctx, d, s.Config, profile, func(p bench.Progress) {
+	tick := func(p bench.Progress) {
 		if cfg.Tick != nil {
 			cfg.Tick(Progress{Run: run, Runs: cfg.runs(), Broker: d.Name, Scenario: s.Name, Progress: p})
 		}
-	})
+	}
+	var result *bench.Result
+	var err error
+	if cfg.Stay {
+		result, err = on(ctx, &d, running[broker], s.Config, tick)
+	} else {
+		result, err = Once(ctx, d, s.Config, profile, tick)
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

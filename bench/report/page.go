@@ -132,7 +132,7 @@ func resultSection(title string, results []Labelled) section {
 }
 
 func comparedSection(c *compare.Comparison, row *compare.Row) section {
-	s := section{Title: row.Name, Remarks: remarks(c, row)}
+	s := section{Title: row.Name, Remarks: append(pairs(c, row), remarks(c, row)...)}
 	var first []Labelled
 	for _, i := range row.Present() {
 		s.Legend = append(s.Legend, key{class(len(s.Heads)), c.Brokers[i].Name})

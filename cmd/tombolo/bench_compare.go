@@ -27,6 +27,7 @@ type compareFlags struct {
 	runs    []string
 	suite   string
 	repeat  int
+	stay    bool
 	out     benchOutput
 	profile profiling
 }
@@ -53,12 +54,17 @@ Such a file:
 its own directory; "environment" is possible too. Without --broker it takes all
 that are installed, except RabbitMQ.
 
+With --stay the brokers are started once and are all up during all runs. From six
+runs on the ratio of processor time is also taken run by run: its median and the
+interval in which it lies with a probability of 95 %.
+
 Take the figures of a machine that does nothing else; on a busy one only the
 ratios mean something. The generator runs on the same processors. Interrupted, it
 prints what it has.`,
 		Example: `  tombolo bench compare
   tombolo bench compare --broker mosquitto --broker tombolo --repeat 5 --html report.html
   tombolo bench compare --run 'p2p -q 1' --run 'fanout --payload 4096' --json
+  tombolo bench compare --stay --repeat 20 --run 'latency --pairs 50 --warm-up 500ms --duration 3s'
   tombolo bench compare --suite full --repeat 3 --html report.html
   tombolo bench compare --broker tombolo --run p2p --profile cpu --profile-dir profiles`,
 		Args: cobra.NoArgs,
@@ -70,6 +76,7 @@ prints what it has.`,
 	fl.StringArrayVar(&f.runs, "run", nil, "scenario with its flags, as after tombolo bench; repeatable")
 	fl.StringVar(&f.suite, "suite", "quick", "without --run: quick or full")
 	fl.IntVar(&f.repeat, "repeat", 1, "runs of each scenario on each broker")
+	fl.BoolVar(&f.stay, "stay", false, "start each broker once and let all stay up: for many short runs in turns")
 	f.out.flags(fl)
 	f.profile.flags(fl)
 	fl.Lookup("profile").Usage = "have each broker that can write a profile: " + profileKinds
@@ -78,7 +85,7 @@ prints what it has.`,
 }
 
 func (f *compareFlags) config() (compare.Config, error) {
-	cfg := compare.Config{Repeat: f.repeat}
+	cfg := compare.Config{Repeat: f.repeat, Stay: f.stay}
 	if err := f.profile.check(); err != nil {
 		return cfg, err
 	}
