@@ -41,7 +41,7 @@ func on(ctx context.Context, d *peer.Definition, b *peer.Broker, cfg bench.Confi
 	if words, ended := b.Ended(); ended {
 		return nil, fmt.Errorf("%w: %s", errEnded, words)
 	}
-	cfg.Targets, cfg.PIDs, cfg.Tick = []string{b.Address}, b.PIDs(), tick
+	cfg.Targets, cfg.PIDs, cfg.Tick = b.Targets, b.PIDs(), tick
 	result, err := bench.Run(ctx, cfg)
 	if result != nil {
 		result.Settings.Broker = d.Name
