@@ -28,7 +28,7 @@ func TestR24Enough(t *testing.T) {
 				if got := holds(group); got != want {
 					t.Errorf("%d members, tiebreaker %d, group %b: %v", n, tie, group, got)
 				}
-				if holds(group) && holds(1<<n-1&^group) {
+				if holds(group) && holds((1<<n-1)&^group) {
 					t.Errorf("%d members, tiebreaker %d: %b and the others", n, tie, group)
 				}
 			}
