@@ -33,21 +33,14 @@ type Routes struct {
 
 // AppendRoutes appends the body of a step of routes.
 func AppendRoutes(dst []byte, m *Routes) []byte {
-	size := 5
-	if m.Audit {
-		size = 7
-	}
-	dst = AppendUint(AppendArray(dst, size), m.Sequence)
+	dst = AppendUint(AppendArray(dst, 8), m.Sequence)
 	dst = AppendBool(AppendBool(AppendBool(dst, m.First), m.Last), m.Snapshot)
 	dst = appendList(dst, m.List, func(dst []byte, e *Route) []byte {
 		dst = AppendUint(AppendArray(dst, 6), uint64(e.Flags))
 		dst = AppendString(AppendString(AppendString(dst, e.Mountpoint), e.Filter), e.Group)
 		return AppendUint(AppendUint(dst, uint64(e.Members)), uint64(e.Online))
 	})
-	if m.Audit {
-		dst = AppendUint(AppendUint(dst, m.Count), m.Hash)
-	}
-	return dst
+	return AppendUint(AppendUint(AppendBool(dst, m.Audit), m.Count), m.Hash)
 }
 
 // ParseRoutes reads the body of a step of routes.
@@ -68,10 +61,10 @@ func ParseRoutes(b []byte, m *Routes) error {
 		e.Online = uint32(r.UintMax(1<<32 - 1))
 		r.finish(more)
 	})
-	m.Audit, m.Count, m.Hash = more >= 2, 0, 0
-	if m.Audit {
-		m.Count, m.Hash = r.Uint(), r.Uint()
-		more -= 2
+	m.Audit, m.Count, m.Hash = false, 0, 0
+	if more >= 3 { // they came later
+		m.Audit, m.Count, m.Hash = r.Bool(), r.Uint(), r.Uint()
+		more -= 3
 	}
 	r.finish(more)
 	return r.End()

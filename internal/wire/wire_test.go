@@ -70,6 +70,7 @@ func TestFormat(t *testing.T) {
 			t.Errorf("type %d has no codec, no name or no stream", k)
 		}
 	}
+	// Source, destination and the way that is left stand in every header (R26).
 	h := Header{Version: 1, Type: TypePublish, Flags: FlagFirst | FlagLast, TTL: 1, Source: 1, Destination: 2, Incarnation: 3,
 		Stream: StreamPublish, Sequence: 4, Length: 5}
 	b := AppendHeader(nil, &h)
