@@ -48,7 +48,7 @@ func TestAnswers(t *testing.T) {
 	began := time.Now()
 	trial.Net.Cut([]int{0}, []int{1, 2})
 	must(t, trial, began, noticedWithin, "noticed", trial.All(), Torn)
-	must(t, trial, began, noticedWithin+handedOverWithin, "the majority knows it", []int{1, 2}, func(v *admin.ClusterView) bool { return v.Majority })
+	must(t, trial, began, noticedWithin, "the majority knows it", []int{1, 2}, func(v *admin.ClusterView) bool { return v.Majority })
 	for _, c := range []struct {
 		mode string
 		want [3]answers

@@ -17,9 +17,8 @@ const (
 	noticedWithin  = 3 * time.Second
 	healedWithin   = 3 * time.Second
 	answeredWithin = 5 * time.Second
-	// While nodes learn one after the other who is lost, one of the majority may
-	// fall out of the primary group for a moment; it then waits until nobody can
-	// take another group for the primary any more (R25).
+	// A node that comes into a majority to which it did not belong waits until
+	// nobody can take another group for the primary any more (R25).
 	handedOverWithin = 3500 * time.Millisecond
 )
 

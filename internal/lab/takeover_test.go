@@ -107,11 +107,7 @@ func TestDeadHome(t *testing.T) {
 				t.Errorf("the first CONNECT took %v: %v", took, err)
 			}
 			t.Logf("within the window: %s after %v", refusal(err), time.Since(began))
-			promised := noticedWithin
-			if mode == "majority" {
-				promised += handedOverWithin
-			}
-			must(t, trial, began, promised, "noticed and open", []int{1, 2}, func(v *admin.ClusterView) bool { return v.Split && v.Gate.Register && v.Gate.Publish })
+			must(t, trial, began, noticedWithin, "noticed and open", []int{1, 2}, func(v *admin.ClusterView) bool { return v.Split && v.Gate.Register && v.Gate.Publish })
 			writer := admit(t, trial, 2, visit{id: "writer"})
 			for i := 1; i < 4; i++ {
 				c := admit(t, trial, 1+i%2, visit{id: fmt.Sprint("s", i), persistent: true})
