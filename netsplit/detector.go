@@ -198,7 +198,12 @@ func (d *Detector) Heard(h *Heartbeat, now int64, e *Effects) {
 	if h.Plane == Control {
 		d.learn(h.Rows)
 	}
+	before := l.steadyFrom
 	d.settle(now, e)
+	if before == 0 && l.steadyFrom > 0 {
+		d.beatTo(l, slices.Clone(d.rows), now, e) // proven to us, and by this to the peer
+		return
+	}
 	d.Greet(h.From, now, e)
 }
 

@@ -40,7 +40,7 @@ func (d *Detector) judge(now int64) *Verdict {
 		}
 		for j := i + 1; j < n; j++ {
 			b := d.members.list[j]
-			if a.State == Joined && b.State == Joined && adjacent[i]&(1<<j) == 0 && d.counts(i, j, now) {
+			if d.gates(a) && d.gates(b) && adjacent[i]&(1<<j) == 0 && d.counts(i, j, now) {
 				v.Missing = append(v.Missing, [2]NodeID{a.ID, b.ID})
 			}
 		}
@@ -60,13 +60,25 @@ func (d *Detector) judge(now int64) *Verdict {
 	case d.primaryFrom == 0:
 		d.primaryFrom = now
 	}
-	v.Majority = d.primaryFrom != 0 && now-d.primaryFrom >= millis(d.handover()) && (!v.Split || d.holdsMajority(c.primary&^d.doubted()))
+	v.Majority = d.primaryFrom != 0 && now-d.primaryFrom >= millis(d.handover()) && (!v.Split || d.joined() && d.holdsMajority(c.primary&^d.doubted()))
 	for _, l := range d.links {
 		if l.state == linkUp && !l.fresh() {
 			v.Unproven = true
 		}
 	}
 	return v
+}
+
+// gates reports whether a member's absence is a split. This node is not stopped,
+// whatever the record says: until its mark is gone the others do not miss it, so
+// it has to miss them, or a restart behind a cut would open it on its own.
+func (d *Detector) gates(m Member) bool { return m.State == Joined || m.ID == d.self }
+
+// joined reports whether the others miss this node when it is away. One that they
+// do not miss is in no majority: they would be open without it.
+func (d *Detector) joined() bool {
+	m, ok := d.members.Get(d.self)
+	return ok && m.State == Joined
 }
 
 // doubted are the members that this node has not heard for longer than
