@@ -34,7 +34,7 @@ const (
 // outbound is the sending half of a session. Guarded like its Session.
 // Bound: quota flights, at most one block of identifiers.
 type outbound struct {
-	flights map[packet.ID]flight
+	flights flights
 	retry   map[uint64]packet.ID   // QoS 1, in flight on the last connection, by sequence
 	retryID map[packet.ID]struct{} // the values of retry
 	quota   int
@@ -56,18 +56,18 @@ func (o *outbound) attach(l *Limits, p *Params, connects uint32) {
 	o.low = 1 + packet.ID(connects%packetIDBlocks)*packetIDsPerBlock
 	o.next = 0
 	o.aliases, o.aliasMax = nil, p.AliasMax
-	o.used = len(o.flights)
+	o.used = o.flights.count
 }
 
 // detach remembers what was in flight at QoS 1, so that the next connection
 // sends it again under the same id ([MQTT-4.4.0-1]). At QoS 2 the queue knows
 // the ids that are bound; what waits for the disk stays here until it answers.
 func (o *outbound) detach() {
-	for id, f := range o.flights {
+	for id, f := range o.flights.all {
 		switch {
 		case f.state == flightBinding:
 			f.held = nil
-			o.flights[id] = f
+			o.flights.put(id, f)
 			continue
 		case f.state >= flightReleasing:
 			continue
@@ -78,14 +78,14 @@ func (o *outbound) detach() {
 			o.retry[f.seq] = id
 			o.retryID[id] = struct{}{}
 		}
-		delete(o.flights, id)
+		o.flights.remove(id)
 	}
 	o.aliases = nil
 }
 
 // inUse reports whether id may still mean something to the client.
 func (o *outbound) inUse(id packet.ID) bool {
-	if _, ok := o.flights[id]; ok {
+	if _, ok := o.flights.get(id); ok {
 		return true
 	}
 	_, ok := o.retryID[id]
@@ -93,16 +93,18 @@ func (o *outbound) inUse(id packet.ID) bool {
 }
 
 // allocate finds a free identifier in this connection's block. There is one:
-// quota is smaller than a block, and retry is empty when a new message is sent.
+// quota is smaller than a block, and retry is empty when a new message is sent;
+// and of so many in a row at least half have a place in flights.
 func (o *outbound) allocate() packet.ID {
+	o.flights.room()
 	for range packetIDsPerBlock {
 		id := o.low + o.next
 		o.next = (o.next + 1) % packetIDsPerBlock
-		if !o.inUse(id) {
+		if o.flights.fits(id) && !o.inUse(id) {
 			return id
 		}
 	}
-	invariant.Check(false, "no packet id free: %d in flight, %d to send again", len(o.flights), len(o.retry))
+	invariant.Check(false, "no packet id free: %d in flight, %d to send again", o.flights.count, len(o.retry))
 	return 0
 }
 
@@ -126,15 +128,12 @@ func (o *outbound) identify(e *queue.Entry) packet.ID {
 }
 
 func (o *outbound) take(id packet.ID, f flight) {
-	if o.flights == nil {
-		o.flights = make(map[packet.ID]flight)
-	}
-	o.flights[id] = f
+	o.flights.put(id, f)
 	o.used++
 }
 
 func (o *outbound) end(id packet.ID) {
-	delete(o.flights, id)
+	o.flights.remove(id)
 	o.used--
 }
 
@@ -144,7 +143,7 @@ func (s *Session) resume(e *Effects) {
 	o := &s.out
 	for _, r := range s.queue.Restored() {
 		id := packet.ID(r.PacketID)
-		f, ok := o.flights[id]
+		f, ok := o.flights.get(id)
 		if ok && f.state != flightReleased {
 			continue
 		}
@@ -177,10 +176,10 @@ func (s *Session) launch(entry *queue.Entry, id packet.ID, now int64, e *Effects
 	f := flight{seq: entry.Seq, qos: entry.QoS, state: flightSent}
 	if entry.QoS == 2 && s.durable {
 		held := *entry
-		if old, ok := s.out.flights[id]; ok && old.state == flightBinding {
+		if old, ok := s.out.flights.get(id); ok && old.state == flightBinding {
 			// Bound on the last connection, and the disk has not answered yet.
 			old.held = &held
-			s.out.flights[id] = old
+			s.out.flights.put(id, old)
 			return
 		}
 		if entry.PacketID == 0 && s.queue.Bind(entry.Seq, uint16(id), bindTag(id)) {
@@ -211,7 +210,7 @@ func releaseTag(id packet.ID) uint64 { return tagRelease | uint64(id) }
 // QueueDone tells that the queue operation with this tag is durable.
 func (s *Session) QueueDone(tag uint64, now int64, e *Effects) {
 	id := packet.ID(tag)
-	f, ok := s.out.flights[id]
+	f, ok := s.out.flights.get(id)
 	switch {
 	case !ok:
 		return // the connection ended meanwhile; the next one binds again
@@ -219,7 +218,7 @@ func (s *Session) QueueDone(tag uint64, now int64, e *Effects) {
 		s.boundNow(id, f, now, e)
 	case tag&tagRelease != 0 && f.state == flightReleasing:
 		f.state = flightReleased
-		s.out.flights[id] = f
+		s.out.flights.put(id, f)
 		if s.attached {
 			s.appendAck(packet.TypePubrel, id, packet.Success, "", e)
 		}
@@ -235,7 +234,7 @@ func (s *Session) boundNow(id packet.ID, f flight, now int64, e *Effects) {
 		return
 	}
 	f.held, f.state = nil, flightSent
-	s.out.flights[id] = f
+	s.out.flights.put(id, f)
 	if !s.sendEntry(entry, id, now, e) {
 		s.out.end(id)
 		s.queue.Ack(entry.Seq)
@@ -372,7 +371,7 @@ func (s *Session) acknowledge(f packet.Frame, now int64, e *Effects) {
 		s.pubrel(a, e)
 		return
 	}
-	fl, ok := s.out.flights[a.ID]
+	fl, ok := s.out.flights.get(a.ID)
 	switch a.Type {
 	case packet.TypePuback:
 		s.puback(a, fl, ok, now, e)
@@ -423,11 +422,11 @@ func (s *Session) pubrec(a *packet.Ack, fl flight, ok bool, now int64, e *Effect
 func (s *Session) release(id packet.ID, fl flight, e *Effects) {
 	if s.queue.Release(fl.seq, uint16(id), releaseTag(id)) {
 		fl.state = flightReleasing
-		s.out.flights[id] = fl
+		s.out.flights.put(id, fl)
 		return
 	}
 	fl.state = flightReleased
-	s.out.flights[id] = fl
+	s.out.flights.put(id, fl)
 	s.appendAck(packet.TypePubrel, id, packet.Success, "", e)
 }
 

@@ -385,13 +385,13 @@ func (w *world) check() error {
 	if s == nil {
 		return nil
 	}
-	for id := range s.out.flights {
+	for id := range s.out.flights.all {
 		if _, both := s.out.retryID[id]; both {
 			return fmt.Errorf("(1) packet id %d is in flight and to be sent again", id)
 		}
 	}
-	if s.attached && s.out.used != len(s.out.flights) {
-		return fmt.Errorf("(2) %d flights, %d counted", len(s.out.flights), s.out.used)
+	if s.attached && s.out.used != s.out.flights.count {
+		return fmt.Errorf("(2) %d flights, %d counted", s.out.flights.count, s.out.used)
 	}
 	if line := s.in.line(); len(line) > 0 && line[0].done {
 		return fmt.Errorf("(3) the first ticket is done and was not sent")
