@@ -3,6 +3,7 @@ package metadata
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"time"
@@ -90,6 +91,7 @@ func (c *committer) run(ctx context.Context) error {
 			ended = nil // what is applied leaves first
 		}
 		c.counters.wakes.Inc()
+		c.queue.await(c.company())
 		select {
 		case <-ended:
 		case <-c.queue.ready:
@@ -118,6 +120,7 @@ func (c *committer) freed(r result) error {
 		return r.err
 	}
 	c.core.Committed(c.durable.Load())
+	c.queue.await(1) // who waits has its turn between frames again
 	c.expect = r.writes + len(c.open.writes)
 	window := min(c.config.CommitDelayMax, r.took/4)
 	c.hold = c.now().Add(window)
@@ -125,6 +128,24 @@ func (c *committer) freed(r result) error {
 		c.timer.Reset(window)
 	}
 	return nil
+}
+
+// companyMin is how many writes are worth waking the committer for while it waits for
+// the disk anyway: what comes later is taken when the disk is free.
+const companyMin = 32
+
+// company is how many writes have to wait before the committer looks at them. None are
+// worth it while it can take none, or it would look without end.
+func (c *committer) company() int {
+	switch n := len(c.open.writes); {
+	case c.core.Phase() != replica.Serving || c.bytes >= c.config.CommitBytes:
+		return math.MaxInt
+	case c.busy:
+		return companyMin
+	case n > 0: // the window of freed ends the wait for those that do not come
+		return max(c.expect-n, 1)
+	}
+	return 1
 }
 
 // fail answers what was applied and will not be written.

@@ -54,3 +54,27 @@ func TestIdleStoreSleeps(t *testing.T) {
 		}
 	})
 }
+
+// TestBlockedStoreSleeps: a store that takes no writes yet does not look at those that
+// wait again and again, and takes them once it serves.
+func TestBlockedStoreSleeps(t *testing.T) {
+	n := newNetwork(1)
+	s := n.start(t, 1, kv.OpenMemory(), func(c *Config) { c.Join = true })
+	s.SetMembers(1, []Member{{ID: 1}, {ID: 2}})
+	answers := make(chan error, 100)
+	for range 100 {
+		s.Put(TableConfig, []byte("key"), []byte("v"), func(err error) { answers <- err })
+	}
+	before := s.counters.wakes.Value()
+	start := time.Now()
+	eventually(t, "some time", func() bool { return time.Since(start) > 300*time.Millisecond })
+	if woke := s.counters.wakes.Value() - before; woke > 50 {
+		t.Errorf("%d wake-ups while no write could be taken", woke)
+	}
+	s.ServeAnyway()
+	for range 100 {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -55,6 +55,7 @@ type queue struct {
 		sync.Mutex
 		writes []write
 		bytes  int
+		wakeAt int // how many have to wait before ready is told; 0 is any
 		ticket uint64
 		closed error
 	}
@@ -81,9 +82,25 @@ func (q *queue) add(w write, show func(ticket uint64)) error {
 	q.mu.writes = append(q.mu.writes, w)
 	q.mu.bytes += w.bytes
 	show(w.ticket)
+	enough := len(q.mu.writes) >= q.mu.wakeAt
 	q.mu.Unlock()
-	q.wake()
+	if enough {
+		q.wake()
+	}
 	return nil
+}
+
+// await has ready be told once n writes wait: the committer is not woken for each of
+// many that come at once. It looks by itself when the disk is free, and when its time
+// to wait for company is over.
+func (q *queue) await(n int) {
+	q.mu.Lock()
+	q.mu.wakeAt = n
+	enough := len(q.mu.writes) > 0 && len(q.mu.writes) >= n
+	q.mu.Unlock()
+	if enough {
+		q.wake()
+	}
 }
 
 func (q *queue) wake() {

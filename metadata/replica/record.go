@@ -83,19 +83,26 @@ func isTomb(b []byte) bool { return len(b) > 1 && b[1] == kindTomb }
 //	[version, context or nil, then per sibling: actor, counter, payload]
 func appendObject(dst []byte, o dvv.Object) []byte {
 	siblings := o.Siblings()
-	dst = pack.AppendArray(dst, 2+3*len(siblings))
-	dst = pack.AppendUint(dst, recordVersion)
-	if context := o.Context(); context.Len() == 0 {
-		dst = pack.AppendNil(dst)
-	} else {
-		dst = pack.AppendBytes(dst, context.Append(nil))
-	}
+	dst = appendObjectHead(dst, o.Context(), len(siblings))
 	for _, s := range siblings {
-		dst = pack.AppendUint(dst, uint64(s.Dot.Actor))
-		dst = pack.AppendUint(dst, s.Dot.Counter)
-		dst = append(dst, s.Value...)
+		dst = append(appendSibling(dst, s.Dot), s.Value...)
 	}
 	return dst
+}
+
+// appendObjectHead appends what stands before the siblings.
+func appendObjectHead(dst []byte, context dvv.VV, siblings int) []byte {
+	dst = pack.AppendArray(dst, 2+3*siblings)
+	dst = pack.AppendUint(dst, recordVersion)
+	if context.Len() == 0 {
+		return pack.AppendNil(dst)
+	}
+	return pack.AppendBytes(dst, context.Append(nil))
+}
+
+// appendSibling appends what stands before a sibling's payload.
+func appendSibling(dst []byte, d dvv.Dot) []byte {
+	return pack.AppendUint(pack.AppendUint(dst, uint64(d.Actor)), d.Counter)
 }
 
 // decodeObject reads an object record; the payloads are parts of b.

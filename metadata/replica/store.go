@@ -26,7 +26,10 @@ func (r *Replica) get(key []byte) (dvv.Object, error) {
 // store puts the object of key into the batch: object, index, garbage,
 // residual, digest and counts change here and in replace, nowhere else. Both objects are
 // stripped.
-func (r *Replica) store(key []byte, old, next dvv.Object) {
+func (r *Replica) store(key []byte, old, next dvv.Object) { r.storeRaw(key, old, next, nil) }
+
+// storeRaw is store with the record of next, if it is made already.
+func (r *Replica) storeRaw(key []byte, old, next dvv.Object, raw []byte) {
 	b, name := r.batch(), key[1:]
 	sum := contribution(r.config.Policy, name, next)
 	r.digest ^= contribution(r.config.Policy, name, old) ^ sum
@@ -40,7 +43,7 @@ func (r *Replica) store(key []byte, old, next dvv.Object) {
 	case had && !has:
 		b.Delete(withArea(areaResidual, name))
 	}
-	r.put(b, key, next, sum)
+	r.put(b, key, next, sum, raw)
 }
 
 func seen(p Policy, name []byte, o dvv.Object) int64 {

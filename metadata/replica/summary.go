@@ -93,22 +93,25 @@ func (r *Replica) Knows(key []byte) bool {
 
 // replace is store where the old object is one live value of which only the
 // summary is known.
-func (r *Replica) replace(key []byte, old summary, next dvv.Object) {
+func (r *Replica) replace(key []byte, old summary, next dvv.Object, raw []byte) {
 	b, name := r.batch(), key[1:]
 	sum := contribution(r.config.Policy, name, next)
 	r.digest ^= old.sum ^ sum
 	r.live += seen(r.config.Policy, name, next) - 1
 	r.reindex(b, name, dvv.Object{}, next)
-	r.put(b, key, next, sum)
+	r.put(b, key, next, sum, raw)
 }
 
-// put writes next under key, or takes the key away if there is nothing to write.
-func (r *Replica) put(b *kv.Batch, key []byte, next dvv.Object, sum uint64) {
+// put writes next, whose record is raw if that is made already, under key, or takes the
+// key away if there is nothing to write.
+func (r *Replica) put(b *kv.Batch, key []byte, next dvv.Object, sum uint64, raw []byte) {
 	p := pending{object: next, seq: r.seq + 1}
 	if next.IsEmpty() {
 		b.Delete(key)
 	} else {
-		p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
+		if p.raw = raw; raw == nil {
+			p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
+		}
 		b.Put(key, p.raw)
 	}
 	r.summaries.note(key, next, sum)

@@ -76,8 +76,8 @@ func (r *Replica) write(now time.Time, op Op, value []byte) error {
 	if op.Delete && (set && len(old.Siblings()) == 0 || !set && !visible(r.config.Policy, name, old)) {
 		return nil // nothing to delete: no event
 	}
-	d, next := r.issue(now, op, value, old.Context(), op.Delete && set)
-	r.store(op.Key, old, next)
+	d, next, raw := r.issue(now, op, value, old.Context(), op.Delete && set)
+	r.storeRaw(op.Key, old, next, raw)
 	if op.Delete && set {
 		r.noteDelete(name, d)
 	}
@@ -89,8 +89,8 @@ func (r *Replica) write(now time.Time, op Op, value []byte) error {
 func (r *Replica) overwrite(now time.Time, op Op, value []byte, known summary) {
 	name := op.Key[1:]
 	isDelete := op.Delete && r.config.Policy.Set(name)
-	d, next := r.issue(now, op, value, dvv.VV{}, isDelete)
-	r.replace(op.Key, known, next)
+	d, next, raw := r.issue(now, op, value, dvv.VV{}, isDelete)
+	r.replace(op.Key, known, next, raw)
 	if isDelete {
 		r.noteDelete(name, d)
 	}
@@ -99,17 +99,26 @@ func (r *Replica) overwrite(now time.Time, op Op, value []byte, known summary) {
 
 // issue issues the dot of one op and makes the object that it leaves. The
 // writer has read all that is here, so that only the residual context has to be
-// kept: the rest stands in the clock.
-func (r *Replica) issue(now time.Time, op Op, value []byte, context dvv.VV, isDelete bool) (dvv.Dot, dvv.Object) {
+// kept: the rest stands in the clock. raw is the object's record if that is all of it:
+// the value is a part of it then.
+func (r *Replica) issue(now time.Time, op Op, value []byte, context dvv.VV, isDelete bool) (d dvv.Dot, next dvv.Object, raw []byte) {
 	r.own++
-	d := dvv.Dot{Actor: r.actor, Counter: r.own}
-	next := dvv.NewObject(context).Strip(r.bases)
+	d = dvv.Dot{Actor: r.actor, Counter: r.own}
+	if context.Len() > 0 {
+		next = dvv.NewObject(context).Strip(r.bases)
+	}
 	if isDelete {
-		return d, next
+		return d, next, nil
 	}
 	p := payload{tomb: op.Delete, hlc: r.hlc.Stamp(now), value: value}
-	raw := appendPayload(make([]byte, 0, len(value)+16), p)
-	return d, dvv.NewObject(next.Context(), dvv.Sibling{Dot: d, Value: raw})
+	if next.Context().Len() > 0 {
+		payload := appendPayload(make([]byte, 0, len(value)+16), p)
+		return d, dvv.NewObject(next.Context(), dvv.Sibling{Dot: d, Value: payload}), nil
+	}
+	raw = appendSibling(appendObjectHead(make([]byte, 0, len(value)+48), dvv.VV{}, 1), d)
+	at := len(raw)
+	raw = appendPayload(raw, p)
+	return d, dvv.NewObject(dvv.VV{}, dvv.Sibling{Dot: d, Value: raw[at:len(raw):len(raw)]}), raw
 }
 
 // current is the object that op changes. What changed since the database was
