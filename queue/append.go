@@ -28,7 +28,11 @@ func (s *Store) append(ev *Event, done Done, wait bool) {
 		s.handedLocked(g, before, done)
 		return
 	}
-	s.appendLocked(g, ev)
+	if ev.Again && !s.firstTimeLocked(g, ev.Msg.ID) {
+		ev.leaveOut()
+	} else {
+		s.appendLocked(g, ev)
+	}
 	if ev.Inbound.Queue != 0 {
 		s.receivedLocked(g, ev.Inbound, ev.Msg.ID)
 	}

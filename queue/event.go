@@ -30,6 +30,10 @@ type Event struct {
 	Targets []Target
 	Inbound Inbound
 	Applied *Applied // the frame that brought it, recorded in the same commit (R2); nil for none
+	// Again says that the message may come a second time, for the same receivers:
+	// its id is remembered in the same commit until it is settled (R3). If it is
+	// known already, this is the second time, and nothing is stored.
+	Again bool
 }
 
 // leaveOut clears what Append fills in.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -50,6 +51,8 @@ func goldenValues() []string {
 	mark := appliedMark{incarnation: 1_800_000_000_123, through: 5000, ended: spans{{5002, 5004}},
 		outcomes: []outcomeRun{{4990, 3, wire.NoMatch, 16}, {5003, 1, wire.Refused, 0x97}}}
 	add("applied mark of peer 11, stream 6", k.applied(11, 6), mark.append(nil))
+	add("message of ingress 1 that may come again, taken in at a time", k.remembered(MessageID{1, 300}),
+		binary.AppendUvarint([]byte{formatVersion}, 1_800_000_000_123))
 	return lines
 }
 

@@ -16,6 +16,8 @@ const (
 	tableDropped byte = 'd' // queue → nothing; its records are being deleted
 	tableMoving  byte = 'm' // queue → the node that holds a part of it
 	tableApplied byte = 'a' // peer, stream → how far it was applied (R2)
+
+	tableRemembered byte = 'i' // message id → when it was taken in; it may come again (R3)
 )
 
 // firstGeneration is the generation of a queue that was opened without one: from
@@ -70,6 +72,8 @@ func (k *key) applied(peer uint64, stream uint32) []byte {
 	binary.BigEndian.PutUint32(k[9:], stream)
 	return k[:13]
 }
+
+func (k *key) remembered(id MessageID) []byte { return k.two(tableRemembered, id.Ingress, id.N) }
 
 func (k *key) moving(id QueueID) []byte { return k.one(tableMoving, uint64(id)) }
 

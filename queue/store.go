@@ -72,6 +72,7 @@ type Store struct {
 
 		applied      map[appliedKey]*appliedMark
 		touchedMarks []*appliedMark
+		memory       memory
 
 		dropped []QueueID // records to be swept
 		drops   uint64    // queues dropped so far
@@ -154,6 +155,9 @@ func OpenStore(db kv.DB, c StoreConfig) (*Store, error) {
 		return nil, fmt.Errorf("open the message store: %w", err)
 	}
 	if err := s.loadApplied(); err != nil {
+		return nil, fmt.Errorf("open the message store: %w", err)
+	}
+	if err := s.loadMemory(); err != nil {
 		return nil, fmt.Errorf("open the message store: %w", err)
 	}
 	s.counts.register(c.Metrics, s)

@@ -123,7 +123,10 @@ func (c *Cluster) takeOther(m *link.Message) error {
 		}
 	case wire.TypeSettled:
 		var x wire.Settled
-		return wire.ParseSettled(m.Body, &x)
+		if err := wire.ParseSettled(m.Body, &x); err != nil {
+			return err
+		}
+		c.parts.Broker.TakeSettled(&x)
 	case wire.TypeRegister, wire.TypeGrant, wire.TypeDeny, wire.TypeRelease, wire.TypeReleased, wire.TypeClients:
 		return c.registrar.Receive(m.From, m.Type, m.Body)
 	case wire.TypeAsk:

@@ -10,6 +10,23 @@ type reader interface {
 	Each(to link.NodeID, fn func(m link.Spooled) bool) error
 }
 
+// Unspooled implements broker.Unspooled: nothing waits in the spool for anybody.
+func (c *Cluster) Unspooled() bool {
+	s, ok := c.config.Spool.(interface {
+		Nodes() []link.NodeID
+		Count(to link.NodeID) uint64
+	})
+	if !ok {
+		return c.config.Spool == nil
+	}
+	for _, id := range s.Nodes() {
+		if s.Count(id) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Spooled implements broker.SpoolReader. A spool in memory is not read: it is
 // lost with the process, and promises nothing.
 func (c *Cluster) Spooled(to wire.NodeID, fn func(body []byte) bool) error {

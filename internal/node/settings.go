@@ -11,10 +11,6 @@ import (
 	"tombolo/queue"
 )
 
-// willGrace is how long a will that was kept through a stop waits for its
-// client (R29).
-const willGrace = 5 * time.Second
-
 // brokerSettings turns options into the broker's settings.
 func brokerSettings(s *option.Settings) *broker.Settings {
 	return &broker.Settings{
@@ -27,13 +23,14 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		ConnectTimeout:         s.Duration("mqtt_connect_timeout"),
 		SharePolicy:            sharePolicy(s.String("shared_subscription_policy")),
 		SuppressWillOnTakeover: s.Bool("suppress_lwt_on_session_takeover"),
-		WillGrace:              willGrace,
+		WillGrace:              s.Duration("will_heal_grace"),
 		WillOnNodeLoss:         willPolicy(s.String("will_on_node_loss")),
 		Anonymous:              s.Bool("allow_anonymous"),
 		QuietKeepAlive:         !s.Bool("logging.keepalive_as_warning"),
 		HoldTimeout:            max(s.Duration("netsplit_hold_timeout"), time.Nanosecond), // zero would be the default there
 		HoldBytesMax:           max(s.Bytes("netsplit_hold_bytes"), 1),
 		DrainStep:              s.Int("max_msgs_per_drain_step"),
+		DrainPause:             max(s.Duration("max_drain_time"), time.Millisecond),
 		RefuseWhenGated:        s.String("netsplit_publish_response") == "error",
 	}
 }

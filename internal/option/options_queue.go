@@ -19,8 +19,8 @@ func queueOptions() []Option {
 		{Key: "max_msgs_per_drain_step", Kind: KindInt, Unit: "messages", Default: "100", Min: 1, Max: 100000, Hidden: true,
 			Doc:  "How many messages one step of a queue's migration to another node copies.",
 			More: "More moves a backlog faster; less lets other work in between."},
-		{Key: "max_drain_time", Kind: KindDuration, Unit: "ms", Default: "500", Min: 0, Max: 3600 * seconds, Hidden: true, Pending: pendingCluster,
-			Doc:  "How long a migration waits after a failed step before it tries again.",
+		{Key: "max_drain_time", Kind: KindDuration, Unit: "ms", Default: "500", Min: 0, Max: 3600 * seconds, Hidden: true, Reloadable: true,
+			Doc:  "How long a migration waits at most after a failed step before it tries again; the first times it waits less.",
 			More: "More spares a peer in trouble; less resumes sooner.",
 			Zero: "0 tries again at once."},
 	})
@@ -48,5 +48,9 @@ func retainedOptions() []Option {
 			Doc: "Does not publish the will of a session that another connection with the same client id takes over."},
 		{Key: "will_on_node_loss", Kind: KindEnum, Values: []string{"never", "majority", "always"}, Default: "majority", Since: "0.1", Reloadable: true,
 			Doc: "Who publishes the wills of clients whose node is lost. majority: the part of the cluster with more than half of the members, once. always: every part, so up to once each. never: nobody, until the node is back."},
+		{Key: "will_heal_grace", Kind: KindDuration, Unit: "s", Default: "5", Min: 0, Max: 3600 * seconds, Since: "0.1", Reloadable: true,
+			Doc:  "How long a will that was kept through a stop of its node or a netsplit waits for its client to come back before it is published.",
+			More: "More gives clients time to reconnect, on any node; less tells of those that are gone sooner.",
+			Zero: "0 publishes it at once."},
 	})
 }

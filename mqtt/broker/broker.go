@@ -53,6 +53,7 @@ type Broker struct {
 	held      atomic.Int64 // bytes of publishes that wait in lines
 	left      left
 	heirs     heirs
+	settling  settling
 	resumed   atomic.Bool  // what an earlier process left undone was looked for
 	withheld  atomic.Bool  // what is due of sessions was kept when last looked at (R29)
 	keptUntil atomic.Int64 // unix ms; what was kept waits for its clients until then
@@ -123,6 +124,9 @@ func (b *Broker) Alive() bool {
 func (b *Broker) Run(ctx context.Context) error {
 	b.spawn(func() { b.watchTables(ctx) })
 	b.spawn(func() { b.adoptLost(ctx) })
+	if b.cfg.Cluster != nil {
+		b.wheel.at(b.cfg.Now().UnixMilli()+settleEvery, settleTick{b})
+	}
 	if b.cfg.Cluster != nil {
 		b.spawn(func() { b.runAudits(ctx) })
 	}

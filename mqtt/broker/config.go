@@ -39,13 +39,14 @@ type Settings struct {
 	ConnectTimeout         time.Duration // mqtt_connect_timeout
 	SharePolicy            SharePolicy
 	SuppressWillOnTakeover bool
-	WillGrace              time.Duration // will_heal_grace: how long a kept will waits for its client after a start
+	WillGrace              time.Duration // will_heal_grace: how long a kept will waits for its client
 	WillOnNodeLoss         WillPolicy    // will_on_node_loss
 	Anonymous              bool          // allow_anonymous: nobody is asked for credentials
 	QuietKeepAlive         bool          // logging.keepalive_as_warning = off
 	HoldTimeout            time.Duration // netsplit_hold_timeout: how long a publish is held at most; 0 = 10 s
 	HoldBytesMax           int64         // netsplit_hold_bytes: publishes held on this node; 0 = 64 MiB
 	DrainStep              int           // max_msgs_per_drain_step: messages in one batch of a migration; 0 = 1000
+	DrainPause             time.Duration // max_drain_time: how long a migration rests after a batch that was not taken; 0 = 100 ms
 	RefuseWhenGated        bool          // netsplit_publish_response = error: version 5 is told, not held
 }
 

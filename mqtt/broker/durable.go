@@ -19,7 +19,7 @@ func (b *Broker) store(pub *publication, inbound queue.Inbound, wait *pending, r
 	}
 	w.targets = append([]queue.Target(nil), r.targets...)
 	w.clients = append([]*client(nil), r.durable...)
-	ev := &queue.Event{Msg: w.message, Targets: w.targets, Inbound: inbound}
+	ev := &queue.Event{Msg: w.message, Targets: w.targets, Inbound: inbound, Again: pub.again()}
 	if pub.peer == 0 {
 		b.cfg.Queue.Append(ev, func(err error) { b.stored(w, err) })
 		return w

@@ -95,6 +95,7 @@ func (b *Broker) forward(pub *publication, wait *pending, r *round) *pending {
 		return wait
 	}
 	wait = wait.start(b, pub)
+	wait.unsettled, pub.unsettled = pub.unsettled, nil
 	for i := range r.away {
 		f := &r.away[i]
 		wait.left.Add(1)

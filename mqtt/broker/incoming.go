@@ -125,6 +125,7 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) bool {
 		return true
 	}
 	set := b.settings.Load()
+	pub.targets = p.Targets
 	r.arrived.QoS, r.arrived.Retain = p.QoS(), p.Flags&wire.PublishRetain != 0
 	pub.mount, pub.packet, pub.body, pub.expiresAt = b.mountOf(p.Mountpoint), &r.arrived, p.Body, p.ExpiresAt
 	pub.missed = b.matchHere(pub, p, set, r)

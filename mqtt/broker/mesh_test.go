@@ -106,6 +106,10 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 		must(wire.ParseRoutes(p.body, &m))
 		b.TakeRoutes(from, &m)
 		h.change(func() { h.taken++ })
+	case wire.TypeSettled:
+		var x wire.Settled
+		must(wire.ParseSettled(p.body, &x))
+		b.TakeSettled(&x)
 	case wire.TypeCancel:
 		var c wire.Cancel
 		must(wire.ParseCancel(p.body, &c))
@@ -424,6 +428,21 @@ func (f *fakeCluster) Spooled(to wire.NodeID, fn func(body []byte) bool) error {
 		}
 	}
 	return nil
+}
+
+// Unspooled implements Unspooled.
+func (f *fakeCluster) Unspooled() bool {
+	for _, o := range f.n.m.nodes {
+		if h := f.hopTo(o.id); h != nil {
+			h.mu.Lock()
+			n := len(h.queues[wire.StreamPublish])
+			h.mu.Unlock()
+			if n > 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (f *fakeCluster) Admits(to wire.NodeID) bool {

@@ -23,13 +23,14 @@ type pending struct {
 	targets []queue.Target
 	clients []*client // beside targets
 
-	frame   []byte        // for nodes of which no group is asked to choose
-	inbound queue.Inbound // bound when all parts have ended; zero: nothing is, or with the first part
-	id      queue.MessageID
-	done    func(wire.Result, uint8) // not nil: the publisher is another node
-	missed  uint8                    // as publication.missed
-	tries   atomic.Int32             // how often frame was sent again
-	parent  *pending                 // not nil: this is one part of another publish
+	frame     []byte        // for nodes of which no group is asked to choose
+	inbound   queue.Inbound // bound when all parts have ended; zero: nothing is, or with the first part
+	id        queue.MessageID
+	done      func(wire.Result, uint8) // not nil: the publisher is another node
+	missed    uint8                    // as publication.missed
+	tries     atomic.Int32             // how often frame was sent again
+	unsettled *atomic.Int64            // counts this one until it ends (R3)
+	parent    *pending                 // not nil: this is one part of another publish
 }
 
 // start makes a pending if there is none yet. It begins with one part that
@@ -55,6 +56,10 @@ func (w *pending) settle(b *Broker, r *round) {
 		return
 	}
 	failed := w.failed.Load()
+	if w.unsettled != nil && (failed || w.inbound.Queue == 0) {
+		w.unsettled.Add(-1)
+		w.unsettled = nil
+	}
 	switch {
 	case w.parent != nil:
 		if failed {

@@ -28,6 +28,8 @@ type publication struct {
 
 	generation uint64        // of this node's routes, under which it was matched (R21)
 	under      *atomic.Int64 // counts those that are under way in that generation
+	unsettled  *atomic.Int64 // counts this one until it is confirmed everywhere (R3); nil: nobody remembers it
+	targets    wire.Targets  // who of the nodes that it came to gets it
 
 	// Of a message of another node at QoS > 0.
 	instant bool // it has its whole effect at once, or none
@@ -101,6 +103,10 @@ func (b *Broker) route(pub *publication, r *round) bool {
 		pub.under.Add(-1)
 		pub.under = nil
 	}
+	if pub.unsettled != nil {
+		pub.unsettled.Add(-1) // it went to no other node
+		pub.unsettled = nil
+	}
 	return done
 }
 
@@ -110,6 +116,9 @@ func (b *Broker) spread(pub *publication, r *round) bool {
 	r.message = nil
 	r.outgoing.Set(p, pub.expiresAt)
 	var wait *pending
+	if p.QoS == 2 && pub.id == (queue.MessageID{}) && b.clustered() {
+		pub.unsettled = b.settling.enter()
+	}
 	if p.Retain && !pub.retained {
 		wait = b.retain(pub, wait)
 	}

@@ -17,7 +17,7 @@ const (
 	sourcesMax  = 8                      // migrations that have a batch under way; others wait for their turn
 	batchBytes  = 1 << 20                // of bodies in one batch, beyond the first message
 	idlePause   = 15 * time.Millisecond  // between two looks at a queue that is empty so far
-	retryPause  = 100 * time.Millisecond // after a batch that was not taken
+	retryPause  = 100 * time.Millisecond // after a batch that was not taken, if the settings do not say; and between two looks at who is reachable
 	awaitsMax   = 15 * time.Second       // for another part that is to pass through here
 	batchMax    = 1000                   // messages in a batch, if the settings do not say
 	stuckReport = 30 * time.Second       // a migration that does not go on is logged that often
@@ -34,17 +34,26 @@ func (b *Broker) drainStep() int {
 	return batchMax
 }
 
+// rest waits after a batch that was not taken: longer each time, up to
+// max_drain_time.
+func (j *source) rest() {
+	most := positive(j.b.settings.Load().DrainPause, retryPause)
+	j.wait(min(most, retryPause<<min(j.failed, 6)))
+	j.failed++
+}
+
 // source sends the queue of a session that has another home now (R20, R22).
 // Owned by its goroutine, except for what is atomic or immutable.
 type source struct {
-	b     *Broker
-	c     *client // of the session, which takes what still belongs here
-	stop  chan struct{}
-	ended chan struct{}
-	sent  atomic.Int64 // messages
-	to    atomic.Uint64
-	since int64 // unix ms
-	out   bool  // the session is in no registry and no index here any more
+	b      *Broker
+	c      *client // of the session, which takes what still belongs here
+	stop   chan struct{}
+	ended  chan struct{}
+	sent   atomic.Int64 // messages
+	to     atomic.Uint64
+	since  int64 // unix ms
+	failed int   // batches that were not taken, one after the other
+	out    bool  // the session is in no registry and no index here any more
 }
 
 // sources are the migrations from this node. Safe for concurrent use.
@@ -182,7 +191,7 @@ func (j *source) run() {
 		rec, err := j.b.storedSession(j.c.key)
 		switch {
 		case err != nil:
-			j.wait(retryPause)
+			j.rest()
 			continue
 		case rec == nil:
 			j.discard()
@@ -212,7 +221,7 @@ func (j *source) run() {
 // step sends what there is, or ends the migration.
 func (j *source) step(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (progress, done bool) {
 	if !j.b.cfg.Cluster.Reachable(to) {
-		j.wait(retryPause)
+		j.rest()
 		return false, false
 	}
 	if j.passing(to) {
@@ -222,7 +231,7 @@ func (j *source) step(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (pr
 	sent, err := j.send(to, epoch, at)
 	switch {
 	case err != nil:
-		j.wait(retryPause)
+		j.rest()
 	case sent:
 		return true, false
 	case j.out:
@@ -270,6 +279,7 @@ func (j *source) send(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (se
 	*at = x.batch.Next
 	j.sent.Add(int64(len(x.batch.Records)))
 	j.b.count.migratedOut.Add(uint64(len(x.batch.Records)))
+	j.failed = 0
 	return true, nil
 }
 
@@ -344,7 +354,7 @@ func (j *source) final(to wire.NodeID, epoch metadata.Epoch) (done bool) {
 	m := j.frame(epoch)
 	m.Final = true
 	if j.deliver(to, &m) != nil {
-		j.wait(retryPause)
+		j.rest()
 		return false
 	}
 	j.b.cfg.Queue.Drop(j.c.qid, j.b.counted)
