@@ -5,6 +5,8 @@ package lab
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,14 +26,25 @@ const (
 
 // cuts are the shapes of a cut between three nodes.
 var cuts = []struct {
-	name string
-	cut  func(w *Network)
+	name    string
+	missing string // pairs, as every node comes to see them; "": they cannot all know
+	cut     func(w *Network)
 }{
-	{"node 1 alone", func(w *Network) { w.Cut([]int{0}, []int{1, 2}) }},
-	{"one way from 1 to 2", func(w *Network) { w.SetRule(0, 1, Rule{Cut: true}) }},
-	{"one way to 3 from all", func(w *Network) { w.SetRule(0, 2, Rule{Cut: true}); w.SetRule(1, 2, Rule{Cut: true}) }},
-	{"only between 1 and 2", func(w *Network) { w.Cut([]int{0}, []int{1}) }},
-	{"everybody alone", func(w *Network) { w.Cut([]int{0}, []int{1}, []int{2}) }},
+	{"node 1 alone", "node1-node2 node1-node3", func(w *Network) { w.Cut([]int{0}, []int{1, 2}) }},
+	{"one way from 1 to 2", "node1-node2", func(w *Network) { w.SetRule(0, 1, Rule{Cut: true}) }},
+	{"one way to 3 from all", "node1-node3 node2-node3", func(w *Network) { w.SetRule(0, 2, Rule{Cut: true}); w.SetRule(1, 2, Rule{Cut: true}) }},
+	{"only between 1 and 2", "node1-node2", func(w *Network) { w.Cut([]int{0}, []int{1}) }},
+	{"everybody alone", "", func(w *Network) { w.Cut([]int{0}, []int{1}, []int{2}) }},
+}
+
+// missingPairs is what a view misses, in order.
+func missingPairs(v *admin.ClusterView) string {
+	var out []string
+	for _, p := range v.Missing {
+		out = append(out, min(p[0], p[1])+"-"+max(p[0], p[1]))
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
 }
 
 // TestDetection: whatever the shape of a cut, every node of the cluster notices
@@ -48,6 +61,9 @@ func TestDetection(t *testing.T) {
 		began := time.Now()
 		c.cut(trial.Net)
 		must(t, trial, began, noticedWithin, c.name+": noticed", trial.All(), Torn)
+		if c.missing != "" {
+			must(t, trial, began, noticedWithin, c.name+": seen alike", trial.All(), func(v *admin.ClusterView) bool { return missingPairs(v) == c.missing })
+		}
 		began = time.Now()
 		trial.Net.Heal()
 		must(t, trial, began, healedWithin, c.name+": open again", trial.All(), Whole)
