@@ -14,6 +14,9 @@ import (
 // SIGTERM until the node admits what its settings allow.
 const restartWithin = 12 * time.Second
 
+// slack is what this test forgives a busy machine where others hold the time.
+const slack = 2 * time.Second
+
 // TestR7RestartBehindCut: a node that is restarted while one of two others cannot
 // be reached from it waits for that one no longer than for one that is away, and
 // says of no stall that it did not have. It sees the split itself, though the others
@@ -22,7 +25,7 @@ func TestR7RestartBehindCut(t *testing.T) {
 	t.Parallel()
 	trial := newCluster(t, 3, map[string]string{"trade_consistency": "on"})
 	trial.Net.SetRule(2, 0, Rule{Cut: true})
-	must(t, trial, time.Now(), noticedWithin, "one way from 3 to 1: noticed", trial.All(), Torn)
+	must(t, trial, time.Now(), noticedWithin+slack, "one way from 3 to 1: noticed", trial.All(), Torn)
 	began := time.Now()
 	b := trial.Brokers[2]
 	if err := b.Stop(within(t, 20*time.Second)); err != nil {
@@ -39,7 +42,7 @@ func TestR7RestartBehindCut(t *testing.T) {
 	}
 	began = time.Now()
 	trial.Net.Heal()
-	must(t, trial, began, healedWithin, "open again", trial.All(), Whole)
+	must(t, trial, began, healedWithin+slack, "open again", trial.All(), Whole)
 }
 
 // TestR25FiveNodes: of five nodes split two and three, the three are open all the
