@@ -214,6 +214,9 @@ func (l *Listener) start(nc net.Conn, accept Accept) {
 
 // drive gives a connection that is ready to its loop or to a new goroutine.
 func (l *Listener) drive(c *stream, nc net.Conn, accept Accept) {
+	if c.peer.IsValid() {
+		c.peerName = c.peer.String()
+	}
 	if len(l.loops) > 0 && !c.layered() {
 		at := int(l.nextLoop.Add(1)) % len(l.loops)
 		if l.loops[at].adopt(c, nc, accept) {

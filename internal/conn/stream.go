@@ -62,6 +62,7 @@ type stream struct {
 	heard      atomic.Uint32 // the tick of the last round
 
 	local, peer netip.AddrPort
+	peerName    string // of peer; made once, for whoever asks keeps it
 	ext         *extra // nil for plain sockets
 	l           *Listener
 	prev, next  *stream // the listener's list, guarded by its mu
@@ -121,8 +122,8 @@ func (c *stream) Info() Info {
 	}
 	info.Listener, info.Kind, info.Mountpoint = c.cfg.Name, c.cfg.Kind, c.cfg.Mountpoint
 	info.Local, info.Peer = c.local, c.peer
-	if info.PeerName == "" && c.peer.IsValid() {
-		info.PeerName = c.peer.String()
+	if info.PeerName == "" {
+		info.PeerName = c.peerName
 	}
 	return info
 }

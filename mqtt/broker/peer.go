@@ -307,12 +307,18 @@ func (p *peer) logClose(c *session.Close) {
 	if m := p.b.count.errors[c.Reason]; m != nil && !c.Client {
 		m.Inc()
 	}
+	if !p.b.cfg.Log.Enabled(context.Background(), level) {
+		return
+	}
 	p.b.cfg.Log.Log(context.Background(), level, "connection closed", "client", p.clientID(), "peer", p.conn.Info().PeerName,
 		"reason", c.Reason.String(), "code", fmt.Sprintf("0x%02x", uint8(c.Reason)), "detail", c.Detail)
 }
 
 func (p *peer) logLost(err error) {
 	if err == nil || errors.Is(err, io.EOF) {
+		if !p.b.cfg.Log.Enabled(context.Background(), slog.LevelDebug) {
+			return // most connections of a storm end here
+		}
 		p.b.cfg.Log.Debug("connection lost", "client", p.clientID(), "peer", p.conn.Info().PeerName)
 		return
 	}
