@@ -59,9 +59,10 @@ type Profile struct {
 	LossPerMille, AgainPerMille   int
 	DelayMax                      time.Duration
 	Weights                       [faultEnd]int
-	LyingDisks                    bool // a planted bug: sync does not sync
-	SplitDisks                    bool // a planted bug: a crash leaves half a batch
-	Late                          bool // a planted bug: somebody writes after the heal
+	LyingDisks                    bool   // a planted bug: sync does not sync
+	SplitDisks                    bool   // a planted bug: a crash leaves half a batch
+	Late                          bool   // a planted bug: somebody writes after the heal
+	Rot                           uint64 // at the end of each so manieth seed a disk changes a value; 0: never
 
 	whole bool // a test's wish: what is checked by parts is checked as a whole besides
 }
@@ -81,7 +82,7 @@ func Profiles(m Maker) []Profile {
 		Make: m, Algebra: Sound(), NodesMin: 2, NodesMax: 5, Keys: 6,
 		Chaos: 60 * time.Second, HealMax: 120 * time.Second,
 		OpEvery: 400 * time.Millisecond, FaultEvery: 1500 * time.Millisecond, TickEach: 500 * time.Millisecond,
-		LossPerMille: 100, AgainPerMille: 50, DelayMax: 300 * time.Millisecond,
+		LossPerMille: 100, AgainPerMille: 50, DelayMax: 300 * time.Millisecond, Rot: 4,
 	}
 	var list []Profile
 	for _, v := range []struct {

@@ -53,7 +53,7 @@ func openReplica(db kv.DB, c CoreConfig, now time.Duration, out *Output) (Core, 
 	}
 	r, err := replica.Open(db, replica.Config{
 		Node: c.Node, Policy: simPolicy{}, Rand: c.Rand, Join: c.Joins,
-		ExchangeEvery: time.Second, CollectEvery: 2 * time.Second, ProveWait: 2 * time.Second, SilenceMax: 1500 * time.Millisecond,
+		ExchangeEvery: time.Second, CollectEvery: 2 * time.Second, RangesEvery: 20 * time.Second, ProveWait: 2 * time.Second, SilenceMax: 1500 * time.Millisecond,
 		TransferIdleMax: 5 * time.Second, AbsentAgeMax: 40 * time.Second, GarbageMax: 12, ChunkBytes: 120,
 	}, t.wall(now))
 	if err != nil {

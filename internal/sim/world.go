@@ -38,6 +38,7 @@ type slot struct {
 	retired  bool   // never starts again
 	checks   slotChecks
 	restartQ bool // a restart is on the agenda
+	rotten   bool // its disk holds a value that was never written, and it cannot know yet
 }
 
 // image is a backup of a disk.
@@ -87,6 +88,7 @@ func Run(seed uint64, p Profile) Result {
 	w.chaos()
 	if w.violation == nil {
 		w.heal()
+		w.rot()
 	}
 	return Result{Seed: seed, Profile: p.Name, Violation: w.violation, Events: w.events, Ops: len(w.oracle.ops) - 1,
 		Simulated: w.now, Trail: w.trail}

@@ -116,6 +116,7 @@ func (r *Replica) SetMembers(now time.Time, version uint64, members []Member) {
 	for _, p := range was {
 		if r.peer(p.id) == nil {
 			p.endTransfer()
+			p.endRanges()
 			r.retire(p.actor, p.id)
 			if r.join != nil && r.join.donor == p.id {
 				r.join, r.dirty.join = nil, true

@@ -24,12 +24,14 @@ const (
 	EventBadFrame                     // a peer sent what we cannot read
 	EventDamaged                      // a record of our own cannot be read
 	EventGaveUp                       // an exchange ended early
+	EventRange                        // a range of keys has another digest at a peer, at the same cut (R32)
+	EventMended                       // the disk had another record than was written: a peer's was taken over
 	eventKinds
 )
 
 var eventNames = [eventKinds]string{
 	"minted", "amnesia", "rollback", "quarantined", "digest", "join_began", "join_ended", "serving",
-	"refused", "stranger", "drift", "capped", "lasting", "closed", "bad_frame", "damaged", "gave_up",
+	"refused", "stranger", "drift", "capped", "lasting", "closed", "bad_frame", "damaged", "gave_up", "range", "mended",
 }
 
 // String is the kind's name in logs and metrics.

@@ -29,6 +29,10 @@ const (
 	frameHave    = 14 // I have made your dots durable
 	frameMeet    = 15 // this is what I have: tell me once you have it as well
 	frameMet     = 16 // I have it, and this is what I have
+	frameRanges  = 17 // let us read everything and compare digests by range
+	frameSums    = 18 // my digests by range
+	frameMend    = 19 // send me the records of these ranges
+	frameMended  = 20 // here they are
 )
 
 // FrameBytesMax bounds a frame, so that a long one never delays a heartbeat.
@@ -71,13 +75,14 @@ func readHeader(r *pack.Reader) (h header) {
 
 // frameFields is how many values follow the header of each type.
 var frameFields = map[uint64]int{
-	frameHello: 7, frameWelcome: 10, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
+	frameHello: 8, frameWelcome: 11, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
 	frameClock: 3, framePull: 3, frameBegin: 8, frameChunk: 6, frameNext: 2, frameJoin: 3,
 	framePart: 4, frameHave: 2, frameMeet: 4, frameMet: 4,
+	frameRanges: 3, frameSums: 2, frameMend: 3, frameMended: 3,
 }
 
 // frameOptional is how many of them a sender of an earlier build leaves out.
-var frameOptional = map[uint64]int{framePull: 1}
+var frameOptional = map[uint64]int{frameHello: 1, frameWelcome: 1, framePull: 1}
 
 // wireRecord is one key of a push or a chunk: what the sender knows of it, with
 // the dots that the receiver may count as seen once it has merged it.

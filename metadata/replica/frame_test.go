@@ -79,7 +79,7 @@ func sampleGreeting() *greeting {
 	return &greeting{
 		challenge: 5, before: 6, actor: 0xa1, wall: 1_700_000_000_000, clock: sampleClock,
 		retired: []Retired{{Actor: 3, Node: 2}, {Actor: 9, Node: 1}},
-		joining: true, counter: 12, nonceOK: true, stolen: false,
+		joining: true, counter: 12, nonceOK: true, stolen: false, frames: 20,
 	}
 }
 
@@ -119,7 +119,17 @@ func sampleFrames() map[string][]byte {
 		"have":    numbers(frameHave, 0xa1, 300),
 		"meet":    pack.AppendBytes(pack.AppendUint(pack.AppendBool(numbers(frameMeet, 7), true), 0xd1), sampleClock.Append(nil)),
 		"met":     pack.AppendBytes(pack.AppendBool(pack.AppendBool(numbers(frameMet, 7), false), true), nil),
+		"ranges":  numbers(frameRanges, 7, 0xd1, 0xd2),
+		"sums":    pack.AppendBytes(numbers(frameSums, 7), make([]byte, 8*rangeCount)),
+		"mend":    pack.AppendBytes(numbers(frameMend, 7, 1<<63), []byte("\x05key")),
+		"mended":  sampleMended(numbers(frameMended, 7)),
 	}
+}
+
+func sampleMended(f []byte) []byte {
+	f = pack.AppendArray(pack.AppendBytes(f, []byte("\x05key")), 1)
+	f = pack.AppendBytes(pack.AppendArray(f, 2), []byte("\x05key"))
+	return pack.AppendBytes(f, appendObject(nil, sampleObject()))
 }
 
 func TestGoldenFrames(t *testing.T) {
@@ -225,6 +235,11 @@ func FuzzReceive(f *testing.F) {
 		r.nonce, p.nonce, p.up, p.challenge, p.actor = 0x2222, 0x1111, true, 5, 0xa1
 		p.incoming = &incoming{id: 77, full: true, request: r.clock, progress: now}
 		r.join = &joining{joinState: joinState{donor: 2}}
+		if g, err := r.openRanging(now, 7); err == nil {
+			g.agreed, g.done, g.mask = true, true, 1<<63
+			r.ranging, r.rangingWith = g, 2
+		}
+		p.served, _ = r.openRanging(now, 7)
 		for range 2 {
 			r.Receive(now, 2, frame)
 			for n := 0; r.Busy() && n < 10; n++ {

@@ -49,6 +49,10 @@ type peer struct {
 	parts    assembly
 	haveOwn  uint64 // the last counter of our actor that it has made durable, in this session
 	meeting  meeting
+
+	frames   uint64    // the highest type of frame that it knows; 0: from before it said so
+	served   *ranging  // the comparison by range that it asked for
+	rangesAt time.Time // when to ask it for the next one
 }
 
 func (p *peer) established() bool { return p.up && p.nonce != 0 }
@@ -90,6 +94,7 @@ func (p *peer) endTransfer() {
 // reset forgets the session.
 func (p *peer) reset() {
 	p.endTransfer()
+	p.endRanges()
 	p.incoming, p.nonce, p.proved, p.offsets = nil, 0, false, false
 	p.helloAt, p.challenge = time.Time{}, 0
 	p.parts = assembly{}

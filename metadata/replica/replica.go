@@ -29,6 +29,7 @@ type Config struct {
 	Join            bool          // a database that is empty joins a cluster that exists: it serves nothing before (I29)
 	Suspect         bool          // the database may have lost synced data (kv.DB.Suspect)
 	ExchangeEvery   time.Duration // between two exchanges with a peer chosen by turns: 1.5 s
+	RangesEvery     time.Duration // between two comparisons by range with a peer: 5 min
 	CollectEvery    time.Duration // between two rounds of collection: 10 s
 	ProveWait       time.Duration // how long a clean start waits for all members: 3 s
 	SilenceMax      time.Duration // after which another holder of a node id is believed: 3 s
@@ -47,6 +48,7 @@ func (c *Config) defaults() {
 		}
 	}
 	duration(&c.ExchangeEvery, 1500*time.Millisecond)
+	duration(&c.RangesEvery, 5*time.Minute)
 	duration(&c.CollectEvery, 10*time.Second)
 	duration(&c.ProveWait, 3*time.Second)
 	duration(&c.SilenceMax, 3*time.Second)
@@ -145,6 +147,10 @@ type Replica struct {
 	sweepAgain   bool
 	nextPart     uint64
 	transfers    uint64
+
+	ranging     *ranging // the comparison that we asked for; one at a time
+	rangingWith uint64
+	compared    uint64
 }
 
 // pending is an object on its way to the disk.
@@ -299,6 +305,7 @@ func (r *Replica) Tick(now time.Time) {
 	r.tickExchange(now)
 	r.tickCollect(now)
 	r.tickSweep(now)
+	r.tickRanges(now)
 	if last := r.hlc.last.Load(); last+uint64(leaseMargin.Milliseconds()/2)<<16 > r.hlcLease {
 		r.dirty.state = true
 	}
@@ -343,7 +350,10 @@ func (r *Replica) Stop() {
 func (r *Replica) Release() {
 	for _, p := range r.peers {
 		p.endTransfer()
+		p.endRanges()
 	}
+	r.ranging.close()
+	r.ranging = nil
 }
 
 // Ready takes the effects; ok is false when there are none.

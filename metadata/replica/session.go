@@ -130,6 +130,14 @@ func (r *Replica) dispatch(now time.Time, p *peer, h header, rd *pack.Reader) {
 		r.meetAsked(now, p, rd)
 	case frameMet:
 		r.meetAnswered(now, p, rd)
+	case frameRanges:
+		r.rangesAsked(now, p, rd)
+	case frameSums:
+		r.sumsCame(now, p, rd)
+	case frameMend:
+		r.mendAsked(now, p, rd)
+	case frameMended:
+		r.mendCame(now, p, rd)
 	}
 }
 
@@ -154,6 +162,7 @@ type greeting struct {
 	clock     dvv.Clock
 	retired   []Retired
 	joining   bool
+	frames    uint64 // the highest type of frame that the sender knows; an earlier build leaves it out
 	// of a Welcome alone:
 	counter uint64 // the highest counter of your actor that I know
 	nonceOK bool   // I know of no other opening since your last one
@@ -173,10 +182,10 @@ func appendGreeting(dst []byte, g *greeting, welcome bool) []byte {
 		dst = pack.AppendBool(dst, g.nonceOK)
 		dst = pack.AppendBool(dst, g.stolen)
 	}
-	return dst
+	return pack.AppendUint(dst, g.frames)
 }
 
-func readGreeting(r *pack.Reader, welcome bool) (g greeting) {
+func readGreeting(r *pack.Reader, welcome bool, h header) (g greeting) {
 	g.challenge = r.Uint()
 	g.before, g.actor, g.wall = r.Uint(), dvv.Actor(r.Uint()), r.Int()
 	g.clock = readClock(r)
@@ -185,13 +194,16 @@ func readGreeting(r *pack.Reader, welcome bool) (g greeting) {
 	if welcome {
 		g.counter, g.nonceOK, g.stolen = r.Uint(), r.Bool(), r.Bool()
 	}
+	if h.fields >= frameFields[h.kind] {
+		g.frames = r.Uint()
+	}
 	return g
 }
 
 func (r *Replica) greeting(now time.Time) greeting {
 	return greeting{
 		before: r.before, actor: r.actor, wall: now.UnixMilli(),
-		clock: r.clock, retired: r.retired, joining: r.identity.joins,
+		clock: r.clock, retired: r.retired, joining: r.identity.joins, frames: frameTypesMax,
 	}
 }
 
@@ -206,7 +218,7 @@ func (r *Replica) hello(now time.Time, p *peer) {
 
 // helloed answers with what we know of p.
 func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
-	g := readGreeting(rd, false)
+	g := readGreeting(rd, false, h)
 	if rd.Err() != nil {
 		return
 	}
@@ -243,7 +255,7 @@ func (r *Replica) prove(p *peer, actor dvv.Actor, before, opening uint64) bool {
 // welcomed makes the session with p and takes in who it is and what it knows of
 // us.
 func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
-	g := readGreeting(rd, true)
+	g := readGreeting(rd, true, h)
 	if rd.Err() != nil || g.challenge != p.challenge || !r.holds(now, p, h.from) {
 		return
 	}
@@ -264,7 +276,7 @@ func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
 		}
 		p.known, p.actor, r.dirty.peers = h.from, g.actor, true
 	}
-	p.joining = g.joining
+	p.joining, p.frames = g.joining, g.frames
 	r.checkRow(p, g.clock)
 	r.learnRetired(g.retired)
 	p.retiredSum = retiredSum(g.retired)

@@ -130,7 +130,7 @@ func TestOneOfTwoCopies(t *testing.T) {
 		for _, m := range ready.Messages {
 			rd := pack.NewReader(m.Frame)
 			if h := readHeader(&rd); h.kind == frameWelcome && h.to == n.core.nonce {
-				return readGreeting(&rd, true).nonceOK
+				return readGreeting(&rd, true, h).nonceOK
 			}
 		}
 		t.Fatal("no answer")

@@ -24,6 +24,9 @@ func (r *Replica) Wake(now time.Time) time.Duration {
 		}
 	}
 	for _, p := range r.peers {
+		if p.served != nil && !p.served.done || r.ranging != nil && r.ranging.agreed && !r.ranging.done {
+			return wakeMin
+		}
 		if p.incoming != nil || p.outgoing != nil || p.meeting.round != 0 || p.meeting.theirs != 0 {
 			return wakeMin
 		}

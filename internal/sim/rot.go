@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"time"
+
+	"tombolo/internal/kv"
+)
+
+// rotMax is within which time a changed record must be found and mended.
+const rotMax = 90 * time.Second
+
+// rotting is a core that compares what is on its disk with its peers.
+type rotting interface {
+	// recordKey is under which key of its disk the object of key stands.
+	recordKey(key string) []byte
+}
+
+func (*replicaCore) recordKey(key string) []byte { return append([]byte{'o'}, key...) }
+
+// rot has a disk change one value behind its store's back, in a cluster at rest: the
+// comparison by range finds it, and takes over the value that the others have (R32).
+func (w *World) rot() {
+	list := w.standing()
+	if w.violation != nil || w.p.Rot == 0 || w.seed%w.p.Rot != 0 || len(list) < 2 {
+		return
+	}
+	s := list[w.rng.IntN(len(list))]
+	at, tells := s.core.(rotting)
+	keys := slices.Sorted(maps.Keys(s.core.View().Objects))
+	if !tells || len(keys) == 0 {
+		return
+	}
+	key := at.recordKey(keys[w.rng.IntN(len(keys))])
+	record, err := s.disk.Get(key)
+	if err != nil {
+		w.fail("R32", s, "%q cannot be read: %v", key, err)
+		return
+	}
+	w.note("slot %d: its disk changes %q", s.index, key)
+	changed := bytes.Clone(record)
+	changed[len(changed)-1] ^= 1 << w.rng.IntN(8)
+	var b kv.Batch
+	b.Put(key, changed)
+	if err := s.disk.Memory.Write(&b, true); err != nil {
+		w.fail("R32", s, "%v", err)
+		return
+	}
+	s.rotten = true
+	for end := w.now + rotMax; w.violation == nil && w.now < end && s.rotten; {
+		w.loop(w.now + time.Second)
+		got, err := s.disk.Get(key)
+		s.rotten = err != nil || !bytes.Equal(got, record)
+	}
+	if s.rotten {
+		w.fail("R32", s, "%v after its disk changed %q nobody has mended it", rotMax, key)
+	}
+	for _, o := range w.standing() {
+		got, err := o.disk.Get(key)
+		if err != nil || !bytes.Equal(got, record) {
+			w.fail("R32", o, "%q is %x (%v), and was %x before a disk changed it", key, got, err, record)
+		}
+		if !o.up {
+			w.fail("R32", o, "it is down, and nothing but one value has changed")
+		} else if why := o.core.Verify(true); why != "" {
+			w.fail("R32", o, "after it was mended: %s", why)
+		}
+	}
+}
