@@ -180,7 +180,7 @@ func (r *Replica) mendKey(p *peer, name, ours, theirs []byte) error {
 	} else {
 		b.Delete(residual)
 	}
-	r.put(b, key, next, contribution(r.config.Policy, name, next))
+	r.put(b, key, next, contribution(r.config.Policy, name, next), nil)
 	r.event(Event{Kind: EventMended, Peer: p.id, Text: string(name)})
 	return nil
 }
