@@ -22,6 +22,7 @@ type storePage struct {
 	Live        int64          `json:"live_keys"`
 	Garbage     int64          `json:"pending_deletes"`
 	Residual    int64          `json:"residual_contexts"`
+	Lasting     int64          `json:"lasting_contexts"` // keys whose context names writes that are lost
 	Index       int64          `json:"index_entries"`
 	Quarantined int64          `json:"quarantined"`
 	Members     []storeMember  `json:"members"`
@@ -56,7 +57,7 @@ var storeAreas = []struct {
 	prefix byte
 	name   string
 }{
-	{replica.AreaObject, "objects"}, {'i', "dot index"}, {'g', "pending deletes"}, {'r', "residual contexts"},
+	{replica.AreaObject, "objects"}, {'i', "dot index"}, {'g', "pending deletes"}, {'r', "residual contexts"}, {'l', "lasting contexts"},
 	{'q', "quarantine"}, {'m', "own records"},
 }
 
@@ -78,7 +79,7 @@ func inspectMetadata(db kv.DB) (*storePage, error) {
 	page := &storePage{
 		Node: in.Node, Actor: in.Actor.String(), CleanStop: in.Clean, JoinOwed: in.JoinOwed, Clock: in.Clock.String(),
 		Digest: fmt.Sprintf("%016x", in.Digest), Horizon: in.Collected.String(), Live: in.Live, Garbage: in.Garbage,
-		Residual: in.Residual, Index: in.Index, Quarantined: in.Quarantined, Retired: len(in.Retired), Members: []storeMember{},
+		Residual: in.Residual, Lasting: in.Lasting, Index: in.Index, Quarantined: in.Quarantined, Retired: len(in.Retired), Members: []storeMember{},
 	}
 	for _, m := range in.Members {
 		page.Members = append(page.Members, storeMember{ID: m.ID, Absent: m.Absent, Actor: m.Actor.String(), Seen: m.Row.String()})
@@ -122,6 +123,7 @@ func (p *storePage) print(out io.Writer) error {
 	line("live keys", "%d", p.Live)
 	line("pending deletes", "%d", p.Garbage)
 	line("residual contexts", "%d", p.Residual)
+	line("lasting contexts", "%d", p.Lasting)
 	line("index entries", "%d", p.Index)
 	line("quarantined values", "%d", p.Quarantined)
 	line("retired actors", "%d", p.Retired)

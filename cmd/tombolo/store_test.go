@@ -69,7 +69,7 @@ func TestStoreInspectAndVerify(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("inspect: exit %d, %s", code, message)
 	}
-	for _, want := range []string{"node", "7", "live keys", "50", "digest", "pending deletes", "database metadata"} {
+	for _, want := range []string{"node", "7", "live keys", "50", "digest", "pending deletes", "lasting contexts", "database metadata"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("inspect does not print %q:\n%s", want, out)
 		}
