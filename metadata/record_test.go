@@ -2,18 +2,14 @@ package metadata
 
 import (
 	"encoding/hex"
-	"flag"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"tombolo/internal/goldentest"
 	"tombolo/metadata/internal/pack"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var (
 	sampleSession = &Session{
@@ -36,23 +32,7 @@ func TestGoldenRecords(t *testing.T) {
 		"key-retained":     recordKey(TableRetained, retainedKey("m", "a//b")),
 		"key-named":        recordKey("later", []byte("k")),
 	} {
-		path := filepath.Join("testdata", name+".hex")
-		text := hex.EncodeToString(b) + "\n"
-		if *update {
-			if err := os.MkdirAll("testdata", 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(want) != text {
-			t.Errorf("%s: the format changed: got %s want %s", name, text, want)
-		}
+		goldentest.Hex(t, name, b, "the format changed")
 		var v any
 		if name[:3] != "key" && msgpack.Unmarshal(b, &v) != nil {
 			t.Errorf("%s: the library cannot read it", name)

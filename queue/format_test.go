@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,11 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"tombolo/internal/goldentest"
 	"tombolo/internal/kv"
 	"tombolo/internal/wire"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // goldenValues is one example of every key and value, with what it means.
 func goldenValues() []string {
@@ -57,20 +55,8 @@ func goldenValues() []string {
 }
 
 func TestFormatIsAsInTheGoldenFile(t *testing.T) {
-	path := filepath.Join("testdata", "format-v1.txt")
-	got := strings.Join(goldenValues(), "\n") + "\n"
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the bytes on disk changed; that needs a new format version, and code that reads the old one.\ngot\n%s\nwant\n%s", got, want)
-	}
+	goldentest.Text(t, "format-v1.txt", strings.Join(goldenValues(), "\n")+"\n",
+		"the bytes on disk changed; that needs a new format version, and code that reads the old one")
 }
 
 // TestGoldenDatabaseIsRead puts the golden bytes into a database and opens it.

@@ -2,10 +2,6 @@ package member
 
 import (
 	"bytes"
-	"encoding/hex"
-	"flag"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,10 +9,9 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"tombolo/internal/goldentest"
 	"tombolo/internal/wire"
 )
-
-var regenerate = flag.Bool("regenerate", false, "write the golden files anew: only for a format that nobody has seen")
 
 // samples are filled values of every format.
 func samples() (*Record, *kept, *facts) {
@@ -31,19 +26,7 @@ func samples() (*Record, *kept, *facts) {
 
 func golden(t *testing.T, name string, b []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".hex")
-	if *regenerate {
-		if err := os.WriteFile(path, []byte(hex.EncodeToString(b)+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := hex.EncodeToString(b); got != strings.TrimSpace(string(text)) {
-		t.Errorf("%s is now\n%s\nand was\n%s\nwhich other nodes and old files have", name, got, text)
-	}
+	goldentest.Hex(t, name, b, "other nodes and old files have it as it was")
 	var v any
 	if err := msgpack.Unmarshal(b, &v); err != nil {
 		t.Errorf("%s: the library: %v", name, err)

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"encoding/hex"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,12 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"tombolo/internal/goldentest"
 	"tombolo/internal/kv"
 	"tombolo/internal/link"
 	"tombolo/internal/wire"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // sample is a chunk of node 7 whose first message was removed and whose third has
 // no body.
@@ -41,20 +39,8 @@ func goldenValues() string {
 }
 
 func TestFormatIsAsInTheGoldenFile(t *testing.T) {
-	path := filepath.Join("testdata", "format-v1.txt")
-	got := goldenValues()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the bytes on disk changed; that needs a new format version, and code that reads the old one.\ngot\n%s\nwant\n%s", got, want)
-	}
+	goldentest.Text(t, "format-v1.txt", goldenValues(),
+		"the bytes on disk changed; that needs a new format version, and code that reads the old one")
 }
 
 // TestGoldenDatabaseIsRead puts the golden bytes into a database and opens it.

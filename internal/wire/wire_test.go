@@ -2,37 +2,21 @@ package wire
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
-	"flag"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
-)
 
-var regenerate = flag.Bool("regenerate", false, "write the golden files anew: only for a format that nobody has seen")
+	"tombolo/internal/goldentest"
+)
 
 // golden holds b against testdata/name.hex.
 func golden(t *testing.T, name string, b []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".hex")
-	if *regenerate {
-		if err := os.WriteFile(path, []byte(hex.EncodeToString(b)+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := hex.EncodeToString(b); got != strings.TrimSpace(string(text)) {
-		t.Errorf("%s is now\n%s\nand was\n%s\nwhich other nodes speak", name, got, text)
-	}
+	goldentest.Hex(t, name, b, "other nodes speak it as it was")
 }
 
 // library encodes v as msgpack/v5 does it with compact integers.
