@@ -192,6 +192,16 @@ func (s *Store) Lookup(name string) (QueueID, bool) {
 	return id, err == nil && id != 0
 }
 
+// Names calls fn with the name of every queue that is on disk, until it returns
+// false. It reads names alone.
+func (s *Store) Names(fn func(name string) bool) error {
+	it := s.db.Iterator(kv.PrefixRange([]byte{tableName}))
+	defer it.Close()
+	for it.Next() && fn(string(it.Key()[1:])) {
+	}
+	return it.Err()
+}
+
 // Each calls fn for every queue, by name; false ends it. Queues that are open
 // tell their state from memory, others from disk; a queue that is created or
 // dropped meanwhile may be left out.

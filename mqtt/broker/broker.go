@@ -23,7 +23,7 @@ type mount struct {
 
 // gauges are levels that the broker keeps as it goes. Safe for concurrent use.
 type gauges struct {
-	online, sessions, subscriptions atomic.Int64
+	online, sessions, subscriptions, orphans atomic.Int64
 }
 
 // Broker is the assembly of all sessions. Safe for concurrent use; its fields
@@ -97,6 +97,7 @@ func New(c Config) *Broker {
 	}
 	gauge("sessions_online", "Clients that are connected.", "", &b.gauge.online)
 	gauge("sessions", "Sessions, connected or not.", "", &b.gauge.sessions)
+	gauge("queues_orphaned", "Stored queues without a session that were found at the start and are still there.", "", &b.gauge.orphans)
 	gauge("subscriptions", "Subscriptions of all sessions.", "router_subscriptions", &b.gauge.subscriptions)
 	return b
 }

@@ -9,42 +9,43 @@ import (
 
 // counters are the broker's own metrics. Safe for concurrent use.
 type counters struct {
-	received     map[string]*metric.Counter // packets by type
-	publishIn    [3]*metric.Counter
-	publishOut   [3]*metric.Counter
-	bytesIn      *metric.Counter
-	bytesOut     *metric.Counter
-	connack      map[string]*metric.Counter
-	malformed    *metric.Counter
-	closed       map[string]*metric.Counter
-	errors       [256]*metric.Counter // by reason code; nil below 0x80
-	dropped      map[string]*metric.Counter
-	publishError *metric.Counter
-	unauthorized map[string]*metric.Counter
-	noMatch      *metric.Counter
-	takeovers    *metric.Counter
-	expired      *metric.Counter
-	keepAlive    *metric.Counter
-	wills        *metric.Counter
-	retainedSet  *metric.Counter
-	paused       *metric.Counter
-	panics       *metric.Counter
-	commitFailed *metric.Counter
-	arrived      *metric.Counter
-	arrivedBad   *metric.Counter
-	unsent       *metric.Counter
-	moved        *metric.Counter
-	redirected   *metric.Counter
-	held         *metric.Counter
-	heldClosed   map[string]*metric.Counter
-	denied       *metric.Counter
-	migratedIn   *metric.Counter
-	migratedOut  *metric.Counter
-	migrations   *metric.Counter
-	orderBroken  *metric.Counter
-	adopted      *metric.Counter
-	audits       *metric.Counter
-	auditDiffers map[string]*metric.Counter
+	received       map[string]*metric.Counter // packets by type
+	publishIn      [3]*metric.Counter
+	publishOut     [3]*metric.Counter
+	bytesIn        *metric.Counter
+	bytesOut       *metric.Counter
+	connack        map[string]*metric.Counter
+	malformed      *metric.Counter
+	closed         map[string]*metric.Counter
+	errors         [256]*metric.Counter // by reason code; nil below 0x80
+	dropped        map[string]*metric.Counter
+	publishError   *metric.Counter
+	unauthorized   map[string]*metric.Counter
+	noMatch        *metric.Counter
+	takeovers      *metric.Counter
+	expired        *metric.Counter
+	orphansDropped *metric.Counter
+	keepAlive      *metric.Counter
+	wills          *metric.Counter
+	retainedSet    *metric.Counter
+	paused         *metric.Counter
+	panics         *metric.Counter
+	commitFailed   *metric.Counter
+	arrived        *metric.Counter
+	arrivedBad     *metric.Counter
+	unsent         *metric.Counter
+	moved          *metric.Counter
+	redirected     *metric.Counter
+	held           *metric.Counter
+	heldClosed     map[string]*metric.Counter
+	denied         *metric.Counter
+	migratedIn     *metric.Counter
+	migratedOut    *metric.Counter
+	migrations     *metric.Counter
+	orderBroken    *metric.Counter
+	adopted        *metric.Counter
+	audits         *metric.Counter
+	auditDiffers   map[string]*metric.Counter
 }
 
 // Reasons for which a delivery is given up. One per receiver (P12).
@@ -107,6 +108,7 @@ func newCounters(m *metric.Registry) *counters {
 	c.unauthorized = m.CounterVec(metric.Opts{Name: "mqtt_not_authorized_total", Help: "Requests that the rules forbid.", Label: "request"}, "connect", "publish", "subscribe")
 	c.noMatch = m.Counter(metric.Opts{Name: "router_no_match_total", Help: "Messages that matched no subscription."})
 	c.takeovers = m.Counter(metric.Opts{Name: "session_takeovers_total", Help: "Connections closed because the client id connected again."})
+	c.orphansDropped = m.Counter(metric.Opts{Name: "queues_orphaned_dropped_total", Help: "Stored queues that were dropped because no session turned up for them."})
 	c.expired = m.Counter(metric.Opts{Name: "session_expired_total", Help: "Sessions that reached their expiry.", Verne: "client_expired"})
 	c.keepAlive = m.Counter(metric.Opts{Name: "mqtt_keep_alive_expired_total", Help: "Connections that were silent for 1.5 times their keep alive.", Verne: "client_keepalive_expired"})
 	c.wills = m.Counter(metric.Opts{Name: "mqtt_wills_published_total", Help: "Will messages published."})

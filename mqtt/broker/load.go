@@ -35,6 +35,9 @@ func (b *Broker) Load() error {
 	if err := b.deriveAll(); err != nil {
 		return fmt.Errorf("deriving routes: %w", err)
 	}
+	if err := b.findOrphans(r.now); err != nil {
+		return fmt.Errorf("looking for queues without a session: %w", err)
+	}
 	b.withheld.Store(b.withholds())
 	b.ready.Store(true)
 	return nil

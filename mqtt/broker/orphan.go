@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+)
+
+// How long a stored queue may be without a session before it is dropped: tables
+// that were damaged are filled again by other nodes meanwhile. How often it is
+// looked at, in ms.
+const (
+	orphanKeptMax  = 10 * 60_000
+	orphanCheckGap = 10_000
+)
+
+// orphanQueues are queues in the message store of which nobody here knows the
+// session. Owned by its timer and the worker that this starts, one after the other.
+type orphanQueues struct {
+	b     *Broker
+	since int64 // unix ms
+	list  []Key
+}
+
+// findOrphans looks for stored queues without a client here, once all sessions
+// were loaded. It reads the names of queues, whatever is in them.
+func (b *Broker) findOrphans(now int64) error {
+	o := &orphanQueues{b: b, since: now}
+	err := b.cfg.Queue.Names(func(name string) bool {
+		mountpoint, id, _ := strings.Cut(name, "\x00")
+		if k := (Key{mountpoint, id}); b.registry.get(k) == nil {
+			o.list = append(o.list, k)
+		}
+		return true
+	})
+	if err != nil || len(o.list) == 0 {
+		return err
+	}
+	b.gauge.orphans.Store(int64(len(o.list)))
+	b.cfg.Log.Warn("stored queues have no session: they are served if it turns up, and dropped if it does not",
+		"queues", len(o.list), "first", o.list[0].ClientID, "dropped_after", fmt.Sprint(orphanKeptMax/60_000, "m"))
+	b.wheel.at(now+orphanCheckGap, o)
+	return nil
+}
+
+func (o *orphanQueues) due(now int64) int64 {
+	o.b.spawn(func() {
+		if o.look(now) {
+			o.b.wheel.at(now+orphanCheckGap, o)
+		}
+	})
+	return 0
+}
+
+// look finds a home for what can have one; more says that some are left.
+func (o *orphanQueues) look(now int64) (more bool) {
+	b := o.b
+	late := now-o.since >= orphanKeptMax && !b.withholds()
+	left := o.list[:0]
+	served, dropped := 0, 0
+	for _, k := range o.list {
+		switch found, over, err := b.adoptQueue(k, now, late); {
+		case err != nil:
+			b.cfg.Log.Error("a stored queue without a session could not be seen to", "client", k.ClientID, "error", err)
+			left = append(left, k)
+		case over:
+			dropped++
+		case found:
+			served++
+		default:
+			left = append(left, k)
+		}
+	}
+	o.list = left
+	b.gauge.orphans.Store(int64(len(left)))
+	if served+dropped > 0 {
+		b.cfg.Log.Info("stored queues without a session", "served", served, "dropped", dropped, "left", len(left))
+	}
+	return len(left) > 0
+}
+
+// adoptQueue gives a queue to the session that it belongs to, if that is known by
+// now: to a client of this node, or to the migration to its home. If it is late,
+// one without a session is dropped.
+func (b *Broker) adoptQueue(k Key, now int64, late bool) (found, dropped bool, err error) {
+	if _, free := b.registry.tryHold(k); !free {
+		return false, false, nil // somebody is about to
+	}
+	defer b.registry.release(k)
+	if _, stored := b.cfg.Queue.Lookup(queueName(k)); !stored || b.registry.get(k) != nil {
+		return true, false, nil
+	}
+	rec, err := b.storedSession(k)
+	switch {
+	case err != nil:
+		return false, false, err
+	case rec == nil && !late:
+		return false, false, nil
+	case rec == nil:
+		id, _, err := b.cfg.Queue.Open(queueName(k), true)
+		if err == nil {
+			b.cfg.Queue.Drop(id, b.counted)
+			b.count.orphansDropped.Inc()
+		}
+		return false, err == nil, err
+	}
+	if err := b.loadSession(k, rec, now); err != nil {
+		return false, false, err
+	}
+	if c := b.registry.get(k); c != nil && rec.Home == b.cfg.NodeID {
+		return true, false, b.alignAll(c)
+	}
+	return true, false, nil
+}
