@@ -31,6 +31,7 @@ type Broker struct {
 	Wrap    []string          // a command that the program is started under
 	Base    string            // a configuration file that Options stand above; "" for none
 
+	small   bool // its data are on a small disk of their own
 	process *Process
 	log     *keeper
 }

@@ -100,23 +100,26 @@ func TestRandomSchedule(t *testing.T) {
 		}) {
 			t.Fatalf("seed %d makes two schedules", seed)
 		}
-		frozen := -1
+		ill := -1
 		for _, s := range steps {
 			switch s.Action {
-			case Freeze:
-				frozen = s.A[0]
-			case Thaw:
-				if frozen != s.A[0] {
-					t.Fatalf("seed %d: %v thaws what is not frozen", seed, steps)
+			case Freeze, Full:
+				if ill >= 0 {
+					t.Fatalf("seed %d: %v does it to two nodes at a time", seed, steps)
 				}
-				frozen = -1
+				ill = s.A[0]
+			case Thaw, Room:
+				if ill != s.A[0] {
+					t.Fatalf("seed %d: %v cures what is not ill", seed, steps)
+				}
+				ill = -1
 			case Kill, Restart:
-				if frozen == s.A[0] {
-					t.Fatalf("seed %d: %v ends a frozen node", seed, steps)
+				if ill == s.A[0] {
+					t.Fatalf("seed %d: %v ends a frozen or full node", seed, steps)
 				}
 			}
 		}
-		if last := steps[len(steps)-1]; last.Action != Heal || frozen >= 0 {
+		if last := steps[len(steps)-1]; last.Action != Heal || ill >= 0 {
 			t.Fatalf("seed %d: %v does not end whole", seed, steps)
 		}
 	}

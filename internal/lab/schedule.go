@@ -23,10 +23,12 @@ const (
 	Kill                  // kill -9, and start again
 	Restart               // SIGTERM, and start again
 	Wander                // subscribers go to another broker
+	Full                  // the disk of a node is filled
+	Room                  // ... and has room again, and the node is killed and started
 	actions
 )
 
-var actionNames = [actions]string{"split", "one way", "apart", "slow", "heal", "freeze", "thaw", "kill", "restart", "wander"}
+var actionNames = [actions]string{"split", "one way", "apart", "slow", "heal", "freeze", "thaw", "kill", "restart", "wander", "full", "room"}
 
 // String is the action's name.
 func (a Action) String() string { return actionNames[a] }
@@ -51,12 +53,12 @@ func (s Step) String() string {
 }
 
 // Random makes a schedule of n steps for a cluster of nodes. At most one node is
-// frozen or restarting at a time, and the last step leaves everything whole. One
-// seed always makes one schedule.
+// frozen, full or restarting at a time, and the last step leaves everything whole.
+// One seed always makes one schedule.
 func Random(seed uint64, nodes, n int) []Step {
 	r := rand.New(rand.NewPCG(seed, 0x7461_6e67))
 	var steps []Step
-	frozen := -1
+	ill, cure := -1, Thaw // who is frozen or full, and what ends it
 	add := func(a Action, list []int, b int) {
 		steps = append(steps, Step{After: time.Duration(200+r.IntN(4000)) * time.Millisecond, Action: a, A: list, B: b})
 	}
@@ -64,22 +66,25 @@ func Random(seed uint64, nodes, n int) []Step {
 		a := r.IntN(nodes)
 		b := (a + 1 + r.IntN(nodes-1)) % nodes
 		switch k := Action(r.IntN(int(actions))); {
-		case k == Thaw, k == Freeze && frozen >= 0, (k == Kill || k == Restart) && frozen == a:
-			if frozen >= 0 {
-				add(Thaw, []int{frozen}, 0)
-				frozen = -1
+		case k == Thaw, k == Room, (k == Freeze || k == Full) && ill >= 0, (k == Kill || k == Restart) && ill == a:
+			if ill >= 0 {
+				add(cure, []int{ill}, 0)
+				ill = -1
 			}
 		case k == Freeze:
-			frozen = a
+			ill, cure = a, Thaw
 			add(Freeze, []int{a}, 0)
+		case k == Full:
+			ill, cure = a, Room
+			add(Full, []int{a}, 0)
 		case k == Split && nodes > 3 && r.IntN(2) == 0:
 			add(Split, []int{a, b}, 0)
 		default:
 			add(k, []int{a}, b)
 		}
 	}
-	if frozen >= 0 {
-		add(Thaw, []int{frozen}, 0)
+	if ill >= 0 {
+		add(cure, []int{ill}, 0)
 	}
 	add(Heal, nil, 0)
 	return steps

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,6 +27,11 @@ func (s Seed) Play(ctx context.Context, c TrialConfig) (faults []string, story s
 	mode := s.Mode()
 	c.Nodes = s.Nodes
 	c.Options = map[string]string{"allow_register_during_netsplit": mode, "allow_publish_during_netsplit": mode, "allow_subscribe_during_netsplit": mode}
+	plan := s.Plan
+	if plan == nil {
+		plan = Random(s.Number, s.Nodes, s.Steps)
+	}
+	c.Small = filled(plan)
 	starting, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	t, err := NewTrial(starting, c)
@@ -39,10 +45,6 @@ func (s Seed) Play(ctx context.Context, c TrialConfig) (faults []string, story s
 	}()
 	t.History.HangAfter = 30 * time.Second
 	t.Run(ctx)
-	plan := s.Plan
-	if plan == nil {
-		plan = Random(s.Number, s.Nodes, s.Steps)
-	}
 	within, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	if err := t.Play(within, plan); err != nil {
@@ -52,6 +54,19 @@ func (s Seed) Play(ctx context.Context, c TrialConfig) (faults []string, story s
 	defer cancel()
 	return t.Settle(settling), t.story(s), nil
 }
+
+// filled are the nodes whose disk a schedule fills.
+func filled(plan []Step) (list []int) {
+	for _, s := range plan {
+		if s.Action == Full && !slices.Contains(list, s.A[0]) {
+			list = append(list, s.A[0])
+		}
+	}
+	return list
+}
+
+// NodesOf is how many nodes the cluster of a seed has, if nobody says.
+func NodesOf(seed uint64) int { return []int{3, 3, 3, 4, 5}[seed%5] }
 
 // story is what a reader of a failure wants to know.
 func (t *Trial) story(s Seed) string {

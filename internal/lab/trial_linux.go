@@ -26,6 +26,7 @@ type TrialConfig struct {
 	Publishers  int               // for each node, at QoS 1 and 2 in turn
 	Subscribers int               // for each node
 	Pace        time.Duration     // between two messages of one publisher
+	Small       []int             // nodes whose disk is small enough to be filled
 	Log         func(format string, args ...any)
 }
 
@@ -43,7 +44,7 @@ type Trial struct {
 	wg   sync.WaitGroup
 	// publishing ends before the subscribers do.
 	stopPublishing context.CancelFunc
-	wrong, frozen  bool // what the steps up to now have left behind
+	wrong, ill     bool // what the steps up to now have left behind
 }
 
 // ClusterOptions are what the brokers of a laboratory are told, but for what
@@ -76,11 +77,16 @@ func NewTrial(ctx context.Context, c TrialConfig) (*Trial, error) {
 	for i := range c.Nodes {
 		t.Brokers = append(t.Brokers, t.broker(i))
 	}
+	for _, i := range c.Small {
+		if err := t.Brokers[i].confine(); err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
+	}
 	if err := t.startAll(ctx, t.All()); err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(err, t.Close())
 	}
 	if err := t.AwaitWhole(ctx); err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
 }
@@ -177,7 +183,7 @@ func (t *Trial) Play(ctx context.Context, steps []Step) error {
 		}
 		t.History.Event("%s", s)
 		t.cfg.Log("%s", s)
-		t.History.Wrong(t.wrong || t.frozen || s.Action != Wander)
+		t.History.Wrong(t.wrong || t.ill || s.Action != Wander)
 		err := t.step(ctx, s)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s, err)
@@ -185,14 +191,14 @@ func (t *Trial) Play(ctx context.Context, steps []Step) error {
 		switch s.Action {
 		case Split, OneWay, Apart, Slow:
 			t.wrong = true
-		case Freeze:
-			t.frozen = true
-		case Thaw:
-			t.frozen = false
+		case Freeze, Full:
+			t.ill = true
+		case Thaw, Room:
+			t.ill = false
 		case Heal:
 			t.wrong = false
 		}
-		t.History.Wrong(t.wrong || t.frozen)
+		t.History.Wrong(t.wrong || t.ill)
 	}
 	return nil
 }
@@ -215,6 +221,13 @@ func (t *Trial) step(ctx context.Context, s Step) error {
 		return t.Brokers[s.A[0]].Thaw()
 	case Kill, Restart:
 		return t.restart(ctx, t.Brokers[s.A[0]], s.Action == Kill)
+	case Full:
+		return t.Brokers[s.A[0]].fill()
+	case Room:
+		if err := t.Brokers[s.A[0]].empty(); err != nil {
+			return err
+		}
+		return t.restart(ctx, t.Brokers[s.A[0]], true)
 	case Wander:
 		for _, r := range t.Subscribers {
 			r.Move()
@@ -264,5 +277,9 @@ func (t *Trial) Settle(ctx context.Context) []string {
 func (t *Trial) Close() error {
 	t.stop()
 	t.wg.Wait()
-	return t.Net.Close()
+	err := t.Net.Close()
+	for _, b := range t.Brokers {
+		err = errors.Join(err, b.release())
+	}
+	return err
 }

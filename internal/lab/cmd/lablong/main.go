@@ -30,7 +30,7 @@ func main() {
 	seeds := flag.Int("seeds", 20, "how many seeds to play")
 	from := flag.Uint64("from", 1, "the first of them")
 	steps := flag.Int("steps", 8, "steps of a schedule")
-	nodes := flag.Int("nodes", 3, "nodes of a cluster")
+	nodes := flag.Int("nodes", 0, "nodes of a cluster, 3 to 5; 0: the seed says")
 	steady := flag.String("play", "", "play these steps in place of random schedules: wander 0.5, one way 2 and 0, restart [1]")
 	labs := flag.Int("labs", 1, "laboratories at a time; one takes a quarter of a core or more")
 	archive := flag.String("archive", "lab-failures", "directory for the stories of failed seeds")
@@ -99,6 +99,9 @@ func (p *player) next(ctx context.Context) bool {
 	s := p.first
 	s.Number += uint64(p.begun)
 	p.begun++
+	if s.Nodes == 0 {
+		s.Nodes = lab.NodesOf(s.Number)
+	}
 	over := p.begun > p.count || ctx.Err() != nil
 	p.mu.Unlock()
 	if over {
