@@ -237,6 +237,7 @@ func (b *Broker) sessionFor(p *peer, existing *client, g permission, resumable b
 	goOn := resumable && !params.CleanStart
 	if goOn {
 		c = existing
+		b.comeBack(c, g.epoch)
 	} else {
 		if existing != nil {
 			b.discard(existing, r)

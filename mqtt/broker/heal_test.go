@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	mqttclient "tombolo/internal/client"
+	"tombolo/internal/wire"
+	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 	"tombolo/netsplit"
 )
@@ -115,4 +117,35 @@ func TestP8HomeWins(t *testing.T) {
 		_, stored := b.queue.Lookup(queueName(Key{ClientID: "s"}))
 		return !stored && b.b.registry.get(Key{ClientID: "s"}) == nil
 	})
+}
+
+// TestR21HomeAgainBeforeItKnew: a peer tells by its fence that a session has left,
+// before the tables do; then the client comes back here, above that epoch. What
+// the peer publishes from its next fence on is for here, and so is what the other
+// home had.
+func TestR21HomeAgainBeforeItKnew(t *testing.T) {
+	m := rig(t, 2)
+	a, b := m.nodes[0], m.nodes[1]
+	first := a.dial(t, "s", lasting)
+	first.subscribe(1, "one")
+	rec, err := a.b.storedSession(Key{ClientID: "s"})
+	if err != nil || rec == nil {
+		t.Fatal("there is no record", err)
+	}
+	fence := func(epoch metadata.Epoch, from, to *rigNode) {
+		a.b.TakeFence(b.id, &wire.Fence{Generation: b.b.generation.Load(), List: []wire.Fenced{{
+			Client: wire.Client{ID: "s"}, Epoch: wire.Epoch{HLC: epoch.HLC, Node: wire.NodeID(epoch.Node)}, From: from.id, To: to.id,
+		}}})
+	}
+	fence(metadata.Epoch{HLC: rec.Epoch.HLC + 1, Node: uint64(b.id)}, a, b)
+	second := a.dial(t, "s", lasting)
+	if rec, err = a.b.storedSession(Key{ClientID: "s"}); err != nil || rec == nil {
+		t.Fatal("there is no record", err)
+	}
+	fence(rec.Epoch, b, a)
+	b.dial(t, "p").send("one", "here", 1)
+	second.expect("here")
+	if s := a.b.registry.get(Key{ClientID: "s"}).shift.Load(); s != nil && !s.target {
+		t.Error("the session counts as one that leaves")
+	}
 }

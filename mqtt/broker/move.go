@@ -277,6 +277,23 @@ func (b *Broker) TakeFence(from wire.NodeID, f *wire.Fence) {
 	}
 }
 
+// comeBack is for a session that goes on here, while a peer may have told that it
+// has another home, of which this node's tables do not know yet: from each node's
+// next fence on it is this one again. Called with the key held, before the record
+// says so.
+func (b *Broker) comeBack(c *client, epoch metadata.Epoch) {
+	c.mu.Lock()
+	s := c.shift.Load()
+	left := s != nil && !s.target && s.epoch.Less(epoch)
+	if left {
+		c.setShift(s.begun(epoch, true))
+	}
+	c.mu.Unlock()
+	if left {
+		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
+	}
+}
+
 // cutsMax is how long a node that can be reached may go without a fence: it had
 // the record from before it started, and has nothing to say.
 const cutsMax = 5 * time.Second

@@ -204,7 +204,7 @@ func (j *source) run() {
 		last = *rec
 		to := wire.NodeID(rec.Home)
 		j.to.Store(rec.Home)
-		progress, done := j.step(to, rec.Epoch, &at)
+		progress, done := j.step(to, rec, &at)
 		if done {
 			return
 		}
@@ -219,12 +219,13 @@ func (j *source) run() {
 }
 
 // step sends what there is, or ends the migration.
-func (j *source) step(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (progress, done bool) {
+func (j *source) step(to wire.NodeID, rec *metadata.Session, at *queue.Place) (progress, done bool) {
+	epoch := rec.Epoch
 	if !j.b.cfg.Cluster.Reachable(to) {
 		j.rest()
 		return false, false
 	}
-	if j.passing(to) {
+	if j.passing(rec) {
 		j.wait(idlePause)
 		return false, false
 	}
@@ -383,14 +384,20 @@ func (b *Broker) tellFinal(k Key, epoch metadata.Epoch, but wire.NodeID) {
 
 // passing reports whether an older part of the queue is still to come here. What
 // is here follows it, so that one node after the other sends, the oldest first.
-// What the new home itself has stays there: it is not waited for.
-func (j *source) passing(to wire.NodeID) bool {
+// A new home of which a part is to come here says that it stays there, behind what
+// it has sent before; one that did not know of this node's time as home, since its
+// record does not count it, says nothing.
+func (j *source) passing(rec *metadata.Session) bool {
 	if j.b.cfg.Now().UnixMilli()-j.since > awaitsMax.Milliseconds() {
 		return false
 	}
 	j.c.mu.Lock()
 	defer j.c.mu.Unlock()
-	return j.b.awaitsSomebody(j.c, to)
+	silent := wire.NodeID(0)
+	if own := j.c.record; own != nil && rec.Connects <= own.Connects {
+		silent = wire.NodeID(rec.Home)
+	}
+	return j.b.awaitsSomebody(j.c, silent)
 }
 
 // wait lets time pass; false if the migration is to stop.
