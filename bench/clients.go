@@ -33,7 +33,7 @@ func (r *run) subscriberClient(i int) client {
 		at++
 	}
 	return client{target: r.cfg.Targets[at%len(r.cfg.Targets)], id: fmt.Sprintf("b%08x-s%d", r.id, i),
-		filter: r.filter(i), keeps: r.cfg.Scenario == Offline || r.cfg.Scenario == Migrate}
+		filter: r.filter(i), keeps: r.cfg.Persistent || r.cfg.Scenario == Offline || r.cfg.Scenario == Migrate}
 }
 
 func (r *run) publisherClient(i int) client {

@@ -40,6 +40,7 @@ type Config struct {
 	Targets     []string // host:port, or mqtts://, ws://, wss:// and host:port; several for a cluster
 	TLS         *tls.Config
 	Cross       bool  // with several targets: subscribe on another node than the publisher's
+	Persistent  bool  // of latency and p2p: the subscribers' sessions outlive connections, so that a broker stores for them
 	PIDs        []int // the broker's processes, to measure; may be empty
 	Version     packet.Version
 	QoS         uint8

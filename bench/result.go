@@ -39,6 +39,7 @@ type Settings struct {
 	Broker      string   `json:"broker,omitempty"` // that the bench started
 	Targets     []string `json:"targets"`
 	Cross       bool     `json:"cross_node"`
+	Persistent  bool     `json:"persistent,omitempty"`
 	Version     string   `json:"mqtt_version"`
 	QoS         uint8    `json:"qos"`
 	PayloadSize int      `json:"payload_bytes"`
@@ -177,7 +178,7 @@ func (res *Result) warn() {
 }
 
 func settings(c *Config) Settings {
-	s := Settings{Scenario: c.Scenario, Targets: c.Targets, Cross: c.Cross, Version: c.Version.String(), QoS: c.QoS,
+	s := Settings{Scenario: c.Scenario, Targets: c.Targets, Cross: c.Cross, Persistent: c.Persistent, Version: c.Version.String(), QoS: c.QoS,
 		PayloadSize: c.PayloadSize, Publishers: c.Publishers, Subscribers: c.Subscribers, Connections: c.Connections,
 		Rate: c.Rate, WarmUp: c.WarmUp.Seconds(), Duration: c.Duration.Seconds()}
 	switch c.Scenario {

@@ -125,7 +125,23 @@ func (r *run) steady(ctx context.Context) (*Result, error) {
 	res := r.result()
 	res.Subscribe = subscribed
 	res.Share = r.share()
+	if r.cfg.Persistent {
+		return res, r.forget(ctx)
+	}
 	return res, nil
+}
+
+// forget removes the sessions of subscribers that outlive their connections.
+func (r *run) forget(ctx context.Context) error {
+	for _, e := range r.ends {
+		r.leave(e)
+	}
+	clients := make([]client, r.cfg.Subscribers)
+	for i := range clients {
+		clients[i] = r.subscriberClient(i)
+		clients[i].keeps, clients[i].filter = false, ""
+	}
+	return r.visit(ctx, clients)
 }
 
 func newRun(cfg *Config) (*run, error) {

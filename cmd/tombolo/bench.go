@@ -51,7 +51,7 @@ Messages lost, duplicated or reordered are exit code 1.`,
 	} {
 		cmd.AddCommand(newBenchScenario(s.name, s.short))
 	}
-	cmd.AddCommand(newBenchNetsplit(), newBenchCompare(), newBenchReport())
+	cmd.AddCommand(newBenchNetsplit(), newBenchCompare(), newBenchAcross(), newBenchReport())
 	return cmd
 }
 
@@ -161,6 +161,7 @@ func (f *benchFlags) bindLoad(fl *pflag.FlagSet, name bench.Scenario) {
 		fl.IntVar(&c.Subscribers, "subscribers", c.Subscribers, "subscribers")
 	case bench.Latency, bench.P2P:
 		fl.IntVar(&f.pairs, "pairs", c.Publishers, "pairs of a publisher and a subscriber")
+		fl.BoolVar(&c.Persistent, "persistent", false, "give subscribers a session that outlives their connection")
 	case bench.Retained:
 		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers that set the messages")
 		fl.IntVar(&c.Messages, "messages", c.Messages, "retained messages in all")

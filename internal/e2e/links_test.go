@@ -148,3 +148,22 @@ func TestMutualTLSLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchAcross: the command of docs/benchmarks/cluster.md starts three nodes,
+// runs every row in both placements, and leaves nothing behind.
+func TestBenchAcross(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	got := run(t, dir, binary, "bench", "across", "--repeat", "1", "--duration", "200ms", "--warm-up", "50ms", "--quiet")
+	if got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	for _, row := range []string{"p2p, QoS 0", "p2p, QoS 1", "1,000 /s, QoS 0", "1,000 /s, QoS 1", "1,000 /s, QoS 1, persistent"} {
+		if !strings.Contains(got.out, row+" ") {
+			t.Errorf("there is no row %q in\n%s", row, got.out)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "tombolo-bench-*")); len(left) > 0 {
+		t.Errorf("%q were left behind", left)
+	}
+}
