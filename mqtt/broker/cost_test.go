@@ -166,4 +166,5 @@ func TestArrivalCost(t *testing.T) {
 	run("QoS 0, one by one", 0, func() { n.b.TakeFast(2, fast); n.b.Drained(2) })
 	seq := uint64(0)
 	run("QoS 1", 4, func() { seq++; n.b.TakePublish(2, 1, seq, sure, done) })
+	run("QoS 1, at once", 2, func() { seq++; n.b.TakeInstant(2, 1, seq, sure); n.b.Drained(2) })
 }
