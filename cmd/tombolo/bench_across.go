@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -19,7 +18,6 @@ import (
 func newBenchAcross() *cobra.Command {
 	cfg := across.Config{Repeat: 5, Duration: 3 * time.Second, WarmUp: 500 * time.Millisecond}
 	var out benchOutput
-	var p profiling
 	cmd := &cobra.Command{
 		Use:   "across",
 		Short: "What a message to another node costs, against one that stays",
@@ -31,7 +29,7 @@ turn. Without --target three nodes of this program are started for it.`,
   tombolo bench across --repeat 3 --duration 2s --json
   tombolo bench across --target n1:1883 --target n2:1883 --pid 4711 --pid 4712`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runAcross(cmd, cfg, &out, p) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runAcross(cmd, cfg, &out) },
 	}
 	fl := cmd.Flags()
 	fl.SortFlags = false
@@ -40,37 +38,26 @@ turn. Without --target three nodes of this program are started for it.`,
 	fl.IntVar(&cfg.Repeat, "repeat", cfg.Repeat, "repetitions; figures are their medians")
 	fl.DurationVar(&cfg.Duration, "duration", cfg.Duration, "length of each of the ten runs of a repetition")
 	fl.DurationVar(&cfg.WarmUp, "warm-up", cfg.WarmUp, "load before each")
-	fl.StringVar(&p.kind, "broker-profile", "", "profile of the nodes that are started, into --profile-dir: "+profileKinds)
-	fl.StringVar(&p.dir, "profile-dir", ".", "directory of the profiles")
 	fl.BoolVar(&out.json, "json", false, "print the result as JSON, not as a table")
 	fl.BoolVar(&out.quiet, "quiet", false, "no progress on standard error")
 	return cmd
 }
 
 // runAcross runs and prints.
-func runAcross(cmd *cobra.Command, cfg across.Config, out *benchOutput, p profiling) (err error) {
+func runAcross(cmd *cobra.Command, cfg across.Config, out *benchOutput) error {
 	ctx, cancel := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	if len(cfg.Targets) == 0 {
-		if err := p.check(); err != nil {
-			return err
-		}
 		program, err := os.Executable()
 		if err != nil {
 			return fail(exitEnvironment, err)
 		}
-		dir, err := filepath.Abs(p.dir)
-		if err != nil {
-			return fail(exitEnvironment, err)
-		}
-		nodes, err := peer.StartCluster(ctx, program, "tombolo "+version, 3, peer.Profile{Kind: p.kind, Dir: filepath.Join(dir, "across")})
+		b, err := peer.Start(ctx, peer.TomboloCluster(program, "tombolo "+version, false), peer.Profile{})
 		if err != nil {
 			return explainBench(ctx, err)
 		}
-		defer func() { _ = peer.StopAll(nodes) }()
-		for _, b := range nodes {
-			cfg.Targets, cfg.PIDs = append(cfg.Targets, b.Address), append(cfg.PIDs, b.PIDs()...)
-		}
+		defer func() { _ = b.Stop() }()
+		cfg.Targets, cfg.PIDs = b.Targets, b.PIDs()
 	}
 	view := out.view(cmd.ErrOrStderr(), "")
 	cfg.Tick = func(name string, p bench.Progress) {
