@@ -80,3 +80,10 @@ func truncationNote(w io.Writer, truncated bool, limit int) {
 		fmt.Fprintf(w, "only the first %d are shown; use --limit to see more\n", limit)
 	}
 }
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -10,32 +10,32 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tombolo/internal/admin"
 	"tombolo/internal/kv"
-	"tombolo/metadata"
-	"tombolo/metadata/replica"
+	"tombolo/internal/storepage"
 )
 
 func init() { register(newStore) }
 
 // The databases of a data directory: docs/data-directory.md.
 const (
-	storeMetadata = "metadata"
-	storeMessages = "messages"
+	storeMetadata = storepage.NameMetadata
+	storeMessages = storepage.NameMessages
 )
 
 // storeFlags are the flags of one call. Immutable once parsed.
 type storeFlags struct {
+	apiFlags
 	dataDir string
-	json    bool
 }
 
 func newStore() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "store",
-		Short: "Look into the databases of a node that is stopped",
-		Long: `Look into the data directory of a node that does not run, without changing it.
+		Short: "Look into the databases of a node",
+		Long: `Look into the databases of a node that runs, or with --data-dir into the data
+directory of one that is stopped, without changing them.
 
-A node that runs holds its databases locked; ask it with tombolo show instead.
 Nothing here repairs: a node that starts does that by itself. It sets damaged
 files aside into a folder damaged-<time>, and is refilled from its peers.`,
 	}
@@ -46,16 +46,22 @@ files aside into a folder damaged-<time>, and is refilled from its peers.`,
 func newStoreInspect() *cobra.Command {
 	var f storeFlags
 	c := &cobra.Command{
-		Use:   "inspect --data-dir DIR",
+		Use:   "inspect [--data-dir DIR]",
 		Short: "Print sizes, clock, digest and pending garbage",
-		Long: `Print what the databases of a stopped node hold: its node id and actor, its
+		Long: `Print what the databases of a node hold: its node id and actor, its
 clock and digest, the keys that are live, the deletes that are not collected
 yet, and how many bytes each part takes. Two nodes with equal clocks hold the
 same metadata if their digests are equal.`,
-		Example: `  tombolo store inspect --data-dir /var/lib/tombolo
+		Example: `  tombolo store inspect
+  tombolo store inspect --data-dir /var/lib/tombolo
   tombolo store inspect --data-dir /var/lib/tombolo --json`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return f.inspect(c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.dataDir == "" {
+				return f.ask(c, f.inspectRunning)
+			}
+			return f.inspect(c.OutOrStdout())
+		},
 	}
 	f.bind(c)
 	return c
@@ -64,31 +70,34 @@ same metadata if their digests are equal.`,
 func newStoreVerify() *cobra.Command {
 	var f storeFlags
 	c := &cobra.Command{
-		Use:   "verify --data-dir DIR",
+		Use:   "verify [--data-dir DIR]",
 		Short: "Read every block; recompute index, counts and digest",
 		Long: `Read every block of both databases and check its checksum, then compute the
 index, the counts and the digest of the metadata anew and compare them with
 what is stored. Each fault is one line. The exit code is 1 if there is any.`,
-		Example: `  tombolo store verify --data-dir /var/lib/tombolo
+		Example: `  tombolo store verify --timeout 5m
+  tombolo store verify --data-dir /var/lib/tombolo
   tombolo store verify --data-dir backup/2026-03-01 && echo sound`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return f.verify(c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f.dataDir == "" {
+				return f.ask(c, f.verifyRunning)
+			}
+			return f.verify(c.OutOrStdout())
+		},
 	}
 	f.bind(c)
 	return c
 }
 
 func (f *storeFlags) bind(c *cobra.Command) {
-	c.Flags().StringVar(&f.dataDir, "data-dir", "", "the data directory of the node (data_dir)")
-	c.Flags().BoolVar(&f.json, "json", false, "print for programs")
+	f.apiFlags.bind(c)
+	c.Flags().StringVar(&f.dataDir, "data-dir", "", "the data directory (data_dir) of a node that is stopped")
 	_ = c.MarkFlagDirname("data-dir")
 }
 
 // open opens one database for reading; nil without an error if it is not there.
 func (f *storeFlags) open(name string, everyBlock bool) (kv.DB, *kv.Report, error) {
-	if f.dataDir == "" {
-		return nil, nil, fail(exitUsage, errors.New("say where: --data-dir /var/lib/tombolo"))
-	}
 	dir := filepath.Join(f.dataDir, name)
 	db, report, err := kv.OpenLevel(dir, kv.Options{ReadOnly: true, MustExist: true, VerifyAll: everyBlock})
 	switch {
@@ -97,7 +106,7 @@ func (f *storeFlags) open(name string, everyBlock bool) (kv.DB, *kv.Report, erro
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, report, nil
 	case errors.Is(err, kv.ErrLocked):
-		return nil, report, fail(exitEnvironment, fmt.Errorf("%w; tombolo show asks it", err))
+		return nil, report, fail(exitEnvironment, fmt.Errorf("%w; without --data-dir it is asked itself", err))
 	case errors.Is(err, kv.ErrCorrupted):
 		return nil, report, fail(exitFailure, err)
 	}
@@ -117,7 +126,7 @@ func (f *storeFlags) inspect(out io.Writer) error {
 	if db == nil {
 		return f.missing()
 	}
-	page, err := inspectMetadata(db)
+	page, err := storepage.Metadata(db)
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fail(exitFailure, err)
 	}
@@ -125,8 +134,8 @@ func (f *storeFlags) inspect(out io.Writer) error {
 		return err
 	}
 	if db != nil {
-		page.Messages, err = inspectDatabase(db)
-		if err = errors.Join(err, db.Close()); err != nil {
+		page.Messages = storepage.Look(db)
+		if err = db.Close(); err != nil {
 			return fail(exitFailure, err)
 		}
 	}
@@ -135,7 +144,7 @@ func (f *storeFlags) inspect(out io.Writer) error {
 		e.SetIndent("", "  ")
 		return e.Encode(page)
 	}
-	return page.print(out)
+	return page.Print(out)
 }
 
 func (f *storeFlags) verify(out io.Writer) error {
@@ -146,7 +155,7 @@ func (f *storeFlags) verify(out io.Writer) error {
 	if db == nil {
 		return f.missing()
 	}
-	faults, err := verifyMetadata(db)
+	faults, err := storepage.Verify(db)
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fail(exitFailure, err)
 	}
@@ -161,33 +170,46 @@ func (f *storeFlags) verify(out io.Writer) error {
 			return fail(exitFailure, err)
 		}
 	}
-	if f.json {
-		err = json.NewEncoder(out).Encode(map[string][]string{"faults": append([]string{}, faults...)})
-	} else {
-		err = printFaults(out, faults)
+	if err := f.tell(out, faults); err != nil || len(faults) == 0 {
+		return err
 	}
-	if err == nil && len(faults) > 0 {
-		return fail(exitFailure, fmt.Errorf("%d faults in %s: start the node, which repairs what it can and is refilled from its peers", len(faults), f.dataDir))
-	}
-	return err
+	return fail(exitFailure, fmt.Errorf("%d faults in %s: start the node, which repairs what it can and is refilled from its peers", len(faults), f.dataDir))
 }
 
-// verifyMetadata checks what only the store above the database can know.
-func verifyMetadata(db kv.DB) ([]string, error) {
+// tell prints what verify has found.
+func (f *storeFlags) tell(out io.Writer, faults []string) error {
+	if f.json {
+		return json.NewEncoder(out).Encode(map[string][]string{"faults": append([]string{}, faults...)})
+	}
+	return printFaults(out, faults)
+}
+
+// inspectRunning asks a node that runs.
+func (f *storeFlags) inspectRunning(a *asker) error {
+	var page storepage.Page
+	if err := a.do("GET", "/api/v1/store/"+storeMetadata, nil, nil, &page); err != nil {
+		return err
+	}
+	if f.json {
+		return a.printJSON(&page)
+	}
+	return page.Print(a.out)
+}
+
+// verifyRunning has a node that runs check its databases.
+func (f *storeFlags) verifyRunning(a *asker) error {
 	var faults []string
-	for _, reason := range db.Suspect() {
-		faults = append(faults, storeMetadata+": suspect: "+reason)
+	for _, name := range []string{storeMetadata, storeMessages} {
+		var report admin.StoreReport
+		if err := a.do("POST", "/api/v1/store/"+name+"/verify", nil, nil, &report); err != nil {
+			return err
+		}
+		faults = append(faults, report.Findings...)
 	}
-	snapshot, err := db.Snapshot()
-	if err != nil {
-		return faults, err
+	if err := f.tell(a.out, faults); err != nil || len(faults) == 0 {
+		return err
 	}
-	defer snapshot.Release()
-	found, err := replica.Verify(snapshot, metadata.Policy())
-	for _, fault := range found {
-		faults = append(faults, storeMetadata+": "+fault)
-	}
-	return faults, err
+	return fail(exitFailure, fmt.Errorf("%d faults: what is damaged is mended from the other members; stop the node and start it again if they stay", len(faults)))
 }
 
 func printFaults(out io.Writer, faults []string) error {

@@ -126,7 +126,7 @@ func TestStoreSaysWhatIsWrong(t *testing.T) {
 	if _, message, code = runStore("verify", "--data-dir", t.TempDir()); code != exitEnvironment || !strings.Contains(message, "holds no data") {
 		t.Errorf("an empty directory: exit %d, %s", code, message)
 	}
-	if _, message, code = runStore("inspect"); code != exitUsage || !strings.Contains(message, "--data-dir") {
-		t.Errorf("no directory: exit %d, %s", code, message)
+	if _, message, code = runStore("inspect", "--socket", filepath.Join(dir, "none")); code != exitUnreachable || !strings.Contains(message, "is the broker running") {
+		t.Errorf("no node: exit %d, %s", code, message)
 	}
 }

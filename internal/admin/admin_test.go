@@ -129,6 +129,13 @@ func (n *node) Subscribers(_, topic string) ([]Subscriber, error) {
 
 func (n *node) Stores() []StoreInfo { return nil }
 
+func (n *node) InspectStore(name string) (any, error) {
+	if name != "queue" {
+		return nil, NotFound("there is queue", "there is no store %q", name)
+	}
+	return map[string]int{"keys": 3}, nil
+}
+
 func (n *node) VerifyStore(_ context.Context, name string) (StoreReport, error) {
 	return StoreReport{Name: name, Keys: 3}, nil
 }
@@ -218,6 +225,8 @@ func TestAPIOverTheSocket(t *testing.T) {
 		{"GET", "/api/v1/subscriptions?topic=a", "", 200, `{"subscribers":[]}`},
 		{"GET", "/api/v1/subscriptions?topic=%23", "", 400, `wildcards`},
 		{"GET", "/api/v1/store", "", 200, `{"stores":[]}`},
+		{"GET", "/api/v1/store/queue", "", 200, `{"keys":3}`},
+		{"GET", "/api/v1/store/other", "", 404, `there is no store`},
 		{"POST", "/api/v1/store/queue/verify", "", 200, `{"name":"queue","keys":3,"findings":[]}`},
 		{"POST", "/api/v1/store", "", 405, `use GET`},
 		{"GET", "/api/v2/x", "", 404, `docs/http-api.md`},

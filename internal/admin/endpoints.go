@@ -304,6 +304,15 @@ func (s *Server) getStores() endpoint {
 	}
 }
 
+func (s *Server) inspectStore() endpoint {
+	return func(r *http.Request) (any, error) {
+		if s.config.Stores == nil {
+			return nil, missing("its stores")
+		}
+		return s.config.Stores.InspectStore(r.PathValue("name"))
+	}
+}
+
 func (s *Server) verifyStore() endpoint {
 	return func(r *http.Request) (any, error) {
 		if s.config.Stores == nil {

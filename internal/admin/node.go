@@ -207,6 +207,9 @@ type Status struct {
 // Stores looks into the databases.
 type Stores interface {
 	Stores() []StoreInfo
+	// InspectStore tells what a store holds, as a value to be encoded; an unknown
+	// name: NotFound. It reads every key of the metadata.
+	InspectStore(name string) (any, error)
 	// VerifyStore reads a whole store and checks it; an unknown name: NotFound.
 	VerifyStore(ctx context.Context, name string) (StoreReport, error)
 }

@@ -49,7 +49,8 @@ var routeTable = []Route{
 	{"DELETE", "/api/v1/cluster/members/{node}", "force=true", "Take a member out of the set for good; force does it without a majority.", (*Server).deleteMember},
 	{"PUT", "/api/v1/cluster/cut", "", `Rehearse a split: drop everything from and to these nodes; body {"nodes": ["node2"]}, an empty list heals. Wants cluster.rehearsal.`, (*Server).putCut},
 	{"GET", "/api/v1/store", "", "The databases: path, size, state.", (*Server).getStores},
-	{"POST", "/api/v1/store/{name}/verify", "", "Read a whole database and check it.", (*Server).verifyStore},
+	{"GET", "/api/v1/store/{name}", "", "What a database holds: of `metadata` members, clock, digest, counts and sizes, of `messages` its sizes.", (*Server).inspectStore},
+	{"POST", "/api/v1/store/{name}/verify", "", "Read a whole database and check it: of `metadata` index, counts and digest too.", (*Server).verifyStore},
 }
 
 // routes builds the one handler; which listener serves what is asked per

@@ -34,6 +34,13 @@ func TestBackupAndRestore(t *testing.T) {
 	if got := tool(t, "store", "verify", "--data-dir", data); got.code == 0 {
 		t.Errorf("store verify on a running node: %+v", got)
 	}
+	socket := filepath.Join(data, "admin.sock")
+	if got := tool(t, "store", "verify", "--socket", socket); got.code != 0 || !strings.Contains(got.out, "sound") {
+		t.Errorf("store verify that asks the node: %+v", got)
+	}
+	if got := tool(t, "store", "inspect", "--socket", socket); got.code != 0 || !strings.Contains(got.out, "live keys") {
+		t.Errorf("store inspect that asks the node: %+v", got)
+	}
 	n.join("away", keeping(3600)).gets("news", "before the backup")
 	n.terminate()
 	if err := os.RemoveAll(data); err != nil {

@@ -7,6 +7,7 @@ import (
 	"tombolo/internal/admin"
 	"tombolo/internal/kv"
 	"tombolo/internal/metric"
+	"tombolo/internal/storepage"
 )
 
 // status fills the status page.
@@ -48,14 +49,43 @@ func storeInfo(name, path string, db kv.DB) admin.StoreInfo {
 	return admin.StoreInfo{Name: name, Path: path, Bytes: size, Keys: -1}
 }
 
-// VerifyStore implements admin.Stores: every record is read, which finds what
-// checksums can find.
-func (v *view) VerifyStore(ctx context.Context, name string) (admin.StoreReport, error) {
-	db, ok := map[string]kv.DB{"metadata": v.n.metaDB, "messages": v.n.queueDB}[name]
-	if !ok {
-		return admin.StoreReport{}, admin.NotFound("the stores are metadata and messages", "there is no store %q", name)
+// database is the one of that name.
+func (v *view) database(name string) (kv.DB, error) {
+	switch name {
+	case storepage.NameMetadata:
+		return v.n.metaDB, nil
+	case storepage.NameMessages:
+		return v.n.queueDB, nil
 	}
+	return nil, admin.NotFound("the stores are metadata and messages", "there is no store %q", name)
+}
+
+// InspectStore implements admin.Stores.
+func (v *view) InspectStore(name string) (any, error) {
+	db, err := v.database(name)
+	if err != nil {
+		return nil, err
+	}
+	if name == storepage.NameMessages {
+		return storepage.Look(db), nil
+	}
+	page, err := storepage.Metadata(db)
+	if err != nil {
+		return nil, err
+	}
+	page.Messages = storepage.Look(v.n.queueDB)
+	return page, nil
+}
+
+// VerifyStore implements admin.Stores: every record is read, which finds what
+// checksums can find, and of the metadata what follows from other records is
+// computed anew.
+func (v *view) VerifyStore(ctx context.Context, name string) (admin.StoreReport, error) {
 	report := admin.StoreReport{Name: name}
+	db, err := v.database(name)
+	if err != nil {
+		return report, err
+	}
 	it := db.Iterator(kv.Range{})
 	defer it.Close()
 	for it.Next() {
@@ -67,6 +97,11 @@ func (v *view) VerifyStore(ctx context.Context, name string) (admin.StoreReport,
 	if err := it.Err(); err != nil {
 		report.Findings = append(report.Findings, err.Error())
 	}
-	report.Findings = append(report.Findings, db.Suspect()...)
-	return report, nil
+	if name == storepage.NameMessages {
+		report.Findings = append(report.Findings, db.Suspect()...)
+		return report, nil
+	}
+	faults, err := storepage.Verify(db)
+	report.Findings = append(report.Findings, faults...)
+	return report, err
 }

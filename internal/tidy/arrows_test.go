@@ -47,6 +47,7 @@ var arrows = map[string]string{
 	"internal/link":       ground,
 	"internal/member":     ground + "metadata",
 	"internal/spool":      ground + "internal/link",
+	"internal/storepage":  "internal/kv metadata",
 	"internal/systemd":    "",
 	"internal/goldentest": "",
 	"internal/doctor":     "",
