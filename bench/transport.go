@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/coder/websocket"
+	mqttclient "tombolo/internal/client"
 )
 
 // The ways to a broker, as they stand before "://" in a target. A target
@@ -58,23 +57,15 @@ func transport(ctx context.Context, cfg *Config, target string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: handshakeMax}
-	switch way {
-	case wayTLS:
-		return (&tls.Dialer{NetDialer: dialer, Config: cfg.TLS}).DialContext(ctx, "tcp", address)
-	case wayWS, wayWSS:
-		h := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext, TLSClientConfig: cfg.TLS}}
-		handshake, cancel := context.WithTimeout(ctx, handshakeMax)
-		defer cancel()
-		conn, _, err := websocket.Dial(handshake, way+"://"+address+path, &websocket.DialOptions{HTTPClient: h, Subprotocols: []string{"mqtt"}})
-		if err != nil {
-			return nil, err
+	ctx, cancel := context.WithTimeout(ctx, handshakeMax)
+	defer cancel()
+	c := mqttclient.Config{Address: address, Path: path, WebSocket: way == wayWS || way == wayWSS}
+	if way == wayTLS || way == wayWSS {
+		if c.TLS = cfg.TLS; c.TLS == nil {
+			c.TLS = &tls.Config{}
 		}
-		conn.SetReadLimit(-1)
-		// The connection outlives connecting; the run closes it.
-		return websocket.NetConn(context.WithoutCancel(ctx), conn, websocket.MessageBinary), nil
 	}
-	return dialer.DialContext(ctx, "tcp", address)
+	return mqttclient.Transport(ctx, c)
 }
 
 // descriptor gives the event loop a connection whose handshake is done; conn

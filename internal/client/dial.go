@@ -43,7 +43,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Connect.Version == 0 {
 		cfg.Connect.Version = packet.V5
 	}
-	conn, err := dialConn(ctx, cfg)
+	conn, err := Transport(ctx, cfg)
 	if err != nil {
 		return nil, &DialError{Address: cfg.Address, Err: causeOf(ctx, err)}
 	}
@@ -72,7 +72,10 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-func dialConn(ctx context.Context, cfg Config) (net.Conn, error) {
+// Transport connects as cfg says, by TCP, TLS or WebSocket, and sends nothing
+// of MQTT. Of cfg.Connect it takes the version, which names the subprotocol of a
+// WebSocket. ctx bounds the handshakes; the connection outlives it.
+func Transport(ctx context.Context, cfg Config) (net.Conn, error) {
 	if cfg.WebSocket {
 		return dialWebSocket(ctx, cfg)
 	}
