@@ -61,6 +61,12 @@ func (r *Replica) retire(a dvv.Actor, node uint64) {
 	}
 	r.retired = append(slices.Clone(r.retired), Retired{Actor: a, Node: node})
 	r.sortRetired()
+	for _, p := range r.peers {
+		if n := len(p.proofs); n > 0 {
+			p.proofs = slices.DeleteFunc(p.proofs, func(f proof) bool { return f.actor == a })
+			r.dirty.peers = r.dirty.peers || len(p.proofs) < n
+		}
+	}
 }
 
 func (r *Replica) sortRetired() {
@@ -118,6 +124,9 @@ func (r *Replica) SetMembers(now time.Time, version uint64, members []Member) {
 			p.endTransfer()
 			p.endRanges()
 			r.retire(p.actor, p.id)
+			for _, f := range p.proofs {
+				r.retire(f.actor, p.id)
+			}
 			if r.join != nil && r.join.donor == p.id {
 				r.join, r.dirty.join = nil, true
 			}

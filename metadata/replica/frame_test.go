@@ -142,10 +142,23 @@ func TestGoldenFrames(t *testing.T) {
 	}
 }
 
+// TestPeersOfEarlierBuild: a record of the members that names one proof, as golden once.
+func TestPeersOfEarlierBuild(t *testing.T) {
+	b, err := hex.DecodeString("9301049a02c305cca1c4140200000000000000a1ac02b20000000000000007c4" +
+		"180200000000000000a1ac0200b2000000000000000001050005cf0000018bcfe56800cca105")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, peers, err := decodePeers(b)
+	if err != nil || len(peers) != 1 || !slices.Equal(peers[0].proofs, []proof{{0xa1, 5}}) || peers[0].heard != 1_700_000_000_000 {
+		t.Fatalf("%+v, %v", peers, err)
+	}
+}
+
 func samplePeers() []*peer {
 	return []*peer{{
 		id: 2, absent: true, known: 5, actor: 0xa1, need: sampleClock.Tops(), row: sampleClock,
-		rowNonce: 5, heard: 1_700_000_000_000,
+		rowNonce: 5, heard: 1_700_000_000_000, proofs: []proof{{0xa2, 4}, {0xa3, 6}, {0xa1, 5}},
 	}}
 }
 

@@ -13,7 +13,7 @@ type Member struct {
 }
 
 // peer is what this store knows of another member. Owned by the Replica. The
-// fields up to provedNonce are durable.
+// fields up to proofs are durable.
 type peer struct {
 	id       uint64
 	absent   bool
@@ -24,8 +24,7 @@ type peer struct {
 	rowNonce uint64    // the opening that row is of
 	heard    int64     // unix ms
 
-	provedActor dvv.Actor // its actor that was last allowed to go on,
-	provedNonce uint64    // and the opening that asked
+	proofs []proof // under which of its actors who was allowed to go on, the latest last
 
 	up         bool      // the link stands
 	nonce      uint64    // of the session that was agreed; 0: none
@@ -53,6 +52,25 @@ type peer struct {
 	frames   uint64    // the highest type of frame that it knows; 0: from before it said so
 	served   *ranging  // the comparison by range that it asked for
 	rangesAt time.Time // when to ask it for the next one
+}
+
+// proof is the opening that was last allowed to go on as an actor. Immutable.
+type proof struct {
+	actor   dvv.Actor
+	opening uint64
+}
+
+// proofsMax is how many actors of a member are remembered beside those that are retired.
+const proofsMax = 8
+
+// proof is what was said about actor, nil if nothing was.
+func (p *peer) proof(actor dvv.Actor) *proof {
+	for i := range p.proofs {
+		if p.proofs[i].actor == actor {
+			return &p.proofs[i]
+		}
+	}
+	return nil
 }
 
 func (p *peer) established() bool { return p.up && p.nonce != 0 }

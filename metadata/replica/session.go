@@ -243,13 +243,27 @@ func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
 // that the original says.
 func (r *Replica) prove(p *peer, actor dvv.Actor, before, opening uint64) bool {
 	ok := p.known == 0 || p.known == before || p.known == opening
-	if p.provedActor == actor {
-		ok = p.provedNonce == before || p.provedNonce == opening
+	if f := p.proof(actor); f != nil {
+		ok = f.opening == before || f.opening == opening
 	}
-	if ok && (p.provedActor != actor || p.provedNonce != opening) {
-		p.provedActor, p.provedNonce, r.dirty.peers = actor, opening, true
+	if ok {
+		r.noteProof(p, proof{actor, opening})
 	}
 	return ok
+}
+
+// noteProof keeps f, and what was said about those actors that the member had before
+// and that are not retired here: its directory may come back from when it wrote under
+// one of them, and that it has given it up may be lost with what came later.
+func (r *Replica) noteProof(p *peer, f proof) {
+	if n := len(p.proofs); n > 0 && p.proofs[n-1] == f || f.actor == 0 || r.stolen(p, f.actor) {
+		return
+	}
+	p.proofs = slices.DeleteFunc(p.proofs, func(o proof) bool { return o.actor == f.actor })
+	p.proofs, r.dirty.peers = append(p.proofs, f), true
+	if len(p.proofs) > proofsMax {
+		r.retire(p.proofs[0].actor, p.id) // which forgets it here
+	}
 }
 
 // welcomed makes the session with p and takes in who it is and what it knows of
@@ -270,8 +284,8 @@ func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
 		}
 		if p.actor != g.actor {
 			r.retire(p.actor, p.id) // who lost its disk does not know of it any more
-			if p.provedActor != g.actor {
-				p.provedActor, p.provedNonce = g.actor, h.from
+			if p.proof(g.actor) == nil {
+				r.noteProof(p, proof{g.actor, h.from})
 			}
 		}
 		p.known, p.actor, r.dirty.peers = h.from, g.actor, true

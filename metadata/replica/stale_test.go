@@ -99,6 +99,38 @@ func TestGoneStaysIndexed(t *testing.T) {
 	c.check(false)
 }
 
+// asks has p answer a hello of n's present opening, and says whether that opening may
+// go on as its actor.
+func (c *cluster) asks(p, n *node) bool {
+	c.t.Helper()
+	h := header{kind: frameHello, from: n.core.nonce, fields: frameFields[frameHello]}
+	g := n.core.greeting(c.now)
+	p.core.Receive(c.now, n.id, appendGreeting(appendHeader(nil, h), &g, false))
+	ready, _ := p.core.Ready()
+	if err := p.db.Write(ready.Batch, true); err != nil {
+		c.t.Fatal(err)
+	}
+	p.core.Committed(ready.Seq)
+	for _, m := range ready.Messages {
+		rd := pack.NewReader(m.Frame)
+		if h := readHeader(&rd); h.kind == frameWelcome && h.to == n.core.nonce {
+			return readGreeting(&rd, true, h).nonceOK
+		}
+	}
+	c.t.Fatal("no answer")
+	return false
+}
+
+// stops ends n in order.
+func (c *cluster) stops(n *node) {
+	n.core.Stop()
+	c.take(n)
+	for len(n.ready) > 0 {
+		c.commit(n)
+	}
+	n.core.Release()
+}
+
 // TestOneOfTwoCopies: of a directory that was stopped cleanly and its copy one is
 // told that it may go on, also when nothing else of it was heard and the member
 // that said so has been started anew (R30).
@@ -108,44 +140,64 @@ func TestOneOfTwoCopies(t *testing.T) {
 	c.put(a, "r1", "x")
 	c.settle(300)
 	actor := a.core.Actor()
-	a.core.Stop()
-	c.take(a)
-	for len(a.ready) > 0 {
-		c.commit(a)
-	}
-	a.core.Release()
+	c.stops(a)
 	twin := &node{id: a.id, db: a.db.Fork(), events: map[EventKind]int{}}
 	c.start(a)
 	c.start(twin)
 	c.now = c.now.Add(2 * time.Second)
-	asks := func(n *node) bool {
-		h := header{kind: frameHello, from: n.core.nonce, fields: frameFields[frameHello]}
-		g := n.core.greeting(c.now)
-		p.core.Receive(c.now, a.id, appendGreeting(appendHeader(nil, h), &g, false))
-		ready, _ := p.core.Ready()
-		if err := p.db.Write(ready.Batch, true); err != nil {
-			t.Fatal(err)
-		}
-		p.core.Committed(ready.Seq)
-		for _, m := range ready.Messages {
-			rd := pack.NewReader(m.Frame)
-			if h := readHeader(&rd); h.kind == frameWelcome && h.to == n.core.nonce {
-				return readGreeting(&rd, true, h).nonceOK
-			}
-		}
-		t.Fatal("no answer")
-		return false
-	}
-	if a.core.Actor() != actor || twin.core.Actor() != actor || !asks(twin) || !asks(twin) {
+	if a.core.Actor() != actor || twin.core.Actor() != actor || !c.asks(p, twin) || !c.asks(p, twin) {
 		t.Fatal("the first that asks may go on")
 	}
-	if asks(a) {
+	if c.asks(p, a) {
 		t.Fatal("the second may go on as well")
 	}
 	p.core.Release()
 	c.start(p)
-	if asks(a) || !asks(twin) {
+	if c.asks(p, a) || !c.asks(p, twin) {
 		t.Fatal("after a restart it is forgotten who may go on")
+	}
+}
+
+// TestRestoredTwice: the same older directory comes back a second time. That its actor
+// went on once is not forgotten over the actor that was minted the first time, of which
+// nothing but a hello was heard (I1, R30).
+func TestRestoredTwice(t *testing.T) {
+	for _, mints := range []int{1, proofsMax + 3} {
+		c := calm(t, 2, nil)
+		a, p := c.nodes[0], c.nodes[1]
+		c.put(a, "r1", "x")
+		c.settle(300)
+		actor := a.core.Actor()
+		c.stops(a)
+		backup := a.db.Fork()
+		c.start(a)
+		c.now = c.now.Add(2 * time.Second)
+		if !c.asks(p, a) {
+			t.Fatal("a clean stop is not believed")
+		}
+		for range mints {
+			a.core.Release()
+			a.db = backup.Fork()
+			c.start(a)
+			if a.core.Actor() != actor || c.asks(p, a) {
+				t.Fatal("an opening that nobody heard of may go on")
+			}
+			a.core.mint("told so")
+			if !c.asks(p, a) {
+				t.Fatal("a new actor may not go on")
+			}
+			p.core.Release()
+			c.start(p)
+		}
+		if n := len(p.core.peer(a.id).proofs); n > proofsMax {
+			t.Fatalf("%d actors are remembered", n)
+		}
+		a.core.Release()
+		a.db = backup
+		c.start(a)
+		if a.core.Actor() != actor || c.asks(p, a) {
+			t.Fatalf("after %d new actors the one before may go on", mints)
+		}
 	}
 }
 

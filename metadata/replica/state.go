@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"tombolo/dvv"
 	"tombolo/metadata/internal/pack"
@@ -125,7 +126,7 @@ func appendPeers(dst []byte, version uint64, peers []*peer) []byte {
 	dst = pack.AppendUint(dst, recordVersion)
 	dst = pack.AppendUint(dst, version)
 	for _, p := range peers {
-		dst = pack.AppendArray(dst, 10)
+		dst = pack.AppendArray(dst, 11)
 		dst = pack.AppendUint(dst, p.id)
 		dst = pack.AppendBool(dst, p.absent)
 		dst = pack.AppendUint(dst, p.known)
@@ -134,8 +135,7 @@ func appendPeers(dst []byte, version uint64, peers []*peer) []byte {
 		dst = pack.AppendBytes(dst, p.row.Append(nil))
 		dst = pack.AppendUint(dst, p.rowNonce)
 		dst = pack.AppendInt(dst, p.heard)
-		dst = pack.AppendUint(dst, uint64(p.provedActor))
-		dst = pack.AppendUint(dst, p.provedNonce)
+		dst = appendProofs(dst, p.proofs)
 	}
 	return dst
 }
@@ -154,8 +154,8 @@ func decodePeers(b []byte) (version uint64, peers []*peer, err error) {
 		p.row = readClock(&r)
 		p.rowNonce = r.Uint()
 		p.heard = r.Int()
-		p.provedActor, p.provedNonce = dvv.Actor(r.Uint()), r.Uint()
-		for ; k > 10; k-- {
+		p.proofs = readProofs(&r, k > 10)
+		for ; k > 11 && r.Err() == nil; k-- {
 			r.Skip()
 		}
 		peers = append(peers, p)
@@ -164,6 +164,36 @@ func decodePeers(b []byte) (version uint64, peers []*peer, err error) {
 		return 0, nil, fmt.Errorf("peers record: %w", err)
 	}
 	return version, peers, nil
+}
+
+// appendProofs appends the latest proof, which every build knows, and then the earlier ones.
+func appendProofs(dst []byte, list []proof) []byte {
+	n := max(len(list)-1, 0)
+	last := append(slices.Clone(list[n:]), proof{})[0]
+	dst = pack.AppendUint(pack.AppendUint(dst, uint64(last.actor)), last.opening)
+	dst = pack.AppendArray(dst, 2*n)
+	for _, f := range list[:n] {
+		dst = pack.AppendUint(pack.AppendUint(dst, uint64(f.actor)), f.opening)
+	}
+	return dst
+}
+
+// readProofs reads what appendProofs wrote; an earlier build left the earlier ones out.
+func readProofs(r *pack.Reader, earlier bool) (list []proof) {
+	last := proof{dvv.Actor(r.Uint()), r.Uint()}
+	if earlier {
+		n := r.Array()
+		if n%2 != 0 {
+			r.Fail(pack.ErrKind)
+		}
+		for ; n > 0 && r.Err() == nil; n -= 2 {
+			list = append(list, proof{dvv.Actor(r.Uint()), r.Uint()})
+		}
+	}
+	if last.actor != 0 {
+		list = append(list, last)
+	}
+	return list
 }
 
 // joinState is how far a full join has come. Owned by the Replica.
