@@ -22,7 +22,8 @@ type Mark struct {
 //
 // Check demands of it:
 //
-//	lost      what was acknowledged after a subscriber's SUBACK reached it (P1, P6)
+//	lost      what was sent after a subscriber's SUBACK, and acknowledged, reached it
+//	          (P1, P6, R6)
 //	invented  nothing arrives that nobody sent
 //	order     what a publisher sent over one connection reaches a subscriber for the
 //	          first time in the order of publication (P9); forgiven to a session
@@ -67,7 +68,7 @@ type arrival struct {
 
 // reader is what one subscriber has seen. Guarded by the History's mu.
 type reader struct {
-	since   time.Time // SUBACK
+	since   time.Time // SUBACK; zero: it has none yet
 	place   string    // where it was connected last
 	forced  time.Time // when it first went elsewhere while something was wrong; zero: never
 	killed  time.Time // when its node was first killed; zero: never
@@ -142,17 +143,28 @@ func (h *History) Connected(name, place string, resumed bool) {
 	r.place = place
 }
 
-// Subscribed says that a subscriber has its SUBACK: from now on what is
-// acknowledged has to reach it.
+// Subscribed says that a subscriber has its SUBACK: what is sent from now on, and
+// acknowledged, has to reach it.
 func (h *History) Subscribed(name, place string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	r := h.readerLocked(name)
+	r.place = place
+	if r.since.IsZero() {
+		r.since = time.Now()
+		h.eventLocked("%s has its SUBACK", name)
+	}
+}
+
+// readerLocked is what a subscriber has seen. The first messages may arrive before
+// SUBACK (MQTT 5 §3.8.4): they say nothing of what it is owed (R6).
+func (h *History) readerLocked(name string) *reader {
 	r := h.readers[name]
 	if r == nil {
-		r = &reader{since: time.Now(), count: map[Mark]int{}}
+		r = &reader{count: map[Mark]int{}}
 		h.readers[name] = r
 	}
-	r.place = place
+	return r
 }
 
 // Sent says that a message is about to go out to a broker, over a connection of
@@ -180,11 +192,7 @@ func (h *History) Acked(m Mark) {
 func (h *History) Arrived(name string, m Mark, dup bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := h.readers[name]
-	if r == nil {
-		r = &reader{since: time.Now(), count: map[Mark]int{}}
-		h.readers[name] = r
-	}
+	r := h.readerLocked(name)
 	r.arrived = append(r.arrived, arrival{m, time.Now(), dup})
 	r.count[m]++
 }
@@ -214,6 +222,9 @@ func (h *History) Missing() int {
 // owed lists what r has to get and has not, in order.
 func (h *History) owed(r *reader) []Mark {
 	var out []Mark
+	if r.since.IsZero() {
+		return nil
+	}
 	for m := range h.acked {
 		if h.sent[m].at.After(r.since) && r.count[m] == 0 {
 			out = append(out, m)
