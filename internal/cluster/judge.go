@@ -16,7 +16,8 @@ type judge struct {
 	told    map[wire.NodeID]thought // as the mesh was told
 	send    func(to wire.NodeID, h *wire.Heartbeat)
 	ticks   int
-	counted bool // the split that lasts has been counted
+	counted bool  // the split that lasts has been counted
+	found   int64 // when this node opened into a split that nobody has counted yet; 0: it did not
 }
 
 // countEvery is how many ticks pass between two looks at what the links count.
@@ -45,7 +46,8 @@ func (j *judge) Tick(now int64, send func(to wire.NodeID, h *wire.Heartbeat)) (w
 	j.progress(now)
 	j.apply()
 	j.suspects()
-	j.open()
+	j.open(now)
+	j.met(now)
 	if j.ticks++; j.ticks%countEvery == 0 {
 		j.c.count.show(j.c.mesh.Stats())
 	}
@@ -120,7 +122,7 @@ func (j *judge) suspects() {
 }
 
 // open ends the time in which a node that has started admits nothing (R7).
-func (j *judge) open() {
+func (j *judge) open(now int64) {
 	c := j.c
 	s := c.current.Load()
 	if c.opened.Load() || !s.member || !c.settled() {
@@ -139,8 +141,21 @@ func (j *judge) open() {
 	c.opened.Store(true)
 	c.refresh(nil)
 	c.nudge()
-	if v := j.d.Verdict(); v.Split {
-		j.event(&netsplit.Event{Kind: netsplit.SplitBegan}) // it was there before this node
+	if j.d.Verdict().Split {
+		j.found = now
+	}
+}
+
+// met counts a split that was there before this node opened. While a cluster
+// forms, its nodes reach each other one after the other: that is none.
+func (j *judge) met(now int64) {
+	switch {
+	case j.found == 0:
+	case !j.d.Verdict().Split:
+		j.found = 0
+	case now-j.found >= int64(graceMin):
+		j.found = 0
+		j.event(&netsplit.Event{Kind: netsplit.SplitBegan})
 	}
 }
 

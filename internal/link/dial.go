@@ -66,6 +66,21 @@ func (p *peer) fail(err error) {
 	}
 }
 
+// refusedBy notes that a node which dialled this one was refused, or refused
+// it: a join has to say why, whichever of the two dials. Nothing is proven by then,
+// so that it is told and nothing else.
+func (p *peer) refusedBy(err error) {
+	var r *RefusedError
+	if !errors.As(err, &r) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.conns[0] == nil && p.mu.conns[1] == nil {
+		p.mu.lastError, p.mu.refused = err.Error(), r.Code
+	}
+}
+
 func nameOf(name string, id NodeID) string {
 	if name == "" {
 		return fmt.Sprintf("%x", uint64(id))
@@ -239,6 +254,9 @@ func (m *Mesh) welcome(ctx context.Context, raw net.Conn) (*connection, error) {
 		return p.admit(info)
 	}}
 	if err := h.accept(); err != nil {
+		if p := m.peer(h.hello.Node); p != nil {
+			p.refusedBy(err)
+		}
 		return nil, err
 	}
 	_ = raw.SetDeadline(time.Time{})
