@@ -64,6 +64,7 @@ func TestOnceFailed(t *testing.T) {
 		seed    uint64
 	}{
 		{"everything", 40_070}, // a directory that came back twice went on under its actor: the proof of a later one had taken the place of its own (I1)
+		{"members", 52_253},    // a late pull of a member that had been removed and taken back was answered a second time (I14)
 		{"members", 21_049},    // a resumed full join was adopted before what lay between its snapshots (I14)
 	} {
 		list := Profiles(ReplicaMaker())

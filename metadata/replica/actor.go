@@ -114,7 +114,7 @@ func (r *Replica) SetMembers(now time.Time, version uint64, members []Member) {
 		if i >= 0 {
 			p = was[i]
 		} else {
-			p = &peer{id: m.ID, need: r.state.collected, heard: now.UnixMilli(), helloAt: now}
+			p = &peer{id: m.ID, need: r.state.collected, heard: now.UnixMilli(), helloAt: now, request: r.left[m.ID]}
 		}
 		p.absent = m.Absent
 		r.peers = append(r.peers, p)
@@ -123,6 +123,7 @@ func (r *Replica) SetMembers(now time.Time, version uint64, members []Member) {
 		if r.peer(p.id) == nil {
 			p.endTransfer()
 			p.endRanges()
+			r.left[p.id] = p.request
 			r.retire(p.actor, p.id)
 			for _, f := range p.proofs {
 				r.retire(f.actor, p.id)

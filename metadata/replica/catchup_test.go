@@ -138,7 +138,7 @@ func TestCatchUpIsNoRow(t *testing.T) {
 		t.Fatalf("the row of a plain pull is %v", p.row)
 	}
 	ask(1003, 2, false) // from before there was catching up
-	if p.asked != 1003 {
+	if p.request.id != 1003 {
 		t.Fatal("a pull of an earlier build is not answered")
 	}
 }

@@ -194,10 +194,10 @@ func (r *Replica) asked(now time.Time, p *peer, full bool, fields int, rd *pack.
 	}
 	clock := readClock(rd)
 	catchUp := !full && fields > 2 && rd.Bool() // else from before there was catching up
-	if rd.Err() != nil || p.askedOf == p.nonce && id <= p.asked {
+	if rd.Err() != nil || p.request.opening == p.nonce && id <= p.request.id {
 		return // come again: its chunks would mix with those of the first
 	}
-	p.asked, p.askedOf = id, p.nonce
+	p.request = request{id, p.nonce}
 	if catchUp { // p has not all of it, and may give the join up: no row
 		if clock.Top(r.actor) > r.own && !r.isRetired(r.actor) {
 			r.amnesia(now, p, clock.Top(r.actor))

@@ -356,8 +356,15 @@ func TestSteadyExchange(t *testing.T) {
 }
 
 // TestPullTwice: a request that the network doubles begins one transfer, else
-// chunks of two snapshots would count as one.
+// chunks of two snapshots would count as one; also when the member that asked was
+// removed and taken back meanwhile.
 func TestPullTwice(t *testing.T) {
+	for _, returns := range []bool{false, true} {
+		t.Run(fmt.Sprintf("returns %v", returns), func(t *testing.T) { pullTwice(t, returns) })
+	}
+}
+
+func pullTwice(t *testing.T, returns bool) {
 	c := calm(t, 2, nil)
 	a, b := c.nodes[0], c.nodes[1]
 	c.isolate(b, true)
@@ -384,6 +391,15 @@ func TestPullTwice(t *testing.T) {
 			}
 		}
 		c.put(a, "r0", "changed")
+		if returns {
+			a.core.SetMembers(c.now, 2, []Member{{ID: 1}})
+			a.core.SetMembers(c.now, 3, []Member{{ID: 1}, {ID: 2}})
+			a.core.PeerUp(c.now, 2)
+			c.settleHello(a, b)
+			if !a.core.peer(2).established() {
+				t.Fatal("it was not taken back")
+			}
+		}
 	}
 	if begun != 1 {
 		t.Fatalf("%d transfers were begun", begun)

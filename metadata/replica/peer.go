@@ -42,8 +42,7 @@ type peer struct {
 	joining    bool // it said that it owes a full join itself
 
 	outgoing *outgoing
-	asked    uint64 // id of the last transfer that it asked for,
-	askedOf  uint64 // in this opening: a request that comes twice must not begin twice
+	request  request // the last that it made: one that comes twice must not begin twice
 	incoming *incoming
 	parts    assembly
 	haveOwn  uint64 // the last counter of our actor that it has made durable, in this session
@@ -53,6 +52,9 @@ type peer struct {
 	served   *ranging  // the comparison by range that it asked for
 	rangesAt time.Time // when to ask it for the next one
 }
+
+// request is which transfer an opening of a member asked for last. Immutable.
+type request struct{ id, opening uint64 }
 
 // proof is the opening that was last allowed to go on as an actor. Immutable.
 type proof struct {

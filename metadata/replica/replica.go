@@ -116,6 +116,7 @@ type Replica struct {
 	version  uint64  // of the member set
 	peers    []*peer // ascending ids, without this node
 	retired  []Retired
+	left     map[uint64]request // of those that were members in this opening, and may be taken back
 
 	objects   map[string]pending // written and not yet committed
 	names     []string           // of objects, since the last Ready
@@ -194,7 +195,7 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 	r := &Replica{
 		config: c, view: view, hlc: &HLC{},
 		objects: map[string]pending{}, gone: map[dvv.Dot]uint64{}, collectFrom: map[dvv.Actor]uint64{}, trimFrom: map[dvv.Actor]uint64{},
-		summaries: newSummaries(c.SummariesMax),
+		summaries: newSummaries(c.SummariesMax), left: map[uint64]request{},
 	}
 	r.dirty.index = map[string]int{}
 	fresh, err := r.load()
