@@ -20,10 +20,44 @@ type rotting interface {
 
 func (*replicaCore) recordKey(key string) []byte { return append([]byte{'o'}, key...) }
 
+// restMin is for how long a cluster at rest has begun no full join.
+const restMin = 3 * time.Second
+
+// rest waits until what was on its way has come: a late refusal may begin a full join.
+// What a join takes from a disk that has just changed is a second value of one dot. Of
+// two such values all stores choose the same, and set both aside (R30); that it is the
+// one from before the change is promised only to stores that were at rest.
+func (w *World) rest(list []*slot) {
+	joins := func() (n int) {
+		for _, s := range list {
+			if s.up {
+				n += s.core.View().JoinsMade
+			}
+		}
+		return n
+	}
+	began, made := w.now, joins()
+	for end := w.now + w.p.HealMax; w.violation == nil && w.now-began < restMin; {
+		w.loop(w.now + time.Second)
+		if n := joins(); n != made {
+			began, made = w.now, n
+		}
+		if w.now >= end {
+			w.fail("I16", list[0], "after %v without faults full joins go on", w.p.HealMax)
+		}
+	}
+	if checker, s, why := w.unfinished(); w.violation == nil && checker != "" {
+		w.fail(checker, s, "at rest no more: %s", why)
+	}
+}
+
 // rot has a disk change one value behind its store's back, in a cluster at rest: the
 // comparison by range finds it, and takes over the value that the others have (R32).
 func (w *World) rot() {
 	list := w.standing()
+	if w.violation == nil && w.p.Rot > 0 && w.seed%w.p.Rot == 0 {
+		w.rest(list)
+	}
 	if w.violation != nil || w.p.Rot == 0 || w.seed%w.p.Rot != 0 || len(list) < 2 {
 		return
 	}
