@@ -18,6 +18,7 @@ type judge struct {
 	ticks   int
 	counted bool  // the split that lasts has been counted
 	found   int64 // when this node opened into a split that nobody has counted yet; 0: it did not
+	founds  bool  // the node has begun a cluster that nobody else is a member of yet
 }
 
 // countEvery is how many ticks pass between two looks at what the links count.
@@ -129,6 +130,9 @@ func (j *judge) open(now int64) {
 		return
 	}
 	age := c.config.Clock.Now().Sub(*c.since.Load())
+	if j.founds && s.alone && age < graceMin {
+		return
+	}
 	for i := range s.members {
 		m := &s.members[i]
 		if m.ID == c.config.Node || m.State != wire.MemberJoined && !c.linked(m.ID) || s.reaches(m.ID) {

@@ -84,13 +84,13 @@ func (c *Cluster) changed(version uint64, list []wire.Member) {
 }
 
 // settled reports whether this node has found its place: it is by itself, or a
-// member. Until then it serves nobody.
+// member, and the detector knows of what. Until then it serves nobody.
 func (c *Cluster) settled() bool {
 	if c.members == nil {
 		return true
 	}
-	s := c.members.Status().Standing
-	return s == member.Alone || s == member.Joined
+	s := c.members.Status()
+	return (s.Standing == member.Alone || s.Standing == member.Joined) && s.Record.Version <= c.current.Load().version
 }
 
 // Members is the durable member set; nil without one.

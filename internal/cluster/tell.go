@@ -72,10 +72,14 @@ func (j *judge) members(version uint64, list []wire.Member, now int64) {
 	j.d.SetTiebreaker(j.c.tiebreaker())
 	j.d.SetMembers(splitMembers(version, list), now, &j.effects)
 	j.c.mu.Lock()
-	joined := j.c.mu.judgedVersion == 0 && version > 0 && len(list) > 1
+	formed := j.c.mu.judgedVersion == 0 && version > 0
+	joined := formed && len(list) > 1
+	// Who founds was asked to: the others become members at once. It waits for them,
+	// unless it has served clients by itself.
+	j.founds = formed && !joined && !j.c.opened.Load() || j.founds && len(list) == 1
 	j.c.mu.judgedVersion, j.c.mu.judged = version, list
 	j.c.mu.Unlock()
-	if joined { // what it finds there has to come first (R7)
+	if joined || j.founds { // what it finds there has to come first (R7)
 		j.c.wait()
 	}
 	j.apply()

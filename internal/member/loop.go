@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"tombolo/internal/wire"
@@ -123,8 +122,7 @@ func (l *loop) begin(shared Record) error {
 	if l.core.standing() == Removed {
 		l.config.Log(slog.LevelError, removedText)
 	}
-	seeds := slices.ContainsFunc(l.config.Seeds, func(s string) bool { return s != l.config.Self.Gossip && s != l.config.Gossip.Bind })
-	seek := seeds && l.gossip != nil && !l.core.formed()
+	seek := l.hasSeeds() && !l.core.formed()
 	if seek {
 		what, err := l.table.history()
 		if err != nil {

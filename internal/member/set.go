@@ -80,9 +80,17 @@ func New(c Config) (*Set, error) {
 	if c.Gossip.Bind != "" {
 		s.gossip = newGossip(&s.config)
 	}
-	s.status.Store(newCore(settings{}, c.Self, s.kept).status())
+	first := newCore(settings{}, c.Self, s.kept)
+	first.seek.on = s.hasSeeds() && !first.formed() // until Run knows better it is not by itself (R7)
+	s.status.Store(first.status())
 	s.nodes.Store(&[]Node{})
 	return s, nil
+}
+
+// hasSeeds reports whether the node was given others to look for.
+func (s *Set) hasSeeds() bool {
+	c := &s.config
+	return s.gossip != nil && slices.ContainsFunc(c.Seeds, func(seed string) bool { return seed != c.Self.Gossip && seed != c.Gossip.Bind })
 }
 
 // load reads what is kept: the file, and where that is behind or lost, the table.
