@@ -89,7 +89,11 @@ func TestWriteCalls(t *testing.T) {
 		}
 	}
 	post(1)
-	if got := datagramsIn(t, still()); got != 1 {
+	got := 0
+	for got == 0 { // what a new connection begins with may be written by itself
+		got = datagramsIn(t, still())
+	}
+	if got != 1 {
 		t.Fatalf("%d datagrams, want the lone one", got)
 	}
 	post(1)
