@@ -82,8 +82,35 @@ func (q *Queue) Imported(b *Batch, stored []Record) {
 		}
 		return
 	}
+	if len(b.kept) > 0 {
+		q.elder(b.Generation).learn(b.kept)
+	}
 	if len(stored) > 0 {
 		q.elder(b.Generation).imported(stored)
+	}
+}
+
+// learn takes over what the client was told at another home of records that are
+// here: one that was handed out there is a duplicate, and a packet id stays.
+func (el *elder) learn(kept []Record) {
+	b := el.backlog
+	for i := range kept {
+		r := &kept[i]
+		if r.Dup {
+			el.sentThrough = max(el.sentThrough, r.Seq)
+		}
+		if r.PacketID == 0 || b.packetID(r.Seq) != 0 || el.flight.find(r.Seq) != nil {
+			continue
+		}
+		waits := r.Seq >= b.from && r.Seq <= b.through
+		for j := uint32(0); j < el.waiting.n && !waits; j++ {
+			if e := el.waiting.at(j); e.Seq == r.Seq {
+				e.PacketID, waits = r.PacketID, true
+			}
+		}
+		if waits { // else it was acknowledged meanwhile
+			b.note(Binding{r.Seq, r.PacketID})
+		}
 	}
 }
 

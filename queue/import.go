@@ -88,7 +88,7 @@ func (s *Store) importLocked(g *group, l *lane, b *Batch) (stored []Record) {
 		st = l.add(b.Generation)
 		s.nameLocked(g, l)
 	}
-	st.changed = true
+	st.changed, b.kept = true, nil
 	for _, a := range b.Acknowledged {
 		s.acknowledgedLocked(st, a.First, a.First+a.Count)
 	}
@@ -96,6 +96,9 @@ func (s *Store) importLocked(g *group, l *lane, b *Batch) (stored []Record) {
 		r := &b.Records[i]
 		if !st.wants(r.Seq) {
 			s.counts.leftOut.Inc()
+			if st.learn(r) {
+				b.kept = append(b.kept, *r)
+			}
 			continue
 		}
 		if m := l.moving; m != nil {
@@ -119,6 +122,22 @@ func (s *Store) importLocked(g *group, l *lane, b *Batch) (stored []Record) {
 // wants says whether a record is neither here nor acknowledged.
 func (st *strand) wants(seq uint64) bool {
 	return seq >= st.tail || st.absent.has(seq) && !st.arriving.has(seq)
+}
+
+// learn takes over what the client was told of a record at another home, if the
+// record is here as well: this node gave it away and did not hear that it had
+// arrived, and the session came back first. False if there is nothing to learn.
+func (st *strand) learn(r *Record) bool {
+	if !r.Dup && r.PacketID == 0 || !st.has(r.Seq) && !st.arriving.has(r.Seq) {
+		return false
+	}
+	if r.Dup {
+		st.sent = max(st.sent, r.Seq)
+	}
+	if r.PacketID != 0 && !st.isBound(r.Seq) {
+		st.cursor.bind(r.Seq, r.PacketID)
+	}
+	return true
 }
 
 // extend makes places up to a sequence; what is between is elsewhere.

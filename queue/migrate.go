@@ -28,7 +28,7 @@ const releasedFrom = 1 << 16
 
 // Batch is a part of one generation of a queue, in order: what one migration
 // frame carries. Generation 0 is the queue's QoS 2 packet ids and comes first.
-// Immutable once built.
+// Immutable once built, but for what Import notes in it.
 type Batch struct {
 	Generation   uint64
 	Acknowledged []wire.Span // what nobody needs any more, up to the last record
@@ -38,6 +38,10 @@ type Batch struct {
 	Next         Place   // where the next Export begins (source only)
 	More         bool    // Export has more at once (source only)
 	Receipt      Receipt // what Exported wants to know (source only)
+
+	// kept are the records that the target had kept, of which the source knows
+	// more. Import sets it.
+	kept []Record
 }
 
 // end is the place up to which a batch tells all that its source knows.

@@ -148,6 +148,59 @@ func TestReturnOfAHalfMovedQueue(t *testing.T) {
 	}
 }
 
+// TestReturnToWhatWasKept (R2, R20): the session goes back before the first home
+// has heard that its records arrived, so that it has them still. What the client
+// was told of them at the second home holds there too: they are marked as
+// duplicates, and a QoS 2 message keeps its packet id.
+func TestReturnToWhatWasKept(t *testing.T) {
+	b, c := start(t, kv.OpenMemory(), StoreConfig{}), start(t, kv.OpenMemory(), StoreConfig{})
+	atB, _ := b.generation("s", 100)
+	for n := range uint64(5) {
+		msg := &Message{ID: MessageID{7, n}, QoS: 2, Body: fmt.Append(nil, n)}
+		if err := b.append(&Event{Msg: msg, Targets: []Target{{Queue: atB, QoS: 2}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	atC, _ := c.generation("s", 200)
+	if stored, err := c.bring(atC, carried(t, b.export(atB, Place{}, 100, 1<<20)), nil); err != nil || len(stored) != 5 {
+		t.Fatalf("%d stored, %v", len(stored), err)
+	}
+	c.Do(atC, []Op{{Kind: OpAck, Seq: 1, N: 1, generation: 100}, {Kind: OpSent, Seq: 3, generation: 100}}, nil)
+	c.do(atC, Op{Kind: OpBind, Seq: 2, PacketID: 9, Tag: 1, generation: 100})
+	c.sync()
+
+	_, st := b.generation("s", 300)
+	if st.Total() != 5 {
+		t.Fatalf("the first home keeps %+v", st)
+	}
+	back := c.export(atC, Place{}, 100, 1<<20)
+	for _, restarted := range []bool{false, true} {
+		d := newDrinker(b, atB, st)
+		d.q.SetMoving(true)
+		d.online()
+		if !restarted {
+			got := carried(t, back)
+			stored, err := b.bring(atB, got, nil)
+			if err != nil || len(stored) != 0 {
+				t.Fatalf("%d stored, %v", len(stored), err)
+			}
+			d.q.Imported(got, stored)
+		}
+		d.q.SetMoving(false)
+		if got := d.drink(10); !slices.Equal(got, []string{"1", "2", "3", "4"}) {
+			t.Errorf("restarted %v: delivered %q", restarted, got)
+		}
+		for i, e := range d.flight {
+			if e.Dup != (i < 2) || e.PacketID != []uint16{9, 0, 0, 0}[i] {
+				t.Errorf("restarted %v: %+v", restarted, e)
+			}
+		}
+		b.sync()
+		b = start(t, b.db.(*kv.Memory).Fork(), StoreConfig{})
+		atB, st = b.generation("s", 300)
+	}
+}
+
 // TestWhatWasTakenInIsNotTakenAgain: the source crashed before it deleted, and
 // sends again; the target knows by generation and sequence, also what its client
 // has acknowledged meanwhile (R22).

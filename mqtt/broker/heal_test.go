@@ -149,3 +149,27 @@ func TestR21HomeAgainBeforeItKnew(t *testing.T) {
 		t.Error("the session counts as one that leaves")
 	}
 }
+
+// TestR21CheckOfAnEarlierMove: a session came here and has left again when the
+// time is over in which the others had to say when they publish for here. What
+// they still publish for here is taken: no other node takes it.
+func TestR21CheckOfAnEarlierMove(t *testing.T) {
+	m := rig(t, 2)
+	a, b := m.nodes[0], m.nodes[1]
+	a.dial(t, "s", lasting)
+	c := a.b.registry.get(Key{ClientID: "s"})
+	came := metadata.Epoch{HLC: 1, Node: uint64(a.id)}
+	left := metadata.Epoch{HLC: 2, Node: uint64(b.id)}
+	for _, check := range []struct {
+		of    metadata.Epoch
+		takes bool
+	}{{came, true}, {left, false}} {
+		c.mu.Lock()
+		c.setShift((*shift)(nil).begun(came, true).told(b.id, 1, came, true).begun(left, false))
+		c.mu.Unlock()
+		shiftCheck{c, check.of}.due(0)
+		if s := c.shift.Load(); s == nil || s.takes(b.id, 1) != check.takes {
+			t.Errorf("after the check of the move at %v: %+v", check.of, s)
+		}
+	}
+}

@@ -98,7 +98,7 @@ func (b *Broker) openQueue(c *client, set *Settings) error {
 	if st.MovingFrom != 0 {
 		c.awaits = map[wire.NodeID]metadata.Epoch{wire.NodeID(st.MovingFrom): {}}
 		c.setShift(&shift{epoch: c.record.Epoch, target: true, open: true})
-		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
+		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c, c.record.Epoch})
 	}
 	return nil
 }

@@ -290,7 +290,7 @@ func (b *Broker) comeBack(c *client, epoch metadata.Epoch) {
 	}
 	c.mu.Unlock()
 	if left {
-		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
+		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c, epoch})
 	}
 }
 
@@ -298,16 +298,19 @@ func (b *Broker) comeBack(c *client, epoch metadata.Epoch) {
 // the record from before it started, and has nothing to say.
 const cutsMax = 5 * time.Second
 
-// shiftCheck goes on without the fences that do not come.
-type shiftCheck struct{ c *client }
+// shiftCheck goes on without the fences of a move that do not come. A value.
+type shiftCheck struct {
+	c     *client
+	epoch metadata.Epoch // of the move's new home, which is this node
+}
 
 func (t shiftCheck) due(now int64) int64 {
 	c, b := t.c, t.c.mount.broker
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.shift.Load()
-	if s == nil || c.ended {
-		return 0
+	if s == nil || c.ended || s.epoch != t.epoch {
+		return 0 // it has moved since: what is taken here until a fence comes is taken nowhere else
 	}
 	if c.queue.Moving() && !b.awaitsSomebody(c, 0) {
 		if !b.cfg.Gate.Now().Allows(netsplit.Register) {

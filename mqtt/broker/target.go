@@ -32,7 +32,7 @@ func (b *Broker) bringHome(key Key, existing *client, g permission, store func(c
 		return nil, failed
 	}
 	b.tellFinal(key, g.epoch, 0) // what is here stays
-	b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c})
+	b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c, g.epoch})
 	if failed != nil {
 		// All others send to here from now on, so the session stays, for a client
 		// that is not let in.
