@@ -99,9 +99,7 @@ func TestCost(t *testing.T) {
 	if raceEnabled {
 		return // it allocates on its own account
 	}
-	n := rig(t, 1).nodes[0]
-	c := &countingCluster{fakeCluster: n.cluster}
-	n.b.cfg.Cluster = c // nothing runs yet
+	n, c := countingRig(t)
 	sub := n.join(t, "sub")
 	sub.feed(t, packet.AppendSubscribe(nil, packet.V311, &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: []byte("near/#")}, {Filter: []byte("$share/g/shared")}}}))
 	pub := n.join(t, "pub")

@@ -13,9 +13,7 @@ import (
 // one flush of each link; what they confirm together is one write to the
 // publisher, after the last of it.
 func TestLoneCrossing(t *testing.T) {
-	n := rig(t, 1).nodes[0]
-	c := &countingCluster{fakeCluster: n.cluster}
-	n.b.cfg.Cluster = c // nothing runs yet
+	n, c := countingRig(t)
 	conn := &flushCounter{}
 	pub := n.joinOver(t, "pub", conn)
 	c.other = true

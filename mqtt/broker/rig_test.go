@@ -73,10 +73,28 @@ func rigSettings() *Settings {
 // rig starts n brokers that are joined.
 func rig(t *testing.T, n int, change ...func(*Settings)) *mesh {
 	t.Helper()
+	return rigAfter(t, n, func(*mesh) {}, change...)
+}
+
+// countingRig is one node whose cluster counts what it is asked.
+func countingRig(t *testing.T) (*rigNode, *countingCluster) {
+	t.Helper()
+	var c *countingCluster
+	m := rigAfter(t, 1, func(m *mesh) {
+		c = &countingCluster{fakeCluster: m.nodes[0].cluster}
+		m.nodes[0].b.cfg.Cluster = c
+	})
+	return m.nodes[0], c
+}
+
+// rigAfter is a rig for which before is called when nothing runs yet.
+func rigAfter(t *testing.T, n int, before func(*mesh), change ...func(*Settings)) *mesh {
+	t.Helper()
 	m := &mesh{stop: make(chan struct{})}
 	for i := range n {
 		m.nodes = append(m.nodes, m.node(t, wire.NodeID(i+1)))
 	}
+	before(m)
 	set := rigSettings()
 	for _, f := range change {
 		f(set)

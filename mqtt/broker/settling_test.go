@@ -54,7 +54,10 @@ func TestR3SentAgain(t *testing.T) {
 	pub := a.dial(t, "pub")
 	pub.send("t", "1", 2)
 	s.expect("1")
-	frame := a.cluster.hopTo(b.id).carried[0]
+	h := a.cluster.hopTo(b.id)
+	h.mu.Lock()
+	frame := h.carried[0]
+	h.mu.Unlock()
 	again := func(f wire.Publish, seq uint64) {
 		done := make(chan wire.Result, 1)
 		b.b.TakePublish(a.id, 1, seq, &f, func(res wire.Result, _ uint8) { done <- res })
@@ -68,7 +71,6 @@ func TestR3SentAgain(t *testing.T) {
 	dying := a.dial(t, "dying", withWill("will"))
 	dying.Close()
 	s.expect("will")
-	h := a.cluster.hopTo(b.id)
 	h.mu.Lock()
 	frame = h.carried[len(h.carried)-1]
 	h.mu.Unlock()
