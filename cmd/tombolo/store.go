@@ -144,7 +144,7 @@ func (f *storeFlags) inspect(out io.Writer) error {
 		e.SetIndent("", "  ")
 		return e.Encode(page)
 	}
-	return page.Print(out)
+	return printStorePage(out, page)
 }
 
 func (f *storeFlags) verify(out io.Writer) error {
@@ -193,7 +193,7 @@ func (f *storeFlags) inspectRunning(a *asker) error {
 	if f.json {
 		return a.printJSON(&page)
 	}
-	return page.Print(a.out)
+	return printStorePage(a.out, &page)
 }
 
 // verifyRunning has a node that runs check its databases.

@@ -2,9 +2,6 @@ package storepage
 
 import (
 	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
 
 	"tombolo/internal/kv"
 	"tombolo/metadata"
@@ -134,55 +131,4 @@ func Verify(db kv.DB) (faults []string, err error) {
 		faults = append(faults, NameMetadata+": "+fault)
 	}
 	return faults, err
-}
-
-// Print prints the page for people.
-func (p *Page) Print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...))
-	}
-	line("node", "%d", p.Node)
-	line("actor", "%s", p.Actor)
-	line("stopped in order", "%s", yesNo(p.CleanStop))
-	line("full join owed", "%s", yesNo(p.JoinOwed))
-	line("digest", "%s", p.Digest)
-	line("clock", "%s", p.Clock)
-	line("collection horizon", "%s", p.Horizon)
-	line("live keys", "%d", p.Live)
-	line("pending deletes", "%d", p.Garbage)
-	line("residual contexts", "%d", p.Residual)
-	line("lasting contexts", "%d", p.Lasting)
-	line("index entries", "%d", p.Index)
-	line("quarantined values", "%d", p.Quarantined)
-	line("retired actors", "%d", p.Retired)
-	for _, m := range p.Members {
-		absent := ""
-		if m.Absent {
-			absent = ", absent"
-		}
-		line(fmt.Sprintf("member %d", m.ID), "actor %s%s, has seen %s", m.Actor, absent, m.Seen)
-	}
-	for _, a := range p.Areas {
-		line(a.Name, "%d keys, %d bytes before compression", a.Keys, a.Bytes)
-	}
-	p.Metadata.print(line, NameMetadata)
-	if p.Messages != nil {
-		p.Messages.print(line, NameMessages)
-	}
-	return w.Flush()
-}
-
-func (d *Database) print(line func(name, format string, args ...any), name string) {
-	line("database "+name, "%d bytes in %d tables", d.Bytes, d.Tables)
-	if len(d.Suspect) > 0 {
-		line("suspect", "%s", strings.Join(d.Suspect, "; "))
-	}
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }
