@@ -127,8 +127,6 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.spawn(func() { b.adoptLost(ctx) })
 	if b.cfg.Cluster != nil {
 		b.wheel.at(b.cfg.Now().UnixMilli()+settleEvery, settleTick{b})
-	}
-	if b.cfg.Cluster != nil {
 		b.spawn(func() { b.runAudits(ctx) })
 	}
 	b.wheel.run(ctx)

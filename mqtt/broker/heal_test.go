@@ -63,10 +63,7 @@ func TestP8AfterHeal(t *testing.T) {
 	pubA.send("one", "whole", 1)
 	pubA.send("two", "whole too", 1)
 	second.expect("whole", "whole too")
-	eventually(t, "nothing is left at the old home", func() bool {
-		_, stored := a.queue.Lookup(queueName(Key{ClientID: "s"}))
-		return !stored && a.b.registry.get(Key{ClientID: "s"}) == nil
-	})
+	a.awaitNothing(t, "s")
 }
 
 // TestP8ConnectedTwice: the client is connected on both sides when they meet.
@@ -113,10 +110,7 @@ func TestP8HomeWins(t *testing.T) {
 	third.expect("right 0", "right 1", "right 2", "right 3", "right 4")
 	a.dial(t, "pa").send("one", "whole", 1)
 	third.expect("whole")
-	eventually(t, "nothing is left at the other home", func() bool {
-		_, stored := b.queue.Lookup(queueName(Key{ClientID: "s"}))
-		return !stored && b.b.registry.get(Key{ClientID: "s"}) == nil
-	})
+	b.awaitNothing(t, "s")
 }
 
 // TestR21HomeAgainBeforeItKnew: a peer tells by its fence that a session has left,
@@ -172,4 +166,14 @@ func TestR21CheckOfAnEarlierMove(t *testing.T) {
 			t.Errorf("after the check of the move at %v: %+v", check.of, s)
 		}
 	}
+}
+
+// awaitNothing waits until a node has neither queue nor session of a client.
+func (n *rigNode) awaitNothing(t *testing.T, client string) {
+	t.Helper()
+	k := Key{ClientID: client}
+	eventually(t, fmt.Sprintf("nothing of %s is left at node %d", client, n.id), func() bool {
+		_, stored := n.queue.Lookup(queueName(k))
+		return !stored && n.b.registry.get(k) == nil
+	})
 }
