@@ -23,9 +23,7 @@ func (r *Replica) pushed(now time.Time, p *peer, rd *pack.Reader) {
 		r.amnesia(now, p, bases.Get(r.actor))
 		return
 	}
-	for i := range list {
-		r.merge(now, p, bases, &list[i])
-	}
+	r.mergeAll(now, p, bases, list)
 	r.noteRow(p, bases.Clock())
 	r.sendHave(p)
 }
@@ -40,34 +38,83 @@ func (r *Replica) have(p *peer, rd *pack.Reader) {
 	p.haveOwn = max(p.haveOwn, counter)
 }
 
-// merge takes one key's state at p, with the bases of p's clock at that cut, into
-// ours, and counts exactly the dots seen that came with it.
-func (r *Replica) merge(now time.Time, p *peer, bases dvv.VV, w *wireRecord) {
-	dots := w.dots()
+// merging is one record of a peer that meets our object of its key. Owned by mergeGroup.
+type merging struct {
+	w         *wireRecord
+	old, next dvv.Object // ours as it is stored, and both together with all contexts
+}
+
+// mergeAll merges records of one cut, in groups whose keys differ.
+func (r *Replica) mergeAll(now time.Time, p *peer, bases dvv.VV, list []wireRecord) {
+	names := make(map[string]bool, len(list))
+	for len(list) > 0 {
+		n := 0
+		for n < len(list) && !list[n].only && !names[string(list[n].key)] {
+			names[string(list[n].key)] = true
+			n++
+		}
+		clear(names)
+		n = max(n, 1)
+		r.merge(now, p, bases, list[:n])
+		list = list[n:]
+	}
+}
+
+// merge takes the state of some keys at p, each named once, with the bases of p's clock
+// at that cut, into ours, and counts exactly the dots seen that came with them. All
+// together: else the contexts of those that are merged first would name what comes
+// with the others, and each object would be stored with its own and written again
+// without it.
+func (r *Replica) merge(now time.Time, p *peer, bases dvv.VV, list []wireRecord) {
+	if list[0].only {
+		r.mergeDeletes(now, p, &list[0])
+		return
+	}
+	before := r.clock
+	met, dots := make([]merging, 0, len(list)), make([]dvv.Dot, 0, 2*len(list))
+	for i := range list {
+		m := merging{w: &list[i]}
+		from := len(dots)
+		dots = m.w.appendDots(dots)
+		if r.forgot(now, p, dots[from:]) {
+			return
+		}
+		if !r.meetObject(p, bases, &m) {
+			dots = dots[:from]
+			continue
+		}
+		met = append(met, m)
+	}
+	if len(dots) > 0 {
+		r.setClock(r.clock.Add(dots...))
+	}
+	for i := range met {
+		r.settle(&met[i], before)
+	}
+}
+
+// forgot says whether one of dots is ours, and not known here.
+func (r *Replica) forgot(now time.Time, p *peer, dots []dvv.Dot) bool {
 	for _, d := range dots {
 		if d.Actor == r.actor && d.Counter > r.own {
 			r.amnesia(now, p, d.Counter)
-			return
+			return true
 		}
 	}
-	before := r.clock
-	if !w.only && !r.mergeObject(p, bases, w, dots) {
-		return
-	}
-	for _, d := range w.deletes {
-		if !before.Has(d) {
-			r.noteDelete(w.key, d)
-		}
-	}
-	if w.only && len(w.deletes) > 0 {
-		r.mergeDeletes(w)
-	}
+	return false
 }
 
 // mergeDeletes counts deletes of a full join as seen. Their key went before, or
 // neither side held it: then nothing here says yet what they deleted, and a pull
 // from here before the join has ended would pass them on without their effect.
-func (r *Replica) mergeDeletes(w *wireRecord) {
+func (r *Replica) mergeDeletes(now time.Time, p *peer, w *wireRecord) {
+	if r.forgot(now, p, w.deletes) {
+		return
+	}
+	r.noteDeletes(w, r.clock)
+	if len(w.deletes) == 0 {
+		return
+	}
 	key := objectKey(w.key)
 	old, err := r.get(key)
 	if err != nil {
@@ -81,18 +128,26 @@ func (r *Replica) mergeDeletes(w *wireRecord) {
 	}
 }
 
-// mergeObject is merge without the deletes.
-func (r *Replica) mergeObject(p *peer, bases dvv.VV, w *wireRecord, dots []dvv.Dot) bool {
-	key := objectKey(w.key)
-	var old dvv.Object
+// noteDeletes remembers those of w that before had not.
+func (r *Replica) noteDeletes(w *wireRecord, before dvv.Clock) {
+	for _, d := range w.deletes {
+		if !before.Has(d) {
+			r.noteDelete(w.key, d)
+		}
+	}
+}
+
+// meetObject merges m's object with ours, and changes nothing yet.
+func (r *Replica) meetObject(p *peer, bases dvv.VV, m *merging) bool {
+	w := m.w
 	if !w.fresh {
 		var err error
-		if old, err = r.get(key); err != nil {
+		if m.old, err = r.get(objectKey(w.key)); err != nil {
 			r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
 			return false
 		}
 	}
-	mine, theirs := r.whole(w.key, old).Fill(r.basesOf(w.key)), w.object.Fill(bases)
+	mine, theirs := r.whole(w.key, m.old).Fill(r.basesOf(w.key)), w.object.Fill(bases)
 	for _, s := range theirs.Siblings() {
 		if !theirs.Context().Covers(s.Dot) {
 			r.event(Event{Kind: EventBadFrame, Peer: p.id, Dot: s.Dot, Text: "its object's context does not cover it (I9)"})
@@ -103,19 +158,22 @@ func (r *Replica) mergeObject(p *peer, bases dvv.VV, w *wireRecord, dots []dvv.D
 	if conflicts := dvv.Conflicts(mine, theirs); len(conflicts) > 0 {
 		r.quarantine(w.key, conflicts, mine, theirs)
 	}
-	next, before := dvv.Sync(mine, theirs), r.clock
-	if len(dots) > 0 {
-		r.setClock(r.clock.Add(dots...))
-	}
-	merged := next
-	if next = r.strip(w.key, next); !old.Equal(next) {
-		r.store(key, old, next)
+	m.next = dvv.Sync(mine, theirs)
+	return true
+}
+
+// settle stores what a merge made of m's key; before is the clock from before it.
+func (r *Replica) settle(m *merging, before dvv.Clock) {
+	w := m.w
+	next := r.strip(w.key, m.next)
+	if !m.old.Equal(next) {
+		r.store(objectKey(w.key), m.old, next)
 	}
 	if r.whole(w.key, next).Context().Len() > 0 {
-		r.noteGone(w.key, old, merged)
-		r.noteGone(w.key, w.object.Drop(func(s dvv.Sibling) bool { return before.Has(s.Dot) }), merged)
+		r.noteGone(w.key, m.old, m.next)
+		r.noteGone(w.key, w.object.Drop(func(s dvv.Sibling) bool { return before.Has(s.Dot) }), m.next)
 	}
-	return true
+	r.noteDeletes(w, before)
 }
 
 // noteGone keeps the dots of values that a merge took away, or did not take in, in
@@ -131,14 +189,13 @@ func (r *Replica) noteGone(name []byte, from, merged dvv.Object) {
 	}
 }
 
-// dots is every dot that w speaks of.
-func (w *wireRecord) dots() []dvv.Dot {
-	dots := make([]dvv.Dot, 0, len(w.covered)+len(w.deletes)+len(w.object.Siblings()))
-	dots = append(append(dots, w.covered...), w.deletes...)
+// appendDots appends every dot that w speaks of.
+func (w *wireRecord) appendDots(dst []dvv.Dot) []dvv.Dot {
+	dst = append(append(dst, w.covered...), w.deletes...)
 	for _, s := range w.object.Siblings() {
-		dots = append(dots, s.Dot)
+		dst = append(dst, s.Dot)
 	}
-	return dots
+	return dst
 }
 
 // quarantine sets aside both values of a dot that was issued twice, counts it,

@@ -6,14 +6,10 @@ import (
 	"time"
 
 	"tombolo/dvv"
-	"tombolo/internal/kv"
 )
 
-// collectMax is how many entries one step collects, and one step sweeps.
+// collectMax is how many entries one step collects.
 const collectMax = 512
-
-// sweepEvery is how often contexts that were waiting for a gap are looked at.
-const sweepEvery = time.Second
 
 // tickCollect begins a round of collection.
 func (r *Replica) tickCollect(now time.Time) {
@@ -22,7 +18,7 @@ func (r *Replica) tickCollect(now time.Time) {
 	}
 	r.nextCollect = now.Add(r.config.CollectEvery)
 	r.closeGaps()
-	r.sweepAgain = true // for what has settled
+	r.sweep.again = true // for what has settled
 	r.tickTrim(now)
 	if r.garbage == 0 {
 		return
@@ -184,47 +180,4 @@ func (r *Replica) noteCollected(now time.Time, dropped dvv.Clock) {
 		}
 		p.need = p.need.Join(tops)
 	}
-}
-
-// tickSweep strips contexts that gaps in the clock had kept, a piece at a time,
-// and puts aside what will not strip.
-func (r *Replica) tickSweep(now time.Time) {
-	if now.Before(r.nextSweep) || !r.sweepAgain && r.sweepFrom == nil || r.join != nil {
-		return // what a full join brings is stripped by the clock that it adopts at its end
-	}
-	r.nextSweep = now.Add(sweepEvery)
-	if r.sweepFrom == nil {
-		r.sweepAgain = false
-		r.stripLasting()
-	}
-	if err := r.sweep(); err != nil {
-		r.event(Event{Kind: EventDamaged, Text: "sweep: " + err.Error()})
-	}
-}
-
-func (r *Replica) sweep() error {
-	keys := kv.PrefixRange([]byte{areaResidual})
-	if r.sweepFrom != nil {
-		keys.Start = r.sweepFrom
-	}
-	it := r.view.Iterator(keys)
-	defer it.Close()
-	settled := map[dvv.Actor]bool{}
-	for n := 0; it.Next(); n++ {
-		if n == 8*collectMax {
-			r.sweepFrom = slices.Clone(it.Key())
-			return nil
-		}
-		key := objectKey(it.Key()[1:])
-		old, err := r.get(key)
-		if err != nil {
-			return err
-		}
-		next := r.outlast(key[1:], r.strip(key[1:], old), settled)
-		if !next.Equal(old) {
-			r.store(key, old, next)
-		}
-	}
-	r.sweepFrom = nil
-	return it.Err()
 }

@@ -181,9 +181,7 @@ func (r *Replica) drain(now time.Time, p *peer) {
 			r.join.chunk, r.join.at = &c, 0
 			return // Work goes on with it
 		}
-		for i := range c.list {
-			r.merge(now, p, c.bases, &c.list[i])
-		}
+		r.mergeAll(now, p, c.bases, c.list)
 		r.finishChunk(now, p, &c)
 	}
 }
@@ -311,7 +309,7 @@ func (r *Replica) mergeChunk(now time.Time) {
 			// were merged from the first: those come with the catching up.
 			w.deletes = slices.DeleteFunc(w.deletes, func(d dvv.Dot) bool { return !j.clock.Has(d) })
 			if w.only {
-				r.merge(now, p, c.bases, w)
+				r.mergeDeletes(now, p, w)
 			}
 		}
 		j.chunk = nil
@@ -352,7 +350,7 @@ func (r *Replica) mergeKeys(now time.Time, p *peer, c *chunk) (upTo []byte, whol
 	if upTo == nil {
 		upTo = j.cursor // the last keys there are; only whole chunks end so
 	}
-	before := j.cursor
+	before, list := j.cursor, make([]wireRecord, 0, len(c.list)-j.at+len(own))
 	for len(own) > 0 || j.at < len(c.list) && (whole || bytes.Compare(c.list[j.at].key, upTo) <= 0) {
 		var w *wireRecord
 		if j.at < len(c.list) {
@@ -372,11 +370,9 @@ func (r *Replica) mergeKeys(now time.Time, p *peer, c *chunk) (upTo []byte, whol
 		}
 		before = maxBytes(before, w.key)
 		upTo = maxBytes(upTo, w.key)
-		r.merge(now, p, c.bases, w)
-		if r.join != j {
-			return nil, false, nil
-		}
+		list = append(list, *w)
 	}
+	r.mergeAll(now, p, c.bases, list)
 	return upTo, whole, nil
 }
 

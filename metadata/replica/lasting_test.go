@@ -21,7 +21,7 @@ func (c *cluster) lose(n *node, key, other string) dvv.Dot {
 		c.t.Fatal(err)
 	}
 	r := c.nodes[0].core
-	r.merge(c.now, r.peer(n.id), n.core.bases, &wireRecord{key: []byte(other), object: o})
+	r.mergeAll(c.now, r.peer(n.id), n.core.bases, []wireRecord{{key: []byte(other), object: o}})
 	for _, m := range c.nodes {
 		if m != n {
 			m.core.SetMembers(c.now, 2, []Member{{ID: 1}, {ID: 2}})
@@ -46,7 +46,7 @@ func TestGapStaysOpen(t *testing.T) {
 			w = &wireRecord{key: []byte(key), deletes: []dvv.Dot{e}}
 		}
 		w.object = dvv.NewObject(dvv.NewVV(e, dvv.Dot{Actor: d.Actor, Counter: d.Counter + 3}), w.object.Siblings()...)
-		a.core.merge(c.now, a.core.peer(2), dvv.VV{}, w)
+		a.core.mergeAll(c.now, a.core.peer(2), dvv.VV{}, []wireRecord{*w})
 	}
 	c.run(5 * time.Second)
 	for _, n := range c.nodes[:2] {

@@ -35,7 +35,7 @@ func (r *Replica) startRebuild(why string) {
 	r.identity.nonce, r.identity.rebuilds, r.identity.joins = r.nonce, true, len(r.peers) > 0
 	r.clock, r.bases, r.digest, r.live, r.garbage = dvv.Clock{}, dvv.VV{}, 0, 0, 0
 	r.lasting = lasting{contexts: map[string]dvv.VV{}}
-	r.collecting, r.join, r.sweepFrom = nil, nil, nil
+	r.collecting, r.join, r.sweep = nil, nil, sweeping{again: true}
 	r.collectFrom = map[dvv.Actor]uint64{}
 	r.trimmed, r.trim, r.trimFrom, r.indexed = dvv.Clock{}, nil, map[dvv.Actor]uint64{}, nil
 	r.summaries = newSummaries(r.config.SummariesMax)

@@ -143,9 +143,7 @@ type Replica struct {
 	trim         *trimming
 	trimDone     bool                 // a round has ended since the start
 	trimFrom     map[dvv.Actor]uint64 // below it the index has no block, but for lateBlocks
-	nextSweep    time.Time
-	sweepFrom    []byte
-	sweepAgain   bool
+	sweep        sweeping
 	nextPart     uint64
 	transfers    uint64
 
@@ -317,7 +315,7 @@ func (r *Replica) Busy() bool {
 	if r.rebuild != nil {
 		return len(r.written) == 0 && r.batchLen() == 0
 	}
-	return r.join != nil && r.join.chunk != nil || len(r.collecting) > 0 || r.trim != nil
+	return r.join != nil && r.join.chunk != nil || len(r.collecting) > 0 || r.trim != nil || r.sweeps()
 }
 
 // Work goes on with what was cut into pieces so that no step is long.
@@ -337,6 +335,9 @@ func (r *Replica) Work(now time.Time) {
 	}
 	if r.trim != nil {
 		r.trimStep()
+	}
+	if r.sweeps() {
+		r.sweepStep()
 	}
 }
 

@@ -23,17 +23,17 @@ func TestStaleThirdInJoin(t *testing.T) {
 	r, d := n.core, dvv.Dot{Actor: 77, Counter: 1}
 	clock := dvv.Clock{}.Add(d, dvv.Dot{Actor: 77, Counter: 2})
 	r.join = &joining{joinState: joinState{donor: 1, clock: clock, cursor: []byte("s5")}, bases: clock.Bases()}
-	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s1", d))
+	r.mergeAll(c.now, r.peer(2), dvv.VV{}, []wireRecord{*stale("s1", d)})
 	if o, err := r.get(objectKey([]byte("s1"))); err != nil || o.Live(d) {
 		t.Fatalf("the merged key took in %v, %v", o, err)
 	}
 	ahead := dvv.Dot{Actor: 78, Counter: 1}
-	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s7", ahead))
+	r.mergeAll(c.now, r.peer(2), dvv.VV{}, []wireRecord{*stale("s7", ahead)})
 	if o, err := r.get(objectKey([]byte("s7"))); err != nil || !o.Live(ahead) {
 		t.Fatalf("a key that the join has yet to reach did not take in %v, %v", o, err)
 	}
 	r.join.keysDone, d.Counter = true, 2
-	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s8", d))
+	r.mergeAll(c.now, r.peer(2), dvv.VV{}, []wireRecord{*stale("s8", d)})
 	if o, err := r.get(objectKey([]byte("s8"))); err != nil || o.Live(d) {
 		t.Fatalf("after all keys %v was taken in, %v", o, err)
 	}
@@ -47,7 +47,7 @@ func TestJoinedDeleteHasEffect(t *testing.T) {
 	put, del := dvv.Dot{Actor: 77, Counter: 1}, dvv.Dot{Actor: 77, Counter: 2}
 	clock := dvv.Clock{}.Add(put, del)
 	r.join = &joining{joinState: joinState{donor: 2, clock: clock}, bases: clock.Bases(), keysDone: true}
-	r.merge(c.now, p, clock.Bases(), &wireRecord{key: []byte("s1"), deletes: []dvv.Dot{del}, only: true})
+	r.mergeAll(c.now, p, clock.Bases(), []wireRecord{{key: []byte("s1"), deletes: []dvv.Dot{del}, only: true}})
 	o, err := r.get(objectKey([]byte("s1")))
 	if err != nil || !r.clock.Has(del) || !o.Fill(r.bases).Context().Covers(put) {
 		t.Fatalf("clock %v, and the key says %v, %v", r.clock, o, err)
@@ -77,12 +77,12 @@ func TestGoneStaysIndexed(t *testing.T) {
 	c := calm(t, 2, nil)
 	n := c.nodes[0]
 	r, d, unseen := n.core, dvv.Dot{Actor: 77, Counter: 1}, dvv.Dot{Actor: 88, Counter: 1}
-	r.merge(c.now, r.peer(2), dvv.VV{}, stale("s1", d))
+	r.mergeAll(c.now, r.peer(2), dvv.VV{}, []wireRecord{*stale("s1", d)})
 	c.take(n)
 	c.commit(n)
 	r.collectFrom[77] = 9
 	gone := &wireRecord{key: []byte("s1"), object: dvv.NewObject(dvv.NewVV(d, unseen))}
-	r.merge(c.now, r.peer(2), dvv.VV{}, gone)
+	r.mergeAll(c.now, r.peer(2), dvv.VV{}, []wireRecord{*gone})
 	c.take(n)
 	c.commit(n)
 	entry, err := n.db.Get(appendDotKey(nil, areaGarbage, d))

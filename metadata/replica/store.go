@@ -39,7 +39,7 @@ func (r *Replica) storeRaw(key []byte, old, next dvv.Object, raw []byte) {
 	switch {
 	case has && !had:
 		b.Put(withArea(areaResidual, name), nil)
-		r.sweepAgain = true
+		r.sweep.again = true
 	case had && !has:
 		b.Delete(withArea(areaResidual, name))
 	}
@@ -109,7 +109,7 @@ func (r *Replica) setClock(c dvv.Clock) {
 	next := c.Bases()
 	if !next.Equal(r.bases) {
 		r.bases = next
-		r.sweepAgain = true
+		r.sweep.again = true
 	}
 	r.dirty.state = true
 }

@@ -38,8 +38,8 @@ func (r *Replica) Wake(now time.Time) time.Duration {
 			sooner(r.nextExchange)
 		}
 	}
-	if r.sweepAgain || r.sweepFrom != nil {
-		sooner(r.nextSweep)
+	if r.sweep.again || r.sweep.from != nil {
+		sooner(r.sweep.next)
 	}
 	sooner(r.nextCollect)
 	return max(next.Sub(now), wakeMin)

@@ -165,37 +165,3 @@ func (r *Replica) touch(key []byte, d dvv.Dot, isDelete bool) {
 		t.covered = append(t.covered, d)
 	}
 }
-
-// push turns what this node wrote into frames for the peers that are up. The
-// objects and the clock are those of the end of the batch: one cut (I19).
-func (r *Replica) push() {
-	if len(r.dirty.touched) == 0 {
-		return
-	}
-	var list []wireRecord
-	size := 0
-	flush := func() {
-		body := appendPush(nil, r.bases, list)
-		for _, p := range r.peers {
-			if p.established() {
-				r.send(p, append(p.header(r, framePush), body...))
-			}
-		}
-		list, size = nil, 0
-	}
-	for i := range r.dirty.touched {
-		t := &r.dirty.touched[i]
-		p := r.objects[string(t.key)]
-		w := wireRecord{key: t.key[1:], raw: p.raw, covered: t.covered, deletes: t.deletes}
-		if _, ok := r.lasting.contexts[string(w.key)]; ok {
-			w.raw = appendObject(nil, r.whole(w.key, p.object))
-		}
-		if size > 0 && size+w.size() > r.config.ChunkBytes {
-			flush()
-		}
-		list, size = append(list, w), size+w.size()
-	}
-	flush()
-	r.dirty.touched = r.dirty.touched[:0]
-	clear(r.dirty.index)
-}
