@@ -62,16 +62,18 @@ func AppendBytes(dst, b []byte) []byte {
 	if b == nil {
 		return append(dst, 0xc0)
 	}
-	n := len(b)
+	return append(appendBytesHead(dst, len(b)), b...)
+}
+
+// appendBytesHead appends what stands before a byte string of n bytes.
+func appendBytesHead(dst []byte, n int) []byte {
 	switch {
 	case n <= math.MaxUint8:
-		dst = append(dst, 0xc4, byte(n))
+		return append(dst, 0xc4, byte(n))
 	case n <= math.MaxUint16:
-		dst = append(dst, 0xc5, byte(n>>8), byte(n))
-	default:
-		dst = binary.BigEndian.AppendUint32(append(dst, 0xc6), uint32(n))
+		return append(dst, 0xc5, byte(n>>8), byte(n))
 	}
-	return append(dst, b...)
+	return binary.BigEndian.AppendUint32(append(dst, 0xc6), uint32(n))
 }
 
 // AppendString appends s as a string.

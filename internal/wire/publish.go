@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // MessageID names a message in the whole cluster (R1).
 type MessageID struct{ Ingress, N uint64 }
 
@@ -53,6 +55,12 @@ const (
 
 // AppendPublish appends the body of a publish.
 func AppendPublish(dst []byte, p *Publish) []byte {
+	return append(AppendPublishHead(dst, p, len(p.Body)), p.Body...)
+}
+
+// AppendPublishHead appends all of p but its body, of which bodyBytes follow, for
+// a caller that encodes the body in its place.
+func AppendPublishHead(dst []byte, p *Publish, bodyBytes int) []byte {
 	dst = AppendArray(dst, publishFields)
 	dst = AppendUint(dst, p.ID.Ingress)
 	dst = AppendUint(dst, p.ID.N)
@@ -71,11 +79,80 @@ func AppendPublish(dst []byte, p *Publish) []byte {
 	for i := range p.Groups {
 		dst = AppendString(AppendString(dst, p.Groups[i].Name), p.Groups[i].Filter)
 	}
-	return AppendBytes(dst, p.Body)
+	return appendBytesHead(dst, bodyBytes)
 }
 
 // ParsePublish reads the body of a publish.
 func ParsePublish(b []byte, p *Publish) error {
+	if p.plain(b) {
+		return nil
+	}
+	return p.parse(b)
+}
+
+// plain reads a publish that names nobody, as nearly all do, a byte at a time;
+// what is not just so, faults included, is for parse. Between nodes this is done
+// for each message.
+func (p *Publish) plain(b []byte) bool {
+	var f [7]uint64 // up to the mountpoint
+	if len(b) < 1+len(f) || b[0] != 0x90|publishFields {
+		return false
+	}
+	at := 1
+	for i := range f {
+		if at+9 > len(b) {
+			return false
+		}
+		switch c := b[at]; {
+		case c < 0x80:
+			f[i] = uint64(c)
+			at++
+		case c == 0xcc:
+			f[i] = uint64(b[at+1])
+			at += 2
+		case c == 0xcd:
+			f[i] = uint64(binary.BigEndian.Uint16(b[at+1:]))
+			at += 3
+		case c == 0xce:
+			f[i] = uint64(binary.BigEndian.Uint32(b[at+1:]))
+			at += 5
+		case c == 0xcf:
+			f[i] = binary.BigEndian.Uint64(b[at+1:])
+			at += 9
+		default:
+			return false
+		}
+	}
+	if at+7 > len(b) {
+		return false
+	}
+	name := int(b[at]) - 0xa0
+	if name < 0 || name > 31 || at+name+7 > len(b) {
+		return false
+	}
+	mountpoint := b[at+1 : at+1+name : at+1+name]
+	at += 1 + name
+	if b[at] != byte(ToMatching) || b[at+1] != 0x90 || b[at+2] != 0x90 {
+		return false // it names sessions or groups
+	}
+	body := b[at+5:]
+	switch {
+	case b[at+3] == 0xc4 && int(b[at+4]) == len(body):
+	case b[at+3] == 0xc5 && int(b[at+4])<<8|int(b[at+5]) == len(body)-1:
+		body = body[1:]
+	default:
+		return false
+	}
+	if len(body) == 0 || f[3] > 0xff || uint8(f[3])&(PublishKnown|PublishQoS) > 2 || int64(f[4]) < 0 {
+		return false
+	}
+	p.ID, p.Generation, p.Flags, p.ExpiresAt = MessageID{f[0], f[1]}, f[2], uint8(f[3]), int64(f[4])
+	p.Retained, p.Mountpoint, p.Targets = Dot{f[5], f[6]}, mountpoint, ToMatching
+	p.Sessions, p.Groups, p.Body = p.Sessions[:0], p.Groups[:0], body
+	return true
+}
+
+func (p *Publish) parse(b []byte) error {
 	r := NewReader(b)
 	more := r.begin(publishFields)
 	p.ID.Ingress = r.Uint()

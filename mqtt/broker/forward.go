@@ -2,6 +2,7 @@ package broker
 
 import (
 	"tombolo/internal/wire"
+	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
 	"tombolo/mqtt/topic"
 )
@@ -153,18 +154,23 @@ func (b *Broker) appendFrame(dst []byte, pub *publication, f *frameTo, r *round)
 	}
 	if r.message != nil {
 		out.Body = r.message.Body
-	} else {
-		r.body = session.AppendBody(r.body[:0], p)
-		out.Body = r.body
+		return wire.AppendPublish(roomFor(dst, &out, len(out.Body)), &out)
 	}
-	if dst == nil {
-		size := frameRoom + len(out.Mountpoint) + len(out.Body)
-		for i := range f.groups {
-			size += len(f.groups[i].Name) + len(f.groups[i].Filter) + 10
-		}
-		dst = make([]byte, 0, size)
+	body := session.AsBody(p) // encoded in its place, without a copy
+	size := packet.PublishSize(packet.V5, &body)
+	dst = wire.AppendPublishHead(roomFor(dst, &out, size), &out, size)
+	return packet.AppendPublish(dst, packet.V5, &body)
+}
+
+func roomFor(dst []byte, p *wire.Publish, bodyBytes int) []byte {
+	if dst != nil {
+		return dst
 	}
-	return wire.AppendPublish(dst, &out)
+	size := frameRoom + len(p.Mountpoint) + bodyBytes
+	for i := range p.Groups {
+		size += len(p.Groups[i].Name) + len(p.Groups[i].Filter) + 10
+	}
+	return make([]byte, 0, size)
 }
 
 // resendMax is how often one publish is sent again after a stream lost it.

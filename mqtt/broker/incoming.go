@@ -127,7 +127,7 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) bool {
 	set := b.settings.Load()
 	pub.targets = p.Targets
 	r.arrived.QoS, r.arrived.Retain = p.QoS(), p.Flags&wire.PublishRetain != 0
-	pub.mount, pub.packet, pub.body, pub.expiresAt = b.mountOf(p.Mountpoint), &r.arrived, p.Body, p.ExpiresAt
+	pub.mount, pub.packet, pub.body, pub.expiresAt = b.mountOf(p.Mountpoint, r), &r.arrived, p.Body, p.ExpiresAt
 	pub.missed = b.matchHere(pub, p, set, r)
 	if pub.instant && !r.instant(set) {
 		return false
@@ -177,14 +177,18 @@ func (b *Broker) applied(pub *publication, result wire.Result, reason uint8) {
 	pub.done(result, reason)
 }
 
-// mountOf is mount for a name in a frame.
-func (b *Broker) mountOf(name []byte) *mount {
+// mountOf is mount for a name in a frame: mostly that of the frame before.
+func (b *Broker) mountOf(name []byte, r *round) *mount {
+	if m := r.mount; m != nil && m.name == string(name) {
+		return m
+	}
 	b.mu.RLock()
 	m := b.mu.mounts[string(name)]
 	b.mu.RUnlock()
 	if m == nil {
 		m = b.mount(string(name))
 	}
+	r.mount = m
 	return m
 }
 

@@ -27,9 +27,9 @@ type round struct {
 	durable  []*client // beside targets
 	receive  []receiver
 	away     []frameTo
-	names    []byte // of groups in away
-	frame    []byte // scratch for what is copied on sending
-	body     []byte
+	names    []byte         // of groups in away
+	frame    []byte         // scratch for what is copied on sending
+	mount    *mount         // of the last arrival
 	arrived  packet.Publish // of another node
 	live     []byte         // the topic of what is being routed, if it is retained
 	mark     valueMark      // of that value
@@ -72,6 +72,7 @@ func (b *Broker) begin() *round {
 	r := rounds.Get().(*round)
 	r.id = roundIDs.Add(1)
 	r.now = b.cfg.Now().UnixMilli()
+	r.mount = nil
 	return r
 }
 
@@ -83,7 +84,7 @@ const scratchKeepMax = 64 << 10
 func (b *Broker) end(r *round) {
 	b.settle(r)
 	b.flush(r)
-	if cap(r.own.Out) > scratchKeepMax || cap(r.other.Out) > scratchKeepMax || cap(r.frame) > scratchKeepMax || cap(r.body) > scratchKeepMax {
+	if cap(r.own.Out) > scratchKeepMax || cap(r.other.Out) > scratchKeepMax || cap(r.frame) > scratchKeepMax {
 		*r = round{}
 	}
 	rounds.Put(r)

@@ -15,16 +15,18 @@ const forwarded = packet.PropPayloadFormat | packet.PropContentType | packet.Pro
 // MQTT 5 PUBLISH packet at QoS 0 with the properties that travel. Using the
 // standard's own encoding keeps one parser for both and every byte documented.
 func EncodeBody(p *packet.Publish) []byte {
-	q := packet.Publish{Topic: p.Topic, Payload: p.Payload, Properties: p.Properties}
-	q.Properties.Set &= forwarded
+	q := AsBody(p)
 	return packet.AppendPublish(make([]byte, 0, packet.PublishSize(packet.V5, &q)), packet.V5, &q)
 }
 
-// AppendBody appends what EncodeBody gives.
-func AppendBody(dst []byte, p *packet.Publish) []byte {
-	q := packet.Publish{Topic: p.Topic, Payload: p.Payload, Properties: p.Properties}
-	q.Properties.Set &= forwarded
-	return packet.AppendPublish(dst, packet.V5, &q)
+// AsBody is the packet that EncodeBody writes.
+func AsBody(p *packet.Publish) packet.Publish {
+	q := packet.Publish{Topic: p.Topic, Payload: p.Payload}
+	if set := p.Properties.Set & forwarded; set != 0 {
+		q.Properties = p.Properties
+		q.Properties.Set = set
+	}
+	return q
 }
 
 // DecodeBody reads what EncodeBody wrote into p, as views into body.
