@@ -28,30 +28,17 @@ func (s *Store) append(ev *Event, done Done, wait bool) {
 		s.handedLocked(g, before, done)
 		return
 	}
-	if ev.Again && !s.firstTimeLocked(g, ev.Msg.ID) {
+	again := s.againLocked(ev)
+	if (ev.Again || again != nil && again.state == begunElsewhere) && !s.firstTimeLocked(g, ev.Msg.ID) {
 		ev.leaveOut()
 	} else {
-		s.appendLocked(g, ev)
+		s.appendLocked(g, ev, again)
 	}
 	if ev.Inbound.Queue != 0 {
-		s.receivedLocked(g, ev.Inbound, ev.Msg.ID)
+		s.receivedLocked(g, ev, again)
 	}
 	s.handedLocked(g, before, done)
 	s.counts.events.Inc()
-}
-
-// InboundOnly binds a publisher's packet id to a message that no durable queue
-// wants (R4).
-func (s *Store) InboundOnly(in Inbound, id MessageID, done Done) {
-	s.mu.Lock()
-	if err := s.roomLocked(true); err != nil {
-		s.refuseLocked(done, err)
-		return
-	}
-	g := s.groupLocked(0)
-	before := g.batch.Bytes()
-	s.receivedLocked(g, in, id)
-	s.handedLocked(g, before, done)
 }
 
 // roomLocked waits until there is room for more, if wanted, and says why nothing
@@ -123,7 +110,9 @@ func (s *Store) sealLocked() {
 	}
 }
 
-func (s *Store) appendLocked(g *group, ev *Event) {
+// appendLocked appends to all targets but those that have the message already:
+// again is what is known of that, nil if nothing is.
+func (s *Store) appendLocked(g *group, ev *Event, again *received) {
 	shared := len(ev.Targets) > 1 && len(ev.Msg.Body) >= inlineBytes
 	var at place
 	var holders []holder
@@ -131,7 +120,7 @@ func (s *Store) appendLocked(g *group, ev *Event) {
 		t := &ev.Targets[i]
 		t.Seq = 0
 		l := s.mu.lanes[t.Queue]
-		if l == nil || l.dropped || l.moving != nil && !s.firstCopyLocked(l, ev.Msg.ID) {
+		if l == nil || l.dropped || again.has(t.Queue) || l.moving != nil && !s.firstCopyLocked(l, ev.Msg.ID) {
 			continue
 		}
 		t.Seq = s.sequenceLocked(g, l.current)
@@ -179,17 +168,4 @@ func (s *Store) firstCopyLocked(l *lane, id MessageID) bool {
 		s.counts.idsForgotten.Inc()
 	}
 	return true
-}
-
-func (s *Store) receivedLocked(g *group, in Inbound, id MessageID) {
-	l := s.mu.lanes[in.Queue]
-	if l == nil || l.dropped {
-		return
-	}
-	if l.received == nil {
-		l.received = map[uint16]MessageID{}
-	}
-	l.received[in.PacketID] = id
-	var k key
-	g.batch.Put(k.inbound(in.Queue, in.PacketID), appendReceived(nil, id))
 }

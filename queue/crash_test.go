@@ -163,7 +163,7 @@ func (l *lives) compareFate(b *book, st State, f *fate, kept bool) {
 
 func (l *lives) compareInbound(b *book, st State) {
 	for id, r := range b.inbound {
-		kept := slices.Contains(st.Received, Received{id, r.id})
+		kept := slices.Contains(st.Received, Received{id, r.id, false})
 		if r.stored && !r.forgotten && !kept || r.gone && kept {
 			l.fail("queue %s: inbound %d %+v, there %v", b.name, id, r, kept)
 		}
@@ -314,7 +314,7 @@ func (l *lives) receive() {
 	l.nextID = l.nextID%60000 + 1
 	r := &receipt{id: MessageID{3, uint64(l.serial)}}
 	b.inbound[l.nextID] = r
-	l.s.InboundOnly(Inbound{b.id, l.nextID}, r.id, func(err error) {
+	l.s.InboundOnly(Inbound{b.id, l.nextID, false}, r.id, func(err error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		r.stored = err == nil

@@ -102,7 +102,7 @@ func newCrossing(t *testing.T) *crossing {
 		s.put(fmt.Sprint("later ", i), id)
 		x.want = append(x.want, fmt.Sprint("later ", i))
 	}
-	s.InboundOnly(Inbound{id, 77}, MessageID{5, 6}, nil)
+	s.InboundOnly(Inbound{id, 77, false}, MessageID{5, 6}, nil)
 	s.sync()
 	if err := s.end(); err != nil {
 		t.Fatal(err)

@@ -154,7 +154,7 @@ func (s *Store) doLocked(l *lane, op *Op, done Answer) {
 }
 
 func (s *Store) inboundDoneLocked(l *lane, op *Op, done Answer) {
-	delete(l.received, op.PacketID)
+	s.endReceivedLocked(l, op.PacketID, 0)
 	var k key
 	s.mu.open.batch.Delete(k.inbound(l.id, op.PacketID))
 	if op.Tag != 0 {

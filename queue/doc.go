@@ -57,7 +57,9 @@
 // PUBLISH again. Inbound: (session, packet id) is durable with the event before
 // the PUBREC, so a PUBLISH that is sent again is known; it is forgotten durably
 // before the PUBCOMP, after which the publisher may use the id for another
-// message.
+// message. A message that goes to other nodes has begun when this is durable, and
+// leaves after that (R4): sent again after a crash it has the same id, by which
+// queues and nodes that have it know it.
 //
 // On failure: a write error (disk full, disk error) fails every Done from there
 // on and makes the store read-only with a sticky error; nothing more is

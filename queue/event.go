@@ -21,6 +21,10 @@ type Target struct {
 type Inbound struct {
 	Queue    QueueID
 	PacketID uint16
+	// Begun says that the message goes to other nodes when this is durable, and is
+	// not confirmed before Store.Confirmed says so. If the packet id stands for this
+	// very message from before a crash, queues that have it do not get it again.
+	Begun bool
 }
 
 // Event is one message for some queues. The store keeps nothing of it but the

@@ -154,7 +154,8 @@ func (s *Store) exportIDs(l *lane, after uint64, countMax int) *Batch {
 	b := &Batch{More: true}
 	for _, id := range slices.Sorted(maps.Keys(l.received)) {
 		if uint64(id) > after {
-			b.Records = append(b.Records, Record{Seq: uint64(id), PacketID: id, Received: true, Msg: &Message{ID: l.received[id]}})
+			r := l.received[id]
+			b.Records = append(b.Records, Record{Seq: uint64(id), PacketID: id, Received: true, Begun: r.begun(), Msg: &Message{ID: r.id}})
 		}
 	}
 	var released []uint16

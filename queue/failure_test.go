@@ -23,7 +23,7 @@ func TestWriteErrorMakesTheStoreReadOnly(t *testing.T) {
 		s.Append(s.event("lost", id), func(err error) { results <- err })
 	}
 	s.Do(id, []Op{{Kind: OpBind, Seq: 1, PacketID: 1, Tag: 4}}, func(_ uint64, _ []Entry, _ bool, err error) { results <- err })
-	s.InboundOnly(Inbound{id, 4}, MessageID{}, func(err error) { results <- err })
+	s.InboundOnly(Inbound{id, 4, false}, MessageID{}, func(err error) { results <- err })
 	s.Drop(id+1, func(err error) { results <- err })
 	db.open()
 	for range 8 {

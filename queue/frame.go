@@ -17,7 +17,8 @@ func (r *Record) migrated() wire.Migrated {
 	for _, f := range []struct {
 		on   bool
 		flag uint8
-	}{{r.Retain, wire.MigratedRetain}, {r.Dup, wire.MigratedDup}, {r.Released, wire.MigratedReleased}, {r.Received, wire.MigratedReceived}} {
+	}{{r.Retain, wire.MigratedRetain}, {r.Dup, wire.MigratedDup}, {r.Released, wire.MigratedReleased}, {r.Received, wire.MigratedReceived},
+		{r.Begun, wire.MigratedBegun}} {
 		if f.on {
 			w.Flags |= f.flag
 		}
@@ -43,7 +44,7 @@ func BatchOf(m *wire.Migration) *Batch {
 		w := &m.Records[i]
 		has := func(flag uint8) bool { return w.Flags&flag != 0 }
 		r := Record{Seq: w.Sequence, QoS: w.Flags & wire.MigratedQoS, Retain: has(wire.MigratedRetain), Dup: has(wire.MigratedDup),
-			Released: has(wire.MigratedReleased), Received: has(wire.MigratedReceived), PacketID: w.PacketID,
+			Released: has(wire.MigratedReleased), Received: has(wire.MigratedReceived), Begun: has(wire.MigratedBegun), PacketID: w.PacketID,
 			SubIDs: append([]uint32(nil), w.SubIDs...)}
 		if !r.Released {
 			from := len(bodies)

@@ -200,7 +200,6 @@ func (s *Store) importIDsLocked(g *group, l *lane, b *Batch) (stored []Record) {
 		s.counts.leftOut.Add(uint64(len(b.Records)))
 		return nil
 	}
-	var k key
 	for i := range b.Records {
 		r := &b.Records[i]
 		_, used := l.received[r.PacketID]
@@ -209,11 +208,11 @@ func (s *Store) importIDsLocked(g *group, l *lane, b *Batch) (stored []Record) {
 			continue
 		}
 		if r.Received {
-			if l.received == nil {
-				l.received = map[uint16]MessageID{}
+			x := &received{id: r.Msg.ID}
+			if r.Begun {
+				x.state = begunElsewhere
 			}
-			l.received[r.PacketID] = r.Msg.ID
-			g.batch.Put(k.inbound(l.id, r.PacketID), appendReceived(nil, r.Msg.ID))
+			s.setReceivedLocked(g, l, r.PacketID, x)
 		} else {
 			l.current.release(r.PacketID)
 			l.current.changed = true

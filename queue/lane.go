@@ -10,14 +10,14 @@ import (
 type lane struct {
 	id       QueueID
 	name     string
-	strands  []*strand // ascending by generation
-	current  *strand   // the one that takes what is appended: the last, but after a heal
-	named    bool      // the name on disk tells which one is current
-	received map[uint16]MessageID
-	moving   *moving // nil: nothing of the queue is at another node
-	dirty    bool    // in Store.dirty: a cursor on disk is behind
-	urgent   bool    // in Store.urgent: it is to be written with the next commit
-	count    int     // acknowledgements since the cursors were written
+	strands  []*strand            // ascending by generation
+	current  *strand              // the one that takes what is appended: the last, but after a heal
+	named    bool                 // the name on disk tells which one is current
+	received map[uint16]*received // QoS 2 packet ids of the client
+	moving   *moving              // nil: nothing of the queue is at another node
+	dirty    bool                 // in Store.dirty: a cursor on disk is behind
+	urgent   bool                 // in Store.urgent: it is to be written with the next commit
+	count    int                  // acknowledgements since the cursors were written
 	dueAt    time.Time
 	tags     []ticket // answers that wait for the cursors
 	turns    turns
@@ -71,8 +71,8 @@ func (l *lane) state() State {
 				Count: s.live(), Bound: slices.Clone(s.bound)})
 		}
 	}
-	for id, msg := range l.received {
-		st.Received = append(st.Received, Received{id, msg})
+	for id, r := range l.received {
+		st.Received = append(st.Received, Received{id, r.id, r.begun()})
 	}
 	slices.SortFunc(st.Received, func(a, b Received) int { return int(a.PacketID) - int(b.PacketID) })
 	if l.moving != nil {

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"tombolo/internal/kv"
@@ -146,23 +145,4 @@ func (s *Store) rebuild(l *lane, generation uint64, why error) (*strand, error) 
 	st := l.add(generation)
 	st.cursor, st.changed = c, true
 	return st, nil
-}
-
-func (s *Store) loadReceived(l *lane) error {
-	var lo, hi key
-	it := s.db.Iterator(kv.Range{Start: lo.one(tableInbound, uint64(l.id)), Limit: hi.one(tableInbound, uint64(l.id)+1)})
-	defer it.Close()
-	for it.Next() {
-		k := it.Key()
-		id, err := decodeReceived(it.Value())
-		if err != nil || len(k) != 11 {
-			s.c.Fault(fmt.Errorf("inbound packet id of queue %q: %w", l.name, damaged("key or value")))
-			continue
-		}
-		if l.received == nil {
-			l.received = map[uint16]MessageID{}
-		}
-		l.received[binary.BigEndian.Uint16(k[9:])] = id
-	}
-	return it.Err()
 }

@@ -60,6 +60,7 @@ type Binding struct {
 type Received struct {
 	PacketID uint16
 	ID       MessageID
+	Begun    bool // not all that are to have the message may have it: if it is sent again it is this one
 }
 
 // Part is what is durable about an older generation of a queue, as in State.

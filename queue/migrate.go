@@ -20,6 +20,7 @@ type Record struct {
 	PacketID uint16
 	Released bool // outbound: the client has it, PUBREL is outstanding
 	Received bool // inbound: PacketID of the client's own is bound to Msg.ID (R4)
+	Begun    bool // Received, and not all that are to have the message may have it
 }
 
 // releasedFrom is added to a released packet id to make its sequence in
@@ -118,7 +119,7 @@ func (s *Store) exportedIDsLocked(g *group, l *lane, r Receipt) {
 				}
 				continue
 			}
-			delete(l.received, uint16(seq))
+			s.endReceivedLocked(l, uint16(seq), s.c.Clock.Now().UnixMilli()+lentFor)
 			g.batch.Delete(k.inbound(l.id, uint16(seq)))
 		}
 	}

@@ -60,14 +60,14 @@ func TestAllOfARecordTravels(t *testing.T) {
 	b.do(source, Op{Kind: OpRelease, Seq: 1, PacketID: 9})
 	b.do(source, Op{Kind: OpBind, Seq: 2, PacketID: 10})
 	b.Do(source, []Op{{Kind: OpSent, Seq: 3}}, nil)
-	b.InboundOnly(Inbound{source, 77}, MessageID{5, 6}, nil)
+	b.InboundOnly(Inbound{source, 77, false}, MessageID{5, 6}, nil)
 	b.sync()
 	target, _ := c.generation("s", 200)
 	c.Moving(target, 11, nil)
 	migrate(t, b, c, source, target, 100)
 	c = start(t, c.db.(*kv.Memory).Fork(), StoreConfig{})
 	target, st := c.generation("s", 200)
-	want := State{Generation: 200, Head: 1, Tail: 1, Released: []uint16{9}, Received: []Received{{77, MessageID{5, 6}}}, MovingFrom: 11,
+	want := State{Generation: 200, Head: 1, Tail: 1, Released: []uint16{9}, Received: []Received{{77, MessageID{5, 6}, false}}, MovingFrom: 11,
 		Older: []Part{{Generation: 100, Head: 2, Tail: 5, Count: 3, SentThrough: 3, Bound: []Binding{{2, 10}}}}}
 	st.instance = 0
 	if !reflect.DeepEqual(st, want) {
@@ -320,7 +320,7 @@ func TestPacketIDsComeOnce(t *testing.T) {
 	b, c := start(t, kv.OpenMemory(), StoreConfig{}), start(t, db, StoreConfig{})
 	source, _ := b.generation("s", 100)
 	for id := range uint16(5) {
-		b.InboundOnly(Inbound{source, id + 1}, MessageID{5, uint64(id)}, nil)
+		b.InboundOnly(Inbound{source, id + 1, false}, MessageID{5, uint64(id)}, nil)
 	}
 	b.sync()
 	target, _ := c.generation("s", 200)
@@ -329,7 +329,7 @@ func TestPacketIDsComeOnce(t *testing.T) {
 		t.Errorf("%d taken by a queue that is not moving, %v", len(stored), err)
 	}
 	c.Moving(target, 11, nil)
-	c.InboundOnly(Inbound{target, 2}, MessageID{6, 6}, nil) // the client was here first
+	c.InboundOnly(Inbound{target, 2, false}, MessageID{6, 6}, nil) // the client was here first
 	if stored, err := c.bring(target, batch, nil); err != nil || len(stored) != 4 {
 		t.Errorf("%d taken, %v", len(stored), err)
 	}
@@ -339,7 +339,7 @@ func TestPacketIDsComeOnce(t *testing.T) {
 	if stored, err := c.bring(target, batch, nil); err != nil || len(stored) != 0 {
 		t.Errorf("%d taken again, %v", len(stored), err)
 	}
-	want := []Received{{1, MessageID{5, 0}}, {2, MessageID{6, 6}}, {4, MessageID{5, 3}}, {5, MessageID{5, 4}}}
+	want := []Received{{1, MessageID{5, 0}, false}, {2, MessageID{6, 6}, false}, {4, MessageID{5, 3}, false}, {5, MessageID{5, 4}, false}}
 	if !slices.Equal(st.Received, want) {
 		t.Errorf("%+v", st.Received)
 	}
@@ -351,7 +351,7 @@ func TestPacketIDsComeWhileMessagesDo(t *testing.T) {
 	db := newGate(kv.OpenMemory())
 	b, c := start(t, kv.OpenMemory(), StoreConfig{}), start(t, db, StoreConfig{})
 	source, _ := b.generation("s", 100)
-	b.InboundOnly(Inbound{source, 7}, MessageID{5, 1}, nil)
+	b.InboundOnly(Inbound{source, 7, false}, MessageID{5, 1}, nil)
 	b.sync()
 	target, _ := c.generation("s", 200)
 	c.Moving(target, 11, nil)

@@ -109,9 +109,17 @@ func (s *Store) load(name string, generation uint64) error {
 	case l == nil:
 		s.createLocked(name, generation)
 	default:
-		s.mu.lanes[id], s.mu.names[name] = l, l
+		s.enterLocked(l)
 	}
 	return nil
+}
+
+// enterLocked puts a queue that was read from disk into memory.
+func (s *Store) enterLocked(l *lane) {
+	s.mu.lanes[l.id], s.mu.names[l.name] = l, l
+	for packetID, r := range l.received {
+		s.noteReceivedLocked(l, packetID, r)
+	}
 }
 
 // isDropped says whether the queue is being swept.
@@ -153,19 +161,6 @@ func decodeName(v []byte) (id QueueID, current uint64, err error) {
 		r.bad = true
 	}
 	return id, current, r.failed("name")
-}
-
-// The value of an inbound packet id is a version and the message id.
-func appendReceived(dst []byte, id MessageID) []byte {
-	dst = binary.BigEndian.AppendUint64(append(dst, formatVersion), id.Ingress)
-	return binary.BigEndian.AppendUint64(dst, id.N)
-}
-
-func decodeReceived(v []byte) (MessageID, error) {
-	r := reader{rest: v}
-	r.version()
-	id := MessageID{r.uint64(), r.uint64()}
-	return id, r.failed("inbound packet id")
 }
 
 // lookup reads a name from disk; 0 if it is not there.

@@ -105,9 +105,10 @@ func (s *Store) firstTimeLocked(g *group, id MessageID) bool {
 }
 
 // Settled takes the word of an ingress that every message of it below a number is
-// confirmed by all nodes and waits in no spool: none of them comes again (R3). What
-// was remembered of them is forgotten, with the next commit.
-func (s *Store) Settled(below MessageID) {
+// confirmed by all nodes and waits in no spool: none of them comes again (R3), but
+// for some. except has their numbers, ascending. What was remembered of the others is
+// forgotten, with the next commit.
+func (s *Store) Settled(below MessageID, except []uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := &s.mu.memory
@@ -120,7 +121,7 @@ func (s *Store) Settled(below MessageID) {
 	var k key
 	was := len(r.order)
 	r.order = slices.DeleteFunc(r.order, func(id MessageID) bool {
-		if id.N >= below.N {
+		if _, excepted := slices.BinarySearch(except, id.N); excepted || id.N >= below.N {
 			return false
 		}
 		delete(r.ids, id)

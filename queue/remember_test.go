@@ -44,11 +44,11 @@ func TestR3LateIDs(t *testing.T) {
 	if !s.take(id, MessageID{a, 50}) || s.take(id, MessageID{a, 50}) {
 		t.Error("a late id below an acknowledged one is a new message, once")
 	}
-	s.Settled(MessageID{a, 100})
+	s.Settled(MessageID{a, 100}, nil)
 	if n := s.Remembered(); n != 1 || s.take(id, MessageID{a, 100}) {
 		t.Errorf("%d are remembered at the mark, want 1: that of the mark itself", n)
 	}
-	s.Settled(MessageID{a, 101})
+	s.Settled(MessageID{a, 101}, nil)
 	if err := s.Sync(); err != nil {
 		t.Fatal(err)
 	}

@@ -73,6 +73,7 @@ type Store struct {
 		applied      map[appliedKey]*appliedMark
 		touchedMarks []*appliedMark
 		memory       memory
+		begun        map[MessageID]int64 // messages that have begun; those whose packet id left with unix ms until when
 
 		dropped []QueueID // records to be swept
 		drops   uint64    // queues dropped so far

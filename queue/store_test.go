@@ -147,17 +147,17 @@ func TestQoS2StateIsRestored(t *testing.T) {
 		s.do(id, Op{Kind: OpRelease, Seq: 5, PacketID: 50})
 		s.Do(id, []Op{{Kind: OpComplete, PacketID: 40}, {Kind: OpSent, Seq: 2}}, nil)
 		in := s.event("in", id)
-		in.Inbound = Inbound{id, 7}
+		in.Inbound = Inbound{id, 7, false}
 		if err := s.append(in); err != nil {
 			t.Fatal(err)
 		}
-		s.InboundOnly(Inbound{id, 8}, MessageID{1, 2}, nil)
-		s.InboundOnly(Inbound{id, 9}, MessageID{1, 3}, nil)
+		s.InboundOnly(Inbound{id, 8, false}, MessageID{1, 2}, nil)
+		s.InboundOnly(Inbound{id, 9, false}, MessageID{1, 3}, nil)
 		s.do(id, Op{Kind: OpInboundDone, PacketID: 8})
 		check := func(when string, st State) {
 			t.Helper()
 			if !slices.Equal(st.Bound, []Binding{{2, 20}}) || !slices.Equal(st.Released, []uint16{30, 50}) || st.SentThrough != 2 ||
-				!slices.Equal(st.Received, []Received{{7, in.Msg.ID}, {9, MessageID{1, 3}}}) || st.Count != 4 {
+				!slices.Equal(st.Received, []Received{{7, in.Msg.ID, false}, {9, MessageID{1, 3}, false}}) || st.Count != 4 {
 				t.Errorf("%s: %+v", when, st)
 			}
 		}
@@ -178,7 +178,7 @@ func TestFreshDropsWhatWasThere(t *testing.T) {
 		for i := range 30 {
 			s.put(numbered(i, 500), old, other)
 		}
-		s.InboundOnly(Inbound{old, 8}, MessageID{1, 2}, nil)
+		s.InboundOnly(Inbound{old, 8, false}, MessageID{1, 2}, nil)
 		id, st, err := s.Open("a", true)
 		if err != nil || id == old || st.Count != 0 || len(st.Received) != 0 {
 			t.Fatalf("%d %+v %v", id, st, err)

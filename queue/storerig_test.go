@@ -203,3 +203,8 @@ func openLevel(t testing.TB, dir string) kv.DB {
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
+
+// InboundOnly binds a publisher's packet id to a message that no queue here wants.
+func (s *Store) InboundOnly(in Inbound, id MessageID, done Done) {
+	s.Append(&Event{Msg: &Message{ID: id}, Inbound: in}, done)
+}

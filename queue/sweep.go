@@ -48,6 +48,7 @@ func (s *Store) dropLocked(l *lane) {
 		g.batch.Delete(k.moving(l.id))
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.received)) {
+		s.endReceivedLocked(l, id, 0)
 		g.batch.Delete(k.inbound(l.id, id))
 	}
 	g.batch.Put(k.dropped(l.id), []byte{formatVersion})

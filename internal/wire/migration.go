@@ -10,7 +10,8 @@ const (
 	MigratedDup       = 1 << 3 // the client may have been handed it before
 	MigratedReleased  = 1 << 4 // the client has it, PUBREL is outstanding: no body
 	MigratedReceived  = 1 << 5 // a packet id of the client's own, bound to ID (R4): no body
-	migratedFlagsEnd  = 1 << 6
+	MigratedBegun     = 1 << 6 // the same, and not all that are to have the message may have it
+	migratedFlagsEnd  = 1 << 7
 	migratedRecordLen = 9
 )
 

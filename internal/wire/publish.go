@@ -239,21 +239,30 @@ func ParseCancel(b []byte, c *Cancel) error {
 	return r.End()
 }
 
+// SettledMax bounds the exceptions of a settled mark.
+const SettledMax = 4096
+
 // Settled is the mark below which every message id of an ingress is confirmed
-// everywhere and in no spool (R3).
-type Settled struct{ Below MessageID }
+// everywhere and in no spool (R3), but for some: their publishers may send them
+// again, under the same ids (R4).
+type Settled struct {
+	Below  MessageID
+	Except []uint64 // of the same ingress, ascending
+}
 
 // AppendSettled appends the body of a settled mark.
 func AppendSettled(dst []byte, s *Settled) []byte {
-	return AppendUint(AppendUint(AppendArray(dst, 2), s.Below.Ingress), s.Below.N)
+	dst = AppendUint(AppendUint(AppendArray(dst, 3), s.Below.Ingress), s.Below.N)
+	return appendList(dst, s.Except, func(dst []byte, n *uint64) []byte { return AppendUint(dst, *n) })
 }
 
 // ParseSettled reads the body of a settled mark.
 func ParseSettled(b []byte, s *Settled) error {
 	r := NewReader(b)
-	more := r.begin(2)
+	more := r.begin(3)
 	s.Below.Ingress = r.Uint()
 	s.Below.N = r.Uint()
+	s.Except = list(&r, s.Except, SettledMax, func(r *Reader, n *uint64) { *n = r.Uint() })
 	r.finish(more)
 	return r.End()
 }

@@ -59,7 +59,7 @@ func codecs() []codec {
 		of(TypeClients, Clients{View: 9, First: true, List: []Connected{{Client: client, Epoch: epoch, Bound: true}}}, AppendClients, ParseClients),
 		of(TypeMigration, Migration{Client: client, Epoch: epoch, Generation: 4, Acknowledged: []Span{{1, 9}, {300, 2}}, Final: true,
 			Records: []Migrated{{Sequence: 12, ID: MessageID{1, 2}, Flags: 2 | MigratedDup, QoS: 2, ExpiresAt: 5, PacketID: 77,
-				SubIDs: []uint32{1, 70000}, Body: []byte("body")}, {Sequence: 13, Flags: MigratedReleased, PacketID: 1}, {Sequence: 9, ID: MessageID{1, 3}, Flags: MigratedReceived, PacketID: 9}}},
+				SubIDs: []uint32{1, 70000}, Body: []byte("body")}, {Sequence: 13, Flags: MigratedReleased, PacketID: 1}, {Sequence: 9, ID: MessageID{1, 3}, Flags: MigratedReceived | MigratedBegun, PacketID: 9}}},
 			AppendMigration, ParseMigration),
 		of(TypeWillFired, WillFired{Client: client, Epoch: epoch, ID: MessageID{1, 2}}, AppendWillFired, ParseWillFired),
 		of(TypeMembers, Members{Step: MembersPropose, Version: 2, Nonce: 1 << 62, List: []Member{
@@ -67,6 +67,6 @@ func codecs() []codec {
 			Origin: 1, Forced: true, Round: 300, Accepted: 2, AcceptedBy: 1 << 40, Text: "no"}, AppendMembers, ParseMembers),
 		of(TypeAsk, Ask{7, "GET", "/api/v1/cluster", []byte("{}")}, AppendAsk, ParseAsk),
 		of(TypeAnswer, Answer{7, 200, []byte("{}")}, AppendAnswer, ParseAnswer),
-		of(TypeSettled, Settled{Below: MessageID{1, 1 << 20}}, AppendSettled, ParseSettled),
+		of(TypeSettled, Settled{Below: MessageID{1, 1 << 20}, Except: []uint64{7, 300}}, AppendSettled, ParseSettled),
 	}
 }

@@ -60,6 +60,8 @@ type client struct {
 	importing int                            // parts of its queue that are being stored
 	paused    chan struct{}                  // not nil: the queue is being opened anew, who wants to append waits for its end
 	grouped   int                            // shared subscriptions among subs
+	anyBegun  atomic.Bool                    // begun is not empty
+	begun     map[packet.ID]queue.MessageID  // what its client has to send again, under the same id (R4)
 	lined     atomic.Bool                    // line is not empty, or being worked off
 	line      *line                          // publishes that wait before they have any effect; nil: none ever did
 	fresh     *fresh                         // what came while retained messages are sent; nil: none are

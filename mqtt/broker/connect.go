@@ -300,11 +300,10 @@ func (b *Broker) makeDurable(c *client, id queue.QueueID, st queue.State, set *S
 	c.qid = id
 	c.queue = queue.New(set.Queue, true, st)
 	c.onOp = func(tag uint64, es []queue.Entry, more bool, err error) { b.queueDone(c, tag, es, more, err) }
-	ids := make([]uint16, len(st.Received))
+	c.core.Init(set.Limits, c.queue, true, nil)
 	for i := range st.Received {
-		ids[i] = st.Received[i].PacketID
+		b.receivedOf(c, &st.Received[i])
 	}
-	c.core.Init(set.Limits, c.queue, true, ids)
 }
 
 // queueName is the name of a client's queue in the message store.

@@ -13,8 +13,13 @@ import (
 func (b *Broker) store(pub *publication, inbound queue.Inbound, wait *pending, r *round) *pending {
 	w := wait.expect(b, pub)
 	w.message = r.msg(b, pub)
+	if pub.begins = inbound.Begun; inbound.Begun {
+		w.begun = inbound
+		b.holdFrames(pub, w, r)
+	}
 	if len(r.targets) == 0 {
-		b.cfg.Queue.InboundOnly(inbound, w.message.ID, func(err error) { b.stored(w, err) })
+		ev := &queue.Event{Msg: &queue.Message{ID: w.message.ID}, Inbound: inbound}
+		b.cfg.Queue.Append(ev, func(err error) { b.stored(w, err) })
 		return w
 	}
 	w.targets = append([]queue.Target(nil), r.targets...)
@@ -65,6 +70,9 @@ func (b *Broker) storedIn(w *pending, err error, r *round) {
 		}
 		r.unlock(c)
 	}
+	if w.frames != nil {
+		b.launchBegun(w, err, r)
+	}
 	w.settle(b, r)
 }
 
@@ -111,23 +119,9 @@ func gone(err error) bool {
 // go out.
 func (b *Broker) forget(c *client, e *session.Effects) {
 	token := e.Token
-	op := [1]queue.Op{{Kind: queue.OpInboundDone, PacketID: uint16(e.PacketID), Tag: 1}}
-	b.cfg.Queue.Do(c.qid, op[:], func(_ uint64, _ []queue.Entry, _ bool, err error) {
-		if gone(err) {
-			return
-		}
-		r := b.completionRound()
-		r.lock(c)
-		defer r.unlock(c)
+	b.forgetInbound(c, packet.ID(e.PacketID), func(r *round) {
 		r.other.Reset()
-		if err != nil {
-			b.count.commitFailed.Inc()
-			if c.conn != nil {
-				c.core.Disconnect(packet.UnspecifiedError, "message store failed", &r.other)
-			}
-		} else {
-			c.core.Forgotten(token, &r.other)
-		}
+		c.core.Forgotten(token, &r.other)
 		b.emit(c, &r.other, r)
 	})
 }

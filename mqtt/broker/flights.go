@@ -47,14 +47,14 @@ const (
 	spooledFor = 5000 // ms
 )
 
-// sendGroups sends a frame that names groups.
-func (b *Broker) sendGroups(pub *publication, f *frameTo, w *pending, r *round) {
+// groupFrame makes a frame that names groups.
+func (b *Broker) groupFrame(pub *publication, f *frameTo, w *pending, r *round) *groupFrame {
 	g := &groupFrame{w: w, mount: pub.mount, node: f.node, tried: []*otherNode{f.node}, at: r.now}
 	g.frame = b.appendFrame(nil, pub, f, r)
 	for i := range f.groups {
 		g.groups = append(g.groups, nodeRoute{pub.mount.name, string(f.groups[i].Name), topic.Filter(f.groups[i].Filter)})
 	}
-	b.launch(g, r)
+	return g
 }
 
 // launch hands a frame to the link.

@@ -99,22 +99,28 @@ func (b *Broker) forward(pub *publication, wait *pending, r *round) *pending {
 	wait.unsettled, pub.unsettled = pub.unsettled, nil
 	for i := range r.away {
 		f := &r.away[i]
-		wait.left.Add(1)
 		if len(f.groups) > 0 {
-			b.sendGroups(pub, f, wait, r)
+			wait.left.Add(1)
+			b.launch(b.groupFrame(pub, f, wait, r), r)
 			continue
 		}
 		if wait.frame == nil {
 			wait.frame = b.appendFrame(nil, pub, f, r)
 		}
-		r.link(f.node.id)
-		if err := b.cfg.Cluster.SendPublish(f.node.id, wait.frame, wait); err != nil {
-			b.count.unsent.Inc()
-			wait.failed.Store(true)
-			wait.settle(b, r)
-		}
+		b.sendPlain(f.node, wait, r)
 	}
 	return wait
+}
+
+// sendPlain sends a node the frame that names no groups.
+func (b *Broker) sendPlain(n *otherNode, w *pending, r *round) {
+	w.left.Add(1)
+	r.link(n.id)
+	if err := b.cfg.Cluster.SendPublish(n.id, w.frame, w); err != nil {
+		b.count.unsent.Inc()
+		w.failed.Store(true)
+		w.settle(b, r)
+	}
 }
 
 // post sends the message at QoS 0.

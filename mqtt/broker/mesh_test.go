@@ -216,6 +216,7 @@ func must(err error) {
 type fakeCluster struct {
 	n    *rigNode
 	late atomic.Bool // Replicated ends with an error
+	calm atomic.Bool // nothing goes to the spool for being slow
 	mu   struct {
 		sync.Mutex
 		hops      map[wire.NodeID]*hop
@@ -411,7 +412,7 @@ func (f *fakeCluster) send(to wire.NodeID, s wire.Stream, t wire.Type, body []by
 	}
 	p := &parcel{stream: s, kind: t, body: body, ticket: tk}
 	push(h, p)
-	if s == wire.StreamPublish {
+	if s == wire.StreamPublish && !f.calm.Load() {
 		time.AfterFunc(confirmWait, func() { h.end(p, InSpool, 0) })
 	}
 	return nil

@@ -23,9 +23,10 @@ type pending struct {
 	targets []queue.Target
 	clients []*client // beside targets
 
-	frame     []byte        // for nodes of which no group is asked to choose
-	inbound   queue.Inbound // bound when all parts have ended; zero: nothing is, or with the first part
-	id        queue.MessageID
+	frame     []byte                   // for nodes of which no group is asked to choose
+	begun     queue.Inbound            // the packet id that was bound before frames left (R4); zero: none was
+	frames    []outFrame               // what leaves then
+	under     *atomic.Int64            // counts this one until they have left (R21)
 	done      func(wire.Result, uint8) // not nil: the publisher is another node
 	missed    uint8                    // as publication.missed
 	tries     atomic.Int32             // how often frame was sent again
@@ -56,9 +57,11 @@ func (w *pending) settle(b *Broker, r *round) {
 		return
 	}
 	failed := w.failed.Load()
-	if w.unsettled != nil && (failed || w.inbound.Queue == 0) {
-		w.unsettled.Add(-1)
-		w.unsettled = nil
+	if w.unsettled != nil {
+		w.unsettled.Add(-1) // of one that has begun the store knows until it is confirmed
+	}
+	if w.begun.Queue != 0 {
+		b.endBegun(w, failed)
 	}
 	switch {
 	case w.parent != nil:
@@ -74,34 +77,11 @@ func (w *pending) settle(b *Broker, r *round) {
 		w.done(wire.Stored, 0)
 	case failed:
 		b.finish(w.from, w.token, packet.UnspecifiedError, "message could not be stored", r)
-	case w.inbound.Queue != 0:
-		w.bind()
 	case !w.matched.Load():
 		b.finish(w.from, w.token, packet.NoMatchingSubscribers, "", r)
 	default:
 		b.finish(w.from, w.token, packet.Success, "", r)
 	}
-}
-
-// bind stores the publisher's packet id (R4) as the last part.
-func (w *pending) bind() {
-	w.left.Add(1)
-	ev := &queue.Event{Msg: &queue.Message{ID: w.id, QoS: 2}, Inbound: w.inbound}
-	w.inbound = queue.Inbound{}
-	w.b.cfg.Queue.AppendNow(ev, func(err error) { w.b.bound(w, err) })
-}
-
-// bound is called by the queue store's completion goroutine.
-func (b *Broker) bound(w *pending, err error) {
-	if err != nil {
-		w.failed.Store(true)
-		b.count.commitFailed.Inc()
-	}
-	if gone(err) {
-		b.inCallback(func(r *round) { w.settle(b, r) })
-		return
-	}
-	w.settle(b, b.completionRound())
 }
 
 // finish answers the publisher.
@@ -110,8 +90,6 @@ func (b *Broker) finish(c *client, token uint64, reason packet.ReasonCode, detai
 		return
 	}
 	r.lock(c)
-	r.other.Reset()
-	c.core.PublishDone(token, reason, detail, &r.other)
-	b.emit(c, &r.other, r)
+	b.answer(c, token, reason, detail, r)
 	r.unlock(c)
 }

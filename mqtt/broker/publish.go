@@ -24,6 +24,7 @@ type publication struct {
 	body      []byte          // as it came from there, valid for the round
 	retained  bool            // its retained value is written
 	stamp     int64           // of that value
+	begins    bool            // its frames leave when its publisher's packet id is bound (R4)
 	unspread  bool            // ... but it is not on every node in time: its publisher sends it again (R8)
 
 	generation uint64        // of this node's routes, under which it was matched (R21)
@@ -87,10 +88,9 @@ func (b *Broker) refusePublish(pub *publication, reason packet.ReasonCode, detai
 	r.other.Reset()
 	if closes && c.core.ClosesOnRefusedPublish() {
 		c.core.Disconnect(reason, detail, &r.other)
-	} else {
-		c.core.PublishDone(pub.token, reason, detail, &r.other)
+		b.emit(c, &r.other, r)
 	}
-	b.emit(c, &r.other, r)
+	b.answer(c, pub.token, reason, detail, r)
 }
 
 // route brings a message to everyone who wants it. What need not be stored
@@ -116,6 +116,9 @@ func (b *Broker) spread(pub *publication, r *round) bool {
 	r.message = nil
 	r.outgoing.Set(p, pub.expiresAt)
 	var wait *pending
+	if p.QoS == 2 && pub.from != nil {
+		pub.id = pub.from.begunID(p.ID)
+	}
 	if p.QoS == 2 && pub.id == (queue.MessageID{}) && b.clustered() {
 		pub.unsettled = b.settling.enter()
 	}
@@ -136,7 +139,7 @@ func (b *Broker) spread(pub *publication, r *round) bool {
 	}
 	local := matched - len(r.away)
 	wait = b.deliver(pub, set, wait, r)
-	if len(r.away) > 0 {
+	if len(r.away) > 0 && !pub.begins {
 		wait = b.forward(pub, wait, r)
 	}
 	if matched == 0 {
@@ -241,14 +244,7 @@ func (b *Broker) deliver(pub *publication, set *Settings, wait *pending, r *roun
 	}
 	inbound := queue.Inbound{}
 	if c := pub.from; c != nil && c.durable && pub.packet.QoS == 2 {
-		inbound = queue.Inbound{Queue: c.qid, PacketID: uint16(pub.packet.ID)}
-	}
-	if inbound.Queue != 0 && len(r.away) > 0 {
-		// Once the packet id is bound the client is told that it was heard, also
-		// after a crash: other nodes have to have the message by then.
-		wait = wait.start(b, pub)
-		wait.inbound, wait.id = inbound, pub.messageID(b)
-		inbound = queue.Inbound{}
+		inbound = queue.Inbound{Queue: c.qid, PacketID: uint16(pub.packet.ID), Begun: len(r.away) > 0}
 	}
 	if len(r.targets) == 0 && inbound.Queue == 0 {
 		return wait

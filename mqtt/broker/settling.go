@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"tombolo/internal/wire"
@@ -17,6 +18,9 @@ type settling struct {
 	used  atomic.Bool     // since the last mark
 	begin queue.MessageID // where this turn began
 	left  int             // marks that are still due
+
+	told   queue.MessageID // the last mark that was told
+	except []uint64        // what it excepted
 }
 
 // Unspooled is what a Cluster is as well if it can tell that nothing waits in its
@@ -69,17 +73,37 @@ func (t settleTick) due(now int64) int64 {
 	return now + settleEvery
 }
 
-// tellSettled is for the wheel: sending does not block.
+// tellSettled is for the wheel: sending does not block. What has begun and is not
+// known to be everywhere is not settled (R4): its publisher may send it again.
 func (b *Broker) tellSettled() {
 	u, ok := b.cfg.Cluster.(Unspooled)
 	if !ok {
 		return
 	}
-	below := b.settling.mark(b.cfg.Queue.NextID, u.Unspooled)
-	if below == (queue.MessageID{}) {
+	s := &b.settling
+	below := s.mark(b.cfg.Queue.NextID, u.Unspooled)
+	switch {
+	case below != (queue.MessageID{}):
+		s.told = below
+	case len(s.except) == 0:
 		return
 	}
-	body := wire.AppendSettled(nil, &wire.Settled{Below: wire.MessageID{Ingress: below.Ingress, N: below.N}})
+	m := wire.Settled{Below: wire.MessageID{Ingress: s.told.Ingress, N: s.told.N}}
+	for _, id := range b.cfg.Queue.Begun(s.told.Ingress) {
+		if id.N >= m.Below.N {
+			break
+		}
+		if len(m.Except) == wire.SettledMax {
+			m.Below.N = id.N
+			break
+		}
+		m.Except = append(m.Except, id.N)
+	}
+	if below == (queue.MessageID{}) && slices.Equal(m.Except, s.except) {
+		return
+	}
+	s.except = m.Except
+	body := wire.AppendSettled(nil, &m)
 	for _, id := range b.others() {
 		if b.cfg.Cluster.Reachable(id) {
 			_ = b.cfg.Cluster.Send(id, wire.StreamControl, wire.TypeSettled, body, noTicket{}) // the next one says more
@@ -87,9 +111,10 @@ func (b *Broker) tellSettled() {
 	}
 }
 
-// TakeSettled takes the mark of an ingress: what is below it does not come again.
+// TakeSettled takes the mark of an ingress: what is below it does not come again,
+// but for what the mark excepts.
 func (b *Broker) TakeSettled(m *wire.Settled) {
-	b.cfg.Queue.Settled(queue.MessageID{Ingress: m.Below.Ingress, N: m.Below.N})
+	b.cfg.Queue.Settled(queue.MessageID{Ingress: m.Below.Ingress, N: m.Below.N}, m.Except)
 }
 
 // again reports whether a message may come to this node a second time for the

@@ -203,7 +203,7 @@ func (b *Broker) imported(c *client, batch *queue.Batch, stored []queue.Record) 
 	c.queue.Imported(batch, stored)
 	for i := range stored {
 		if stored[i].Received {
-			c.core.Received(stored[i].PacketID)
+			b.receivedOf(c, &queue.Received{PacketID: stored[i].PacketID, ID: stored[i].Msg.ID, Begun: stored[i].Begun})
 		}
 	}
 	b.pump(c, b.settings.Load(), r)

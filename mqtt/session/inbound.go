@@ -10,6 +10,7 @@ type qos2State uint8
 
 const (
 	qos2Pending   qos2State = iota + 1 // the message is with the broker
+	qos2Begun                          // it was, and did not get everywhere as far as is known: it is to come again
 	qos2Acked                          // PUBREC is out or due
 	qos2Releasing                      // PUBREL came; forgetting it is under way
 )
@@ -78,6 +79,9 @@ func (in *inbound) owes(kind packet.Type, id packet.ID) bool {
 	}
 	return false
 }
+
+// PacketID is the identifier that a token is about, 0 for none.
+func PacketID(token uint64) packet.ID { return packet.ID(token >> 32) }
 
 // token names a ticket across connections: the generation of the connection,
 // the packet id, and the index of the ticket.
@@ -172,6 +176,9 @@ func (s *Session) publishExactlyOnce(p *packet.Publish, e *Effects) {
 		if s.admitRepeat(e) {
 			s.settle(uint32(s.push(packet.TypePubrec, p.ID)), packet.Success, "", e)
 		}
+	case qos2Begun:
+		s.in.remember(p.ID, qos2Pending)
+		e.request(RequestPublish, s.push(packet.TypePubrec, p.ID))
 	default:
 		if s.admitInbound(e) {
 			s.in.remember(p.ID, qos2Pending)
@@ -316,7 +323,7 @@ func (s *Session) pubrel(a *packet.Ack, e *Effects) {
 		return
 	}
 	switch s.in.qos2[a.ID] {
-	case qos2Acked:
+	case qos2Acked, qos2Begun: // who has the PUBREC was answered after it got everywhere
 		tok := s.push(packet.TypePubcomp, a.ID)
 		if s.durable {
 			s.in.qos2[a.ID] = qos2Releasing

@@ -57,6 +57,14 @@ func (s *Session) Received(id uint16) {
 	}
 }
 
+// Begun notes an inbound QoS 2 identifier whose message did not get everywhere, as far
+// as is known: a PUBLISH with it is to be made again.
+func (s *Session) Begun(id uint16) {
+	if _, known := s.in.qos2[packet.ID(id)]; !known {
+		s.in.remember(packet.ID(id), qos2Begun)
+	}
+}
+
 // Attached reports whether a connection is attached.
 func (s *Session) Attached() bool { return s.attached }
 
