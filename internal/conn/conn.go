@@ -64,8 +64,9 @@ type Conn interface {
 	Locker() *sync.Mutex
 }
 
-// Accept is called once for each new connection, before its first read and on
-// its driver. A nil Handler refuses the connection.
+// Accept is called once for each new connection, before its first read, by its
+// driver or by the goroutine that accepts. It must not block. A nil Handler refuses the
+// connection.
 type Accept func(c Conn) Handler
 
 // Kind names of listeners, as in the configuration file.
@@ -81,9 +82,9 @@ type Info struct {
 	Listener   string // the listener's name
 	Kind       string // KindTCP, KindSSL, KindWS or KindWSS
 	Mountpoint string
-	// Local and Peer are the ends of the connection; Peer is what a trusted PROXY
-	// or X-Forwarded-For header says, if one was accepted. Zero for unix sockets.
-	Local, Peer netip.AddrPort
+	// Peer is the other end of the connection, or what a trusted PROXY or
+	// X-Forwarded-For header says, if one was accepted. Zero for unix sockets.
+	Peer netip.AddrPort
 	// PeerName is Peer as text, or "local:" and the path for unix sockets.
 	PeerName string
 	// TLS is nil without TLS. It is shared and must not be changed.

@@ -22,9 +22,9 @@ func (l *Listener) acceptFailed(err error) {
 		if l.refuseOne(err) {
 			return
 		}
-		l.refuse(nil, RefusedDescriptors, err)
+		l.refuse("", RefusedDescriptors, err)
 	} else {
-		l.refuse(nil, RefusedSocket, err)
+		l.refuse("", RefusedSocket, err)
 	}
 	l.backoff = min(max(2*l.backoff, backoffMin), backoffMax)
 	timer := time.NewTimer(l.backoff)
@@ -43,16 +43,30 @@ func (l *Listener) refuseOne(cause error) bool {
 	}
 	_ = l.reserve.Close()
 	l.reserve = nil
-	d, ok := l.ln.(interface{ SetDeadline(time.Time) error })
-	if !ok || d.SetDeadline(time.Now().Add(backoffMin)) != nil {
-		return false
-	}
-	nc, err := l.ln.Accept()
-	_ = d.SetDeadline(time.Time{})
+	peer, err := l.takeOne()
 	if err == nil {
-		l.refuse(nc, RefusedDescriptors, cause)
-		_ = nc.Close()
+		l.refuse(peer, RefusedDescriptors, cause)
 	}
 	l.reserve, _ = os.Open(os.DevNull)
 	return err == nil
+}
+
+// takeOne closes a connection that waits and says whose it was.
+func (l *Listener) takeOne() (peer string, err error) {
+	if l.raw != nil {
+		return l.raw.refuseOne()
+	}
+	d, ok := l.ln.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return "", errors.ErrUnsupported
+	}
+	if err := d.SetDeadline(time.Now().Add(backoffMin)); err != nil {
+		return "", err
+	}
+	defer func() { _ = d.SetDeadline(time.Time{}) }()
+	nc, err := l.ln.Accept()
+	if err != nil {
+		return "", err
+	}
+	return nc.RemoteAddr().String(), nc.Close()
 }

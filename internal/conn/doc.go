@@ -10,8 +10,9 @@
 // which any goroutine may call. The hot path from the read of one socket to the
 // write of another is therefore one goroutine without a channel hop.
 //
-// On Linux the sockets are driven by raw non-blocking system calls inside
-// RawConn.Read and RawConn.Write. An ordinary system call of Go wakes the
+// On Linux the sockets are accepted and driven by raw non-blocking system calls;
+// those that have to wait are made inside RawConn.Read and RawConn.Write. An ordinary
+// system call of Go wakes the
 // runtime's monitor thread, which costs a lone message three times the CPU (see
 // docs/decisions/connection-layer.md). Elsewhere a plain net.Conn is driven
 // through the same seam. Config.Loops drives plain sockets from event loops
@@ -27,14 +28,14 @@
 // # Concurrency
 //
 // One goroutine a connection is its driver, or a loop for many; a second one
-// exists only while the socket does not take what is written. A connection with
-// nothing to read for some seconds sleeps: it has no goroutine until bytes, the end
+// exists only while the socket does not take what is written. A connection that is new,
+// or has had nothing to read for some seconds, sleeps: it has no goroutine until bytes, the end
 // of the stream or a call of Wake, ResumeRead or Shutdown start one. The watcher, two
 // goroutines a listener, tells drivers of peers that have hung up, and sleeping
 // connections of what there is to read. Locker is the only lock that a caller
 // sees. Under it: Append, Reserve, Buffered. Never under it: Flush. Either way:
 // Wake, PauseRead, ResumeRead, Shutdown, Info. No lock is held across a system
-// call, except for the reference on the descriptor that RawConn takes; the driver
+// call, except for the reference on the descriptor that each call takes; the driver
 // of a plain socket keeps it while it calls the handler.
 //
 // # Guarantees

@@ -26,7 +26,7 @@ func (l *Listener) handshake(c *stream, nc net.Conn, accept Accept) {
 		if errors.As(err, &r) {
 			why = r.why
 		}
-		l.refuse(nc, why, err)
+		l.refuse(nc.RemoteAddr().String(), why, err)
 		_ = c.t.close()
 		c.release()
 		return

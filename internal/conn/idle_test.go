@@ -87,7 +87,7 @@ func TestIdleConnectionMemory(t *testing.T) {
 		role        string
 		connections int
 		bytesMax    float64
-	}{{"idle", 5000, 5 << 9}, {"idle-loop", 5000, 3 << 9}, {"idle-tls", 800, 18 << 10}} {
+	}{{"idle", 5000, 5 << 8}, {"idle-loop", 5000, 3 << 9}, {"idle-tls", 800, 18 << 10}} {
 		p := startProcess(t, c.role)
 		connect := func(n int) {
 			for range n {

@@ -18,7 +18,8 @@ import (
 // use; its list of connections is guarded by mu.
 type Listener struct {
 	cfg      Config
-	ln       net.Listener
+	ln       net.Listener // closed, and good for its address only, if there is raw
+	raw      *acceptor    // nil: connections are accepted from ln
 	unixPath string
 	stats    Stats
 	closed   chan struct{}
@@ -52,12 +53,15 @@ func Listen(cfg Config) (*Listener, error) {
 			return nil, bindError(&cfg, err)
 		}
 	}
-	lc := net.ListenConfig{Control: controlListen, KeepAlive: -1}
+	lc := net.ListenConfig{Control: cfg.controlListen, KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), network, address)
 	if err != nil {
 		return nil, bindError(&cfg, err)
 	}
 	l.ln = ln
+	if cfg.Kind == KindTCP && !cfg.Proxy.Enabled && !cfg.Plain && cfg.Loops == 0 {
+		l.raw = newAcceptor(ln)
+	}
 	l.reserve, _ = os.Open(os.DevNull)
 	return l, nil
 }
@@ -79,13 +83,26 @@ func (l *Listener) Stats() *Stats { return &l.stats }
 // Close stops accepting. Connections live on.
 func (l *Listener) Close() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.closed {
+	before := l.mu.closed
+	l.mu.closed = true
+	l.mu.Unlock()
+	if before {
 		return nil
 	}
-	l.mu.closed = true
 	close(l.closed)
+	if l.raw != nil {
+		return l.raw.close()
+	}
 	return l.ln.Close()
+}
+
+func (l *Listener) isClosed() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // Serve accepts until Close or the end of ctx, and returns when ctx has ended
@@ -95,7 +112,11 @@ func (l *Listener) Serve(ctx context.Context, accept Accept) {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	l.startLoops()
-	for l.acceptOne(accept) {
+	take := l.acceptOne
+	if l.raw != nil {
+		take = l.acceptAll
+	}
+	for take(accept) {
 	}
 	if l.reserve != nil {
 		_ = l.reserve.Close()
@@ -125,7 +146,7 @@ func (l *Listener) startLoops() {
 	for range l.cfg.Loops {
 		p, err := startLoop()
 		if err != nil {
-			l.refuse(nil, RefusedSocket, fmt.Errorf("event loop: %w", err))
+			l.refuse("", RefusedSocket, fmt.Errorf("event loop: %w", err))
 			return
 		}
 		if p != nil {
@@ -146,7 +167,7 @@ func (l *Listener) end() {
 	for _, c := range all {
 		c.Shutdown(ErrListenerClosed, l.cfg.CloseLinger)
 		if c.ext != nil && !c.ext.ready.Load() {
-			_ = c.ext.socket.Close() // a handshake reads without looking at the order
+			_ = c.t.close() // a handshake reads without looking at the order
 		}
 	}
 }
@@ -154,22 +175,17 @@ func (l *Listener) end() {
 // acceptOne accepts one connection and says whether to go on.
 func (l *Listener) acceptOne(accept Accept) bool {
 	nc, err := l.ln.Accept()
-	select {
-	case <-l.closed:
+	if l.isClosed() {
 		if err == nil {
 			_ = nc.Close()
 		}
 		return false
-	default:
 	}
 	if err != nil {
 		l.acceptFailed(err)
 		return true
 	}
-	l.backoff = 0
-	l.stats.accepted.Add(1)
-	if most := l.cfg.MaxConnections; most > 0 && l.stats.active.Load() >= int64(most) {
-		l.refuse(nc, RefusedMaxConnections, errMaxConnections)
+	if !l.admits(nc.RemoteAddr().String) {
 		_ = nc.Close()
 		return true
 	}
@@ -179,21 +195,37 @@ func (l *Listener) acceptOne(accept Accept) bool {
 
 var errMaxConnections = errors.New("max_connections of the listener is reached")
 
+// admits counts a connection and says whether there is room for it.
+func (l *Listener) admits(peer func() string) bool {
+	l.backoff = 0
+	l.stats.accepted.Add(1)
+	if most := l.cfg.MaxConnections; most > 0 && l.stats.active.Load() >= int64(most) {
+		l.refuse(peer(), RefusedMaxConnections, errMaxConnections)
+		return false
+	}
+	return true
+}
+
+func (l *Listener) newStream(peer netip.AddrPort) *stream {
+	c := &stream{cfg: &l.cfg, l: l, peer: peer}
+	c.in.readBytes = l.cfg.ReadBuffer
+	c.heard.Store(l.now() - silentTicks) // the first round comes out of a silence
+	return c
+}
+
 // start makes a connection of a socket and gives it its driver.
 func (l *Listener) start(nc net.Conn, accept Accept) {
 	l.setBuffers(nc)
-	c := &stream{cfg: &l.cfg, l: l, local: addrPort(nc.LocalAddr()), peer: addrPort(nc.RemoteAddr())}
-	c.in.readBytes = l.cfg.ReadBuffer
-	c.heard.Store(l.now() - silentTicks) // the first round comes out of a silence
+	c := l.newStream(addrPort(nc.RemoteAddr()))
 	if !l.cfg.Plain {
-		c.t = newRawTransport(nc)
+		c.t = newRawTransport(c, nc)
 	}
 	if c.t == nil {
 		c.t = &plainTransport{nc: nc}
 	}
 	handshake := l.cfg.Kind != KindTCP || l.cfg.Proxy.Enabled
 	if handshake || l.unixPath != "" {
-		c.ext = &extra{socket: nc}
+		c.ext = &extra{}
 		if l.unixPath != "" {
 			c.ext.info.PeerName = l.AddrString()
 		}
@@ -278,16 +310,11 @@ func (l *Listener) goWriter(c *stream) {
 }
 
 // refuse counts and reports a connection that is not served.
-func (l *Listener) refuse(nc net.Conn, why Refusal, err error) {
+func (l *Listener) refuse(peer string, why Refusal, err error) {
 	l.stats.refuse(why)
-	if l.cfg.Events == nil {
-		return
+	if l.cfg.Events != nil {
+		l.cfg.Events(Event{Listener: l.cfg.Name, Peer: peer, Reason: why, Err: err})
 	}
-	event := Event{Listener: l.cfg.Name, Reason: why, Err: err}
-	if nc != nil {
-		event.Peer = nc.RemoteAddr().String()
-	}
-	l.cfg.Events(event)
 }
 
 func (l *Listener) setBuffers(nc net.Conn) {

@@ -192,7 +192,7 @@ func (p *loop) adopt(c *stream, nc net.Conn, accept Accept) bool {
 		return false
 	}
 	_ = nc.Close()
-	c.t = &loopTransport{p: p, c: c, fd: fd, accept: accept}
+	c.t = &loopTransport{p: p, c: c, sock: descriptor{fd: int32(fd)}, accept: accept}
 	c.events.Store(evParked)
 	c.raise(evStart)
 	return true
@@ -215,8 +215,8 @@ func (t *loopTransport) start(c *stream) {
 		t.end(c)
 		return
 	}
-	t.p.table[int32(t.fd)] = c
-	if err := t.p.epoll.add(t.fd, loopMask); err != nil {
+	t.p.table[t.sock.fd] = c
+	if err := t.p.epoll.add(int(t.sock.fd), loopMask); err != nil {
 		c.Shutdown(err, 0)
 		return
 	}
@@ -292,10 +292,10 @@ func (t *loopTransport) end(c *stream) {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	if t.p.table[int32(t.fd)] == c {
-		delete(t.p.table, int32(t.fd))
+	if t.p.table[t.sock.fd] == c {
+		delete(t.p.table, t.sock.fd)
 		// A flusher may hold the descriptor open a moment longer.
-		t.p.epoll.remove(t.fd)
+		t.p.epoll.remove(int(t.sock.fd))
 	}
 	_ = t.close()
 	c.release()

@@ -11,15 +11,11 @@ import (
 )
 
 // loopTransport is a socket that a loop drives. Its descriptor is not in Go's
-// poller, so it counts the references on it itself. refs, blocked and edge are
-// atomic, the rest is owned by the loop.
+// poller. sock, blocked and edge are safe at any time, the rest is owned by the loop.
 type loopTransport struct {
-	p  *loop
-	c  *stream
-	fd int
-	// refs counts the calls under way; loopClosed is added by close. Whoever
-	// brings it to loopClosed closes the descriptor.
-	refs atomic.Int32
+	p    *loop
+	c    *stream
+	sock descriptor
 	// blocked says that a flusher waits for the socket, edge that the socket became
 	// writable since a flusher last looked.
 	blocked, edge atomic.Bool
@@ -32,50 +28,26 @@ type loopTransport struct {
 	ended     bool
 }
 
-const loopClosed = 1 << 30
-
-func (t *loopTransport) acquire() bool {
-	for {
-		v := t.refs.Load()
-		if v >= loopClosed {
-			return false
-		}
-		if t.refs.CompareAndSwap(v, v+1) {
-			return true
-		}
-	}
-}
-
+// done ends a use of the socket, which may have been shut meanwhile.
 func (t *loopTransport) done() {
-	if t.refs.Add(-1) == loopClosed {
-		t.closeFd()
+	if t.sock.done() {
+		_ = t.sock.close()
 	}
 }
 
 func (t *loopTransport) close() error {
-	for {
-		v := t.refs.Load()
-		if v >= loopClosed {
-			return net.ErrClosed
-		}
-		if t.refs.CompareAndSwap(v, v+loopClosed) {
-			if v == 0 {
-				t.closeFd()
-			}
-			return nil
-		}
+	last, err := t.sock.shut()
+	if last {
+		return t.sock.close()
 	}
-}
-
-func (t *loopTransport) closeFd() {
-	_, _, _ = syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(t.fd), 0, 0)
+	return err
 }
 
 // readFd reads once. The loop alone closes the descriptor after it has ended
 // reading, so that no reference is needed.
 func (t *loopTransport) readFd(p []byte) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(t.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(t.sock.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
 		switch {
 		case errno == syscall.EINTR:
 		case errno == syscall.EAGAIN:
@@ -94,12 +66,12 @@ func (t *loopTransport) tryWrite(l *chunkList) error {
 	if l.size == 0 {
 		return nil
 	}
-	if !t.acquire() {
+	if !t.sock.acquire() {
 		return net.ErrClosed
 	}
 	defer t.done()
 	for l.size > 0 {
-		offered, n, errno := writeList(uintptr(t.fd), l)
+		offered, n, errno := writeList(uintptr(t.sock.fd), l)
 		switch errno {
 		case 0:
 			l.advance(n)
@@ -150,9 +122,9 @@ func (t *loopTransport) interrupt() { t.p.post(t.c) }
 func (t *loopTransport) restore()   {}
 
 func (t *loopTransport) closeWrite() error {
-	if !t.acquire() {
+	if !t.sock.acquire() {
 		return net.ErrClosed
 	}
 	defer t.done()
-	return syscall.Shutdown(t.fd, syscall.SHUT_WR)
+	return t.sock.closeWrite()
 }

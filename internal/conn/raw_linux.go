@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -22,30 +23,45 @@ type vectors [vectorsMax]syscall.Iovec
 
 var vectorPool = sync.Pool{New: func() any { return new(vectors) }}
 
-// rawTransport drives a TCP or unix socket with raw system calls. RawConn.Read
-// and RawConn.Write hold a reference on the descriptor while its function runs,
-// so that no call can meet a descriptor that was closed and given out again, and
-// they park the goroutine in Go's network poller when the function returns false.
+// rawTransport drives a TCP or unix socket with raw system calls. Calls that do not
+// wait count as uses of sock. To wait, the socket has to stand in Go's network poller:
+// then RawConn.Read and RawConn.Write hold a reference of their own while their function
+// runs, and park the goroutine when it returns false. It is put there when it first has
+// to wait; a connection that sleeps after each round, and a new one, never has to.
 //
-// c, dst and the fields from got to watched are owned by the driver; src and
-// writeErr by the flusher.
+// c is immutable; park, interrupted and known are atomic; src and writeErr are owned by
+// the flusher, the rest by the driver.
 type rawTransport struct {
-	nc  net.Conn
-	rc  syscall.RawConn
-	c   *stream // set by rounds
-	dst *inbox
-	src *chunkList
-	// The readers and the writers are made once, for a closure at each call would
-	// be an allocation.
-	readReady, roundReady, writeOnce, writeReady func(fd uintptr) bool
+	sock descriptor
+	c    *stream
+	dst  *inbox
+	src  *chunkList
 
-	got      int // by the last read; -1 if its round was made
+	park        atomic.Pointer[parking]
+	parkOnce    sync.Mutex // held while park is made
+	interrupted atomic.Bool
+	known       atomic.Bool // the watcher has an entry for it
+	watched     bool        // the watcher tells of the end of the stream
+
+	lone     uint8 // reads that found the socket with less than a buffer
+	got      int   // by the last read; -1 if its round was made
 	readErr  syscall.Errno
 	writeErr syscall.Errno
-	fd       int32 // what is watched, if known
-	lone     uint8 // reads that found the socket with less than a buffer
-	known    bool  // the watcher has an entry for it
-	watched  bool  // the watcher tells of the end of the stream
+}
+
+// parking is a socket in Go's network poller. Immutable.
+type parking struct {
+	socket parkable
+	rc     syscall.RawConn
+	// Made once, for a closure at each call would be an allocation.
+	readReady, roundReady, writeReady func(fd uintptr) bool
+}
+
+// parkable is a file, or the connection on which handshakes were made.
+type parkable interface {
+	syscall.Conn
+	SetReadDeadline(time.Time) error
+	Close() error
 }
 
 // watchAfter is how many reads with little to find show a connection whose end is
@@ -53,31 +69,80 @@ type rawTransport struct {
 const watchAfter = 8
 
 // newRawTransport returns nil if nc is not a socket of the kernel.
-func newRawTransport(nc net.Conn) transport {
-	var rc syscall.RawConn
-	var err error
-	switch s := nc.(type) {
-	case *net.TCPConn:
-		rc, err = s.SyscallConn()
-	case *net.UnixConn:
-		rc, err = s.SyscallConn()
+func newRawTransport(c *stream, nc net.Conn) transport {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
 	default:
 		return nil
 	}
-	if err != nil {
+	t := newRawSocket(c, -1)
+	p, err := t.parkAt(nc.(parkable))
+	if err != nil || p.rc.Control(func(fd uintptr) { t.sock.fd = int32(fd) }) != nil {
 		return nil
 	}
-	t := &rawTransport{nc: nc, rc: rc}
-	t.readReady = t.readFd
-	t.roundReady = t.roundFd
-	t.writeOnce = func(fd uintptr) bool { t.writeFd(fd); return true }
-	t.writeReady = func(fd uintptr) bool { t.writeFd(fd); return t.writeErr != syscall.EAGAIN }
+	t.park.Store(p)
 	return t
+}
+
+// newRawSocket drives a socket that stands in no poller.
+func newRawSocket(c *stream, fd int) *rawTransport {
+	return &rawTransport{c: c, sock: descriptor{fd: int32(fd)}}
+}
+
+func (t *rawTransport) parkAt(socket parkable) (*parking, error) {
+	rc, err := socket.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &parking{socket: socket, rc: rc, readReady: t.readFd, roundReady: t.roundFd,
+		writeReady: func(fd uintptr) bool { t.writeFd(fd); return t.writeErr != syscall.EAGAIN }}, nil
+}
+
+// parked returns what it takes to wait for the socket. The driver and a writer may
+// both be the first to ask.
+func (t *rawTransport) parked() (*parking, error) {
+	if p := t.park.Load(); p != nil {
+		return p, nil
+	}
+	t.parkOnce.Lock()
+	defer t.parkOnce.Unlock()
+	if p := t.park.Load(); p != nil {
+		return p, nil
+	}
+	if !t.sock.acquire() {
+		return nil, net.ErrClosed
+	}
+	defer t.done()
+	p, err := t.parkAt(os.NewFile(uintptr(t.sock.fd), "socket"))
+	if err != nil {
+		return nil, err
+	}
+	t.park.Store(p)
+	if t.interrupted.Load() { // before there was something to interrupt
+		_ = p.socket.SetReadDeadline(longAgo)
+	}
+	return p, nil
+}
+
+// atOnce calls ready a first time, where that can do without Go's poller.
+func (t *rawTransport) atOnce(ready func(fd uintptr) bool) bool {
+	if t.park.Load() != nil || t.interrupted.Load() || !t.sock.acquire() {
+		return false
+	}
+	defer t.done()
+	return ready(uintptr(t.sock.fd))
 }
 
 func (t *rawTransport) read(in *inbox) (int, error) {
 	t.dst = in
-	if err := t.result(t.rc.Read(t.readReady)); err != nil {
+	if t.atOnce(t.readFd) {
+		return t.got, t.result(nil)
+	}
+	p, err := t.parked()
+	if err != nil {
+		return 0, err
+	}
+	if err := t.result(p.rc.Read(p.readReady)); err != nil {
 		return 0, err
 	}
 	return t.got, nil
@@ -125,8 +190,15 @@ func (t *rawTransport) readFd(fd uintptr) bool {
 // reference on the descriptor; only the driver closes it before the linger, and not
 // from here.
 func (t *rawTransport) rounds(c *stream) error {
-	t.c, t.dst = c, &c.in
-	return t.result(t.rc.Read(t.roundReady))
+	t.dst = &c.in
+	if t.atOnce(t.roundFd) {
+		return t.result(nil)
+	}
+	p, err := t.parked()
+	if err != nil {
+		return err
+	}
+	return t.result(p.rc.Read(p.roundReady))
 }
 
 func (t *rawTransport) roundFd(fd uintptr) bool {
@@ -139,7 +211,7 @@ func (t *rawTransport) roundFd(fd uintptr) bool {
 		if !t.c.arrived() {
 			return true
 		}
-		if drained && t.endIsTold(fd) {
+		if drained && t.endIsTold() {
 			break
 		}
 	}
@@ -150,7 +222,7 @@ func (t *rawTransport) roundFd(fd uintptr) bool {
 // that were read, will still be raised as an event; after the event it is to be
 // found by reading on. A connection is watched for its end once it has shown that
 // it is one of many small messages.
-func (t *rawTransport) endIsTold(fd uintptr) bool {
+func (t *rawTransport) endIsTold() bool {
 	if t.c.hungUp {
 		return false
 	}
@@ -161,14 +233,16 @@ func (t *rawTransport) endIsTold(fd uintptr) bool {
 		return false
 	}
 	t.lone = 0
-	t.watched = t.watch(t.c, int32(fd), endMask)
+	t.watched = t.watch(endMask)
 	return t.watched
 }
 
-func (t *rawTransport) watch(c *stream, fd int32, mask uint32) bool {
-	t.c, t.fd = c, fd
-	ok := c.l.watcher.watch(c, fd, mask, t.known)
-	t.known = t.known || ok
+func (t *rawTransport) watch(mask uint32) bool {
+	known := t.known.Load()
+	ok := t.c.l.watcher.watch(t.c, t.sock.fd, mask, known)
+	if ok && !known {
+		t.known.Store(true)
+	}
 	return ok
 }
 
@@ -177,34 +251,39 @@ func (t *rawTransport) watchAll(c *stream) bool {
 	if c.l.watcher == nil {
 		return false
 	}
-	fd := t.fd
-	if !t.known && t.rc.Control(func(d uintptr) { fd = int32(d) }) != nil {
-		return false
-	}
 	t.watched, t.lone = false, 0
-	return t.watch(c, fd, sleepMask)
+	return t.watch(sleepMask)
 }
 
 func (t *rawTransport) tryWrite(l *chunkList) error {
 	if l.size == 0 {
 		return nil
 	}
-	return t.write(l, t.writeOnce)
+	if !t.sock.acquire() {
+		return net.ErrClosed
+	}
+	defer t.done()
+	t.src = l
+	t.writeFd(uintptr(t.sock.fd))
+	t.src = nil
+	return t.written(nil)
 }
 
 func (t *rawTransport) writeAll(l *chunkList) error {
-	for l.size > 0 {
-		if err := t.write(l, t.writeReady); err != nil && err != errAgain {
-			return err
+	p, err := t.parked()
+	for l.size > 0 && err == nil {
+		t.src = l
+		err = t.written(p.rc.Write(p.writeReady))
+		t.src = nil
+		if err == errAgain {
+			err = nil
 		}
 	}
-	return nil
+	return err
 }
 
-func (t *rawTransport) write(l *chunkList, f func(fd uintptr) bool) error {
-	t.src = l
-	err := t.rc.Write(f)
-	t.src = nil
+// written says what became of a write.
+func (t *rawTransport) written(err error) error {
 	switch {
 	case err != nil:
 		return err
@@ -263,13 +342,51 @@ func writeList(fd uintptr, l *chunkList) (offered, n int, errno syscall.Errno) {
 	return offered, int(r), errno
 }
 
-func (t *rawTransport) interrupt()        { _ = t.nc.SetReadDeadline(longAgo) }
-func (t *rawTransport) restore()          { _ = t.nc.SetReadDeadline(time.Time{}) }
-func (t *rawTransport) closeWrite() error { return closeWrite(t.nc) }
+func (t *rawTransport) interrupt() {
+	t.interrupted.Store(true)
+	if p := t.park.Load(); p != nil {
+		_ = p.socket.SetReadDeadline(longAgo)
+	}
+}
+
+func (t *rawTransport) restore() {
+	t.interrupted.Store(false)
+	if p := t.park.Load(); p != nil {
+		_ = p.socket.SetReadDeadline(time.Time{})
+	}
+}
+
+func (t *rawTransport) closeWrite() error {
+	if !t.sock.acquire() {
+		return net.ErrClosed
+	}
+	defer t.done()
+	return t.sock.closeWrite()
+}
+
+// done ends a use of the socket, which may have been shut meanwhile.
+func (t *rawTransport) done() {
+	if t.sock.done() {
+		_ = t.free()
+	}
+}
 
 func (t *rawTransport) close() error {
-	if t.known {
-		t.c.l.watcher.forget(t.c, t.fd)
+	if t.known.Load() {
+		t.c.l.watcher.forget(t.c, t.sock.fd)
 	}
-	return t.nc.Close()
+	last, err := t.sock.shut()
+	if last {
+		return t.free()
+	}
+	return err
+}
+
+// free gives the number back when no raw call uses it any more; those that wait in
+// Go's poller are sent home by it.
+func (t *rawTransport) free() error {
+	if p := t.park.Load(); p != nil {
+		return p.socket.Close()
+	}
+	return t.sock.close()
 }

@@ -61,7 +61,8 @@ func TestWatchEnds(t *testing.T) {
 // Where there is no watcher, the driver looks for the end of the stream itself.
 func TestRoundsWithoutWatcher(t *testing.T) {
 	ours, theirs := socketPair(t)
-	c := &stream{cfg: &Config{}, t: newRawTransport(ours), l: &Listener{}}
+	c := &stream{cfg: &Config{}, l: &Listener{}}
+	c.t = newRawTransport(c, ours)
 	c.in.readBytes = chunkSizes[2]
 	inside, release := make(chan struct{}), make(chan struct{})
 	c.handler = &funcHandler{bytes: func(b []byte) (int, int, error) {
@@ -102,7 +103,8 @@ func TestRoundsWithoutWatcher(t *testing.T) {
 // leaves no reference behind: whoever catches it can close the socket.
 func TestPanicInRoundFreesTheSocket(t *testing.T) {
 	ours, theirs := socketPair(t)
-	c := &stream{cfg: &Config{}, t: newRawTransport(ours), l: &Listener{}}
+	c := &stream{cfg: &Config{}, l: &Listener{}}
+	c.t = newRawTransport(c, ours)
 	c.in.readBytes = chunkSizes[2]
 	c.handler = &funcHandler{bytes: func([]byte) (int, int, error) { panic("of the handler") }}
 	caught := make(chan any, 1)

@@ -5,4 +5,4 @@ package conn
 import "net"
 
 // newRawTransport returns nil: only Linux has the raw driver.
-func newRawTransport(net.Conn) transport { return nil }
+func newRawTransport(*stream, net.Conn) transport { return nil }

@@ -6,4 +6,4 @@ import "syscall"
 
 // controlListen leaves the socket as it is: what accepted sockets inherit
 // differs between systems.
-func controlListen(_, _ string, _ syscall.RawConn) error { return nil }
+func (c *Config) controlListen(_, _ string, _ syscall.RawConn) error { return nil }

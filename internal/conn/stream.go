@@ -3,7 +3,6 @@ package conn
 import (
 	"errors"
 	"io"
-	"net"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -61,11 +60,11 @@ type stream struct {
 	rested     bool          // the last round came after silence, or there was none for long
 	heard      atomic.Uint32 // the tick of the last round
 
-	local, peer netip.AddrPort
-	peerName    string // of peer; made once, for whoever asks keeps it
-	ext         *extra // nil for plain sockets
-	l           *Listener
-	prev, next  *stream // the listener's list, guarded by its mu
+	peer       netip.AddrPort
+	peerName   string // of peer; made once, for whoever asks keeps it
+	ext        *extra // nil for plain sockets
+	l          *Listener
+	prev, next *stream // the listener's list, guarded by its mu
 }
 
 // extra is what only some connections need. Immutable once the driver runs,
@@ -76,8 +75,6 @@ type extra struct {
 	ws   *wsLayer
 	// ready is set when the handshakes are done and the driver runs.
 	ready atomic.Bool
-	// socket ends the handshakes when it is closed.
-	socket net.Conn
 }
 
 // closeOrder says why and how a connection ends. Immutable.
@@ -121,7 +118,7 @@ func (c *stream) Info() Info {
 		info = c.ext.info
 	}
 	info.Listener, info.Kind, info.Mountpoint = c.cfg.Name, c.cfg.Kind, c.cfg.Mountpoint
-	info.Local, info.Peer = c.local, c.peer
+	info.Peer = c.peer
 	if info.PeerName == "" {
 		info.PeerName = c.peerName
 	}
@@ -170,6 +167,18 @@ func (c *stream) raise(event uint32) {
 		case *gate <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// begin has a connection sleep until its first bytes come. It is called where the
+// connection was accepted, in the place of a driver that there is not yet.
+func (c *stream) begin(accept Accept) {
+	if c.handler = accept(c); c.handler == nil {
+		c.refuse()
+		return
+	}
+	if !c.fallAsleep() || !c.events.CompareAndSwap(0, evParked|evAsleep) {
+		go c.drive()
 	}
 }
 
