@@ -54,9 +54,13 @@ func (l *Listener) acceptAll(accept Accept) bool {
 	err := a.rc.Read(func(fd uintptr) bool {
 		for !l.isClosed() {
 			socket, peer, errno := accept4(fd)
+			if errno == syscall.EMFILE || errno == syscall.ENFILE {
+				errno = l.refuseRaw(fd, errno)
+			} else if errno == 0 {
+				l.admitRaw(socket, peer, accept)
+			}
 			switch errno {
 			case 0:
-				l.admitRaw(socket, peer, accept)
 			case syscall.EAGAIN:
 				return false
 			case syscall.EINTR, syscall.ECONNABORTED:
@@ -91,21 +95,21 @@ func (l *Listener) admitRaw(socket int, peer netip.AddrPort, accept Accept) {
 	c.begin(accept)
 }
 
-// refuseOne closes a connection that waits and says whose it was.
-func (a *acceptor) refuseOne() (peer string, err error) {
-	errno := syscall.EAGAIN
-	controlErr := a.rc.Control(func(fd uintptr) {
-		var socket int
-		var from netip.AddrPort
-		if socket, from, errno = accept4(fd); errno == 0 {
-			peer = from.String()
-			_ = syscall.Close(socket)
-		}
-	})
-	if controlErr == nil && errno != 0 {
-		controlErr = errno
+// refuseRaw is refuseOne. The kernel says that it has no descriptor also when nobody
+// waits: EAGAIN says so here.
+func (l *Listener) refuseRaw(fd uintptr, cause syscall.Errno) syscall.Errno {
+	if l.reserve == nil {
+		l.reserve, _ = os.Open(os.DevNull)
+		return cause
 	}
-	return peer, controlErr
+	_ = l.reserve.Close()
+	socket, peer, errno := accept4(fd)
+	if errno == 0 {
+		_ = syscall.Close(socket)
+		l.refuse(peer.String(), RefusedDescriptors, cause)
+	}
+	l.reserve, _ = os.Open(os.DevNull)
+	return errno
 }
 
 func accept4(fd uintptr) (socket int, peer netip.AddrPort, errno syscall.Errno) {

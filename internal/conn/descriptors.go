@@ -19,7 +19,7 @@ const (
 // as it takes to accept that connection and close it.
 func (l *Listener) acceptFailed(err error) {
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		if l.refuseOne(err) {
+		if l.raw == nil && l.refuseOne(err) {
 			return
 		}
 		l.refuse("", RefusedDescriptors, err)
@@ -43,30 +43,16 @@ func (l *Listener) refuseOne(cause error) bool {
 	}
 	_ = l.reserve.Close()
 	l.reserve = nil
-	peer, err := l.takeOne()
+	d, ok := l.ln.(interface{ SetDeadline(time.Time) error })
+	if !ok || d.SetDeadline(time.Now().Add(backoffMin)) != nil {
+		return false
+	}
+	nc, err := l.ln.Accept()
+	_ = d.SetDeadline(time.Time{})
 	if err == nil {
-		l.refuse(peer, RefusedDescriptors, cause)
+		l.refuse(nc.RemoteAddr().String(), RefusedDescriptors, cause)
+		_ = nc.Close()
 	}
 	l.reserve, _ = os.Open(os.DevNull)
 	return err == nil
-}
-
-// takeOne closes a connection that waits and says whose it was.
-func (l *Listener) takeOne() (peer string, err error) {
-	if l.raw != nil {
-		return l.raw.refuseOne()
-	}
-	d, ok := l.ln.(interface{ SetDeadline(time.Time) error })
-	if !ok {
-		return "", errors.ErrUnsupported
-	}
-	if err := d.SetDeadline(time.Now().Add(backoffMin)); err != nil {
-		return "", err
-	}
-	defer func() { _ = d.SetDeadline(time.Time{}) }()
-	nc, err := l.ln.Accept()
-	if err != nil {
-		return "", err
-	}
-	return nc.RemoteAddr().String(), nc.Close()
 }

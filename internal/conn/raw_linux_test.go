@@ -39,7 +39,8 @@ func (w *watcher) entries() (n int) {
 // Connections are watched once they have spoken, and none is once it has ended.
 func TestWatchEnds(t *testing.T) {
 	const pairs = 20
-	h := serve(t, Config{}, echo)
+	found := make(chan *watcher, 2*pairs)
+	h := serve(t, Config{}, func(c Conn) Handler { found <- c.(*stream).l.watcher; return echo(c) })
 	var all []net.Conn
 	for range pairs {
 		nc := dialEcho(t, h)
@@ -48,12 +49,13 @@ func TestWatchEnds(t *testing.T) {
 		}
 		all = append(all, nc, dialEcho(t, h))
 	}
-	eventually(t, "all to be watched", func() bool { return h.l.watcher.entries() == 2*pairs })
+	w := await(t, found, "accept")
+	eventually(t, "all to be watched", func() bool { return w.entries() == 2*pairs })
 	for _, nc := range all {
 		_ = nc.Close()
 	}
 	eventually(t, "no active connection", func() bool { return h.l.Stats().Active() == 0 })
-	if n := h.l.watcher.entries(); n != 0 {
+	if n := w.entries(); n != 0 {
 		t.Fatalf("%d connections are watched after their end", n)
 	}
 }
