@@ -58,7 +58,8 @@ func (b *Broker) Digest(fn func(RouteDigest)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var d RouteDigest
-	for k := range t.mu.own {
+	for at := range t.mu.own {
+		k := at.key()
 		d.add(&k)
 	}
 	fn(d)

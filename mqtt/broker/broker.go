@@ -85,7 +85,7 @@ func New(c Config) *Broker {
 	b.sources.mu.jobs = make(map[Key]*source)
 	b.started = uint64(c.Now().UnixMilli()) << 16 // above those of an earlier process
 	b.generation.Store(b.started)
-	b.routes.mu.own = make(map[routeKey]*ownRoute)
+	b.routes.mu.own = make(map[ownKey]*ownRoute)
 	b.remotes.mu.nodes = make(map[wire.NodeID]*otherNode)
 	b.remotes.mu.away = make(map[Key]*awaySession)
 	b.arrivals.b = b

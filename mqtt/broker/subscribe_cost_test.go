@@ -13,8 +13,8 @@ import (
 // to look for retained messages: the collector lets garbage grow to as much as
 // lives, so both make up what is resident (docs/benchmarks/brokers.md).
 const (
-	subscriptionHeapMax  = 250
-	memberHeapMax        = 320 // of a cluster: a route that other nodes hear of is counted
+	subscriptionHeapMax  = 200
+	memberHeapMax        = 250 // of a cluster: a route that other nodes hear of is counted
 	subscriptionAllocMax = 700
 )
 
