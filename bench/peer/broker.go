@@ -126,7 +126,7 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 	defer output.Close()
 	b.cmd = exec.Command(path, b.Command[1:]...)
 	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = b.dir, output, output
-	b.cmd.Env = environment()
+	b.cmd.Env = append(environment(), markVariable+"="+b.dir)
 	for name, value := range d.Environment {
 		b.cmd.Env = append(b.cmd.Env, name+"="+fill.Replace(value))
 	}

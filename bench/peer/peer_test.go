@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -73,6 +74,45 @@ func TestLoad(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", b.Address); err == nil {
 		t.Error("the child still listens")
+	}
+}
+
+// TestDaemonEnds: what has left the group of its broker, as a daemon does, is ended
+// with it.
+func TestDaemonEnds(t *testing.T) {
+	d := Builtin()[0]
+	d.Command = append([]string{"sh", "-c", "setsid tail -f /dev/null & echo $! > {dir}/daemon; exec \"$0\" \"$@\"", "/usr/sbin/mosquitto"}, d.Command[1:]...)
+	b, err := Start(t.Context(), d, Profile{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(b.dir, "daemon"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func() bool {
+		return slices.ContainsFunc(processes(), func(p process) bool { return p.pid == pid && !p.zombie })
+	}
+	if !has() {
+		t.Fatal("there is no daemon")
+	}
+	if err := b.Stop(); err != nil {
+		t.Error(err)
+	}
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for has() {
+		select {
+		case <-timer.C:
+			t.Fatalf("process %d is there", pid)
+		case <-tick.C:
+		}
 	}
 }
 

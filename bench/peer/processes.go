@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -31,7 +32,26 @@ func (b *Broker) Stop() error {
 		}
 	}
 	<-b.ended
+	for _, pid := range b.strays() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 	return errors.Join(err, os.RemoveAll(b.dir))
+}
+
+// markVariable stands in the environment of what we start, with its directory.
+const markVariable = "MQTT_BENCH_DIR"
+
+// strays are processes that left the group, as daemons do: the name service of
+// RabbitMQ's runtime stays when all that it served have ended.
+func (b *Broker) strays() (pids []int) {
+	mark := []byte("\x00" + markVariable + "=" + b.dir + "\x00")
+	for _, p := range processes() {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.pid))
+		if err == nil && !p.zombie && bytes.Contains(append([]byte{0}, environ...), mark) {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
 }
 
 // endMax is how long a broken connection may come before its broker's end.
