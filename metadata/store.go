@@ -20,7 +20,8 @@ import (
 type Config struct {
 	Node           uint64           // this node's id; never zero
 	Metrics        *metric.Registry // nil: nobody looks
-	Clock          clock.Clock      // nil: the machine's
+	Clock          clock.Clock      // nil: the machine's; stamps read its wall clock, and drift is found by it (R34)
+	Steady         clock.Clock      // by which retained messages end: it does not jump; nil: Clock
 	Rand           func() uint64    // nil: the system's; for actors and nonces
 	CommitDelayMax time.Duration    // how long a commit waits for company at most; it never waits longer than a quarter of the last sync; 0: 1 ms
 	CommitBytes    int              // about how much goes into one commit; 0: 256 KiB
@@ -70,6 +71,9 @@ func Open(db kv.DB, c Config) (*Store, error) {
 	if c.Clock == nil {
 		c.Clock = clock.System()
 	}
+	if c.Steady == nil {
+		c.Steady = c.Clock
+	}
 	if c.CommitBytes == 0 {
 		c.CommitBytes = 256 << 10
 	}
@@ -106,6 +110,12 @@ func Open(db kv.DB, c Config) (*Store, error) {
 		waits:     newWaits(),
 		running:   make(chan struct{}),
 	}
+	c.Metrics.GaugeFunc(metric.Opts{Name: "metadata_clock_drifted", Help: "1 while the wall clock of this node is further from the other members' than cluster.max_clock_drift; it does not stamp from it then."}, func() float64 {
+		if s.core.HLC().Drifted() {
+			return 1
+		}
+		return 0
+	})
 	s.counters = newCounters(c.Metrics, func() float64 { return float64(s.waiting.Load()) })
 	_, members := core.Members()
 	s.members.Store(&members)

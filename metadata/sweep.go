@@ -43,7 +43,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := &sweeper{Store: s, ctx: ctx, stable: stable, now: s.config.Clock.Now()}
+	w := &sweeper{Store: s, ctx: ctx, stable: stable, now: s.config.Steady.Now()}
 	if err := w.sessions(); err != nil {
 		return err
 	}

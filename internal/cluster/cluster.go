@@ -52,6 +52,7 @@ type Config struct {
 	Metrics *metric.Registry
 	Log     *slog.Logger
 	Clock   clock.Clock // nil: the machine's
+	Steady  clock.Clock // by which registrations and members count time: it does not jump; nil: Clock
 }
 
 // Parts are what a Cluster connects. All are required.
@@ -127,6 +128,9 @@ type peer struct {
 func New(c Config) *Cluster {
 	if c.Clock == nil {
 		c.Clock = clock.System()
+	}
+	if c.Steady == nil {
+		c.Steady = c.Clock
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

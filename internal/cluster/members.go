@@ -33,7 +33,7 @@ func (c *Cluster) openMembers() error {
 	}
 	m := *c.config.Members
 	m.Self = wire.Member{ID: c.config.Node, Name: c.config.NodeName, Link: c.LinkAddress()}
-	m.Cluster, m.Store, m.Clock = c.config.Name, c.parts.Metadata, c.config.Clock
+	m.Cluster, m.Store, m.Clock = c.config.Name, c.parts.Metadata, c.config.Steady
 	m.Send = func(to wire.NodeID, x *wire.Members) bool {
 		return c.mesh.Send(to, wire.StreamControl, wire.TypeMembers, wire.AppendMembers(nil, x), nil) == nil
 	}

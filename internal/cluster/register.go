@@ -17,7 +17,7 @@ import (
 // openRegistrar makes the registrar, which asks the others through the links.
 func (c *Cluster) openRegistrar() {
 	c.registrar = registrar.New(registrar.Config{
-		Self: c.config.Node, Home: home{c}, Now: c.config.Clock.Now, Stamp: c.parts.Metadata.Stamp, OnSynced: c.synced,
+		Self: c.config.Node, Home: home{c}, Now: c.config.Steady.Now, Stamp: c.parts.Metadata.Stamp, OnSynced: c.synced,
 		Send: func(to wire.NodeID, t wire.Type, body []byte) bool {
 			return c.mesh.Send(to, wire.StreamControl, t, body, nil) == nil
 		},

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,6 +33,7 @@ type Broker struct {
 	Base    string            // a configuration file that Options stand above; "" for none
 
 	small   bool // its data are on a small disk of their own
+	frozen  bool // and cannot be asked
 	process *Process
 	log     *keeper
 }
@@ -90,6 +92,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	if b.log == nil {
 		b.log = &keeper{}
 	}
+	b.frozen = false
 	args := append(slices.Clone(b.Wrap), b.Binary, "start")
 	if b.Base != "" {
 		args = append(args, "--config", b.Base)
@@ -165,10 +168,31 @@ func (b *Broker) Stop(ctx context.Context) error {
 }
 
 // Freeze stops the process from running; Thaw lets it go on.
-func (b *Broker) Freeze() error { return b.process.Signal(syscall.SIGSTOP) }
+func (b *Broker) Freeze() error {
+	b.frozen = true
+	return b.process.Signal(syscall.SIGSTOP)
+}
+
+// SetClock sets the wall clock of the process wrong, now and for its next starts.
+// One that is frozen, or not there, learns of it with its next start.
+func (b *Broker) SetClock(ctx context.Context, by time.Duration) error {
+	b.Options[clockOption] = strconv.FormatInt(int64(by/time.Second), 10)
+	if !b.Running() || b.frozen {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return b.Set(ctx, clockOption, b.Options[clockOption])
+}
+
+// clockOption sets a wall clock wrong.
+const clockOption = "cluster.rehearsal_clock"
 
 // Thaw ends Freeze.
-func (b *Broker) Thaw() error { return b.process.Signal(syscall.SIGCONT) }
+func (b *Broker) Thaw() error {
+	b.frozen = false
+	return b.process.Signal(syscall.SIGCONT)
+}
 
 // Pid is the id of the process.
 func (b *Broker) Pid() int { return b.process.Pid() }

@@ -88,6 +88,7 @@ type visit struct {
 	version    packet.Version
 	persistent bool
 	timeout    time.Duration // for CONNACK; 10 s
+	with       func(c *packet.Connect)
 }
 
 // call connects to a node.
@@ -104,6 +105,9 @@ func call(t *testing.T, trial *Trial, node int, v visit) (*person, error) {
 	if v.persistent && v.version == packet.V5 {
 		cfg.Connect.Properties.Set |= packet.PropSessionExpiry
 		cfg.Connect.Properties.SessionExpiry = 3600
+	}
+	if v.with != nil {
+		v.with(&cfg.Connect)
 	}
 	c, err := client.Dial(t.Context(), cfg)
 	if err != nil {

@@ -20,6 +20,7 @@ freeze 1, thaw 1  stop the process from running (SIGSTOP), let it go on
 kill 1            end the process at once (SIGKILL)
 stop 1            end it as systemd does (SIGTERM)
 start 1           start it again
+clock 1 -1h       set its wall clock wrong by as much
 show              what runs and what is cut`
 
 // ErrCommand is a command that is not understood; nothing was done.
@@ -54,6 +55,8 @@ func (t *Trial) Do(ctx context.Context, words []string) (string, error) {
 			return "", fmt.Errorf("%w: a loss is a percentage from 0 to 100", ErrCommand)
 		}
 		return t.between(args[:2], true, func(r *Rule) { r.Loss = p / 100 })
+	case name == "clock" && len(args) == 2:
+		return t.clock(ctx, args[0], args[1])
 	case len(args) == 1:
 		return t.process(ctx, name, args[0])
 	}
@@ -113,6 +116,19 @@ func (t *Trial) between(args []string, both bool, change func(*Rule)) (string, e
 		t.Net.SetRule(w[0], w[1], r)
 	}
 	return t.show(), nil
+}
+
+// clock sets the wall clock of a node.
+func (t *Trial) clock(ctx context.Context, word, by string) (string, error) {
+	i, err := t.node(word)
+	if err != nil {
+		return "", err
+	}
+	d, err := time.ParseDuration(by)
+	if err != nil {
+		return "", fmt.Errorf("%w: a clock is set wrong by a duration, such as 1h or -90s", ErrCommand)
+	}
+	return fmt.Sprintf("the wall clock of node %d is %v off", i+1, d), t.Brokers[i].SetClock(ctx, d)
 }
 
 // process does something to the process of a node.

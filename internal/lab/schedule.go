@@ -25,10 +25,11 @@ const (
 	Wander                // subscribers go to another broker
 	Full                  // the disk of a node is filled
 	Room                  // ... and has room again, and the node is killed and started
+	Clock                 // the wall clock of A[0] is set, By before the machine's
 	actions
 )
 
-var actionNames = [actions]string{"split", "one way", "apart", "slow", "heal", "freeze", "thaw", "kill", "restart", "wander", "full", "room"}
+var actionNames = [actions]string{"split", "one way", "apart", "slow", "heal", "freeze", "thaw", "kill", "restart", "wander", "full", "room", "clock"}
 
 // String is the action's name.
 func (a Action) String() string { return actionNames[a] }
@@ -39,6 +40,7 @@ type Step struct {
 	Action Action
 	A      []int // nodes
 	B      int   // the other node, where there is one
+	By     time.Duration
 }
 
 // String tells the step.
@@ -48,6 +50,8 @@ func (s Step) String() string {
 		return fmt.Sprintf("%s %d and %d", s.Action, s.A[0], s.B)
 	case Heal, Wander:
 		return s.Action.String()
+	case Clock:
+		return fmt.Sprintf("%s %v by %v", s.Action, s.A, s.By)
 	}
 	return fmt.Sprintf("%s %v", s.Action, s.A)
 }
@@ -79,6 +83,9 @@ func Random(seed uint64, nodes, n int) []Step {
 			add(Full, []int{a}, 0)
 		case k == Split && nodes > 3 && r.IntN(2) == 0:
 			add(Split, []int{a, b}, 0)
+		case k == Clock:
+			add(Clock, []int{a}, 0)
+			steps[len(steps)-1].By = clockSteps[r.IntN(len(clockSteps))] * time.Duration(1-2*r.IntN(2))
 		default:
 			add(k, []int{a}, b)
 		}
@@ -90,50 +97,97 @@ func Random(seed uint64, nodes, n int) []Step {
 	return steps
 }
 
+// clockSteps are by how much a wall clock is set wrong: minutes to hours.
+var clockSteps = []time.Duration{time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour}
+
+// Text writes a schedule for Parse.
+func Text(steps []Step) string {
+	var list []string
+	for _, s := range steps {
+		list = append(list, fmt.Sprintf("%s %.3f", s, s.After.Seconds()))
+	}
+	return strings.Join(list, ", ")
+}
+
 // Parse reads a schedule as String writes its steps, each after the time in
 // seconds that follows it: "wander 0.5, one way 2 and 0, restart [1] 2".
 func Parse(text string) ([]Step, error) {
 	var steps []Step
 	for part := range strings.SplitSeq(text, ",") {
-		part = strings.TrimSpace(part)
-		s := Step{After: time.Second}
-		rest, found := part, false
-		for a, name := range actionNames {
-			if r, ok := strings.CutPrefix(part, name); ok {
-				s.Action, rest, found = Action(a), r, true
-			}
-		}
-		if !found {
-			return nil, fmt.Errorf("lab: %q is no step", part)
-		}
-		fields := strings.Fields(strings.NewReplacer("[", "", "]", "", " and ", " ").Replace(rest))
-		want := map[Action]int{OneWay: 2, Apart: 2, Slow: 2, Heal: 0, Wander: 0}
-		nodes, ok := want[s.Action]
-		if !ok {
-			nodes = 1
-		}
-		if len(fields) < nodes || len(fields) > nodes+1 {
-			return nil, fmt.Errorf("lab: %q wants %d nodes, and the seconds before it", part, nodes)
-		}
-		if len(fields) > nodes {
-			d, err := time.ParseDuration(fields[nodes] + "s")
-			if err != nil {
-				return nil, fmt.Errorf("lab: %q: %w", part, err)
-			}
-			s.After = d
-		}
-		for i, f := range fields[:nodes] {
-			n, err := strconv.Atoi(f)
-			if err != nil || n < 0 {
-				return nil, fmt.Errorf("lab: %q: %q is no node", part, f)
-			}
-			if i == 0 {
-				s.A = []int{n}
-			} else {
-				s.B = n
-			}
+		s, err := parseStep(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
 		}
 		steps = append(steps, s)
 	}
 	return steps, nil
+}
+
+// parseStep reads one step: its action, its nodes, by how much, and when.
+func parseStep(part string) (Step, error) {
+	s := Step{After: time.Second}
+	rest, found := part, false
+	for a, name := range actionNames {
+		if r, ok := strings.CutPrefix(part, name); ok {
+			s.Action, rest, found = Action(a), r, true
+		}
+	}
+	if !found {
+		return s, fmt.Errorf("lab: %q is no step", part)
+	}
+	list, after := "", rest
+	switch s.Action {
+	case Heal, Wander:
+	case OneWay, Apart, Slow:
+		words := strings.Fields(strings.Replace(rest, " and ", " ", 1))
+		n := min(2, len(words))
+		list, after = strings.Join(words[:n], " "), strings.Join(words[n:], " ")
+	default:
+		var ok bool
+		if list, after, ok = strings.Cut(rest, "]"); !ok {
+			return s, fmt.Errorf("lab: %q wants its nodes as [1]", part)
+		}
+		list = strings.Replace(list, "[", "", 1)
+	}
+	var nodes []int
+	for _, word := range strings.Fields(list) {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 0 {
+			return s, fmt.Errorf("lab: %q: %q is no node", part, word)
+		}
+		nodes = append(nodes, n)
+	}
+	if s.Action == OneWay || s.Action == Apart || s.Action == Slow {
+		if len(nodes) != 2 {
+			return s, fmt.Errorf("lab: %q wants two nodes", part)
+		}
+		s.B, nodes = nodes[1], nodes[:1]
+	} else if s.Action != Heal && s.Action != Wander && len(nodes) == 0 {
+		return s, fmt.Errorf("lab: %q wants a node", part)
+	}
+	s.A = nodes
+	return s, s.parseTimes(part, strings.Fields(after))
+}
+
+// parseTimes reads what follows the nodes: by how much a clock is set, and the
+// seconds before the step.
+func (s *Step) parseTimes(part string, words []string) (err error) {
+	if s.Action == Clock {
+		if len(words) < 2 || words[0] != "by" {
+			return fmt.Errorf("lab: %q wants by how much: clock [0] by 1h", part)
+		}
+		if s.By, err = time.ParseDuration(words[1]); err != nil {
+			return fmt.Errorf("lab: %q: %w", part, err)
+		}
+		words = words[2:]
+	}
+	if len(words) > 1 {
+		return fmt.Errorf("lab: %q: nothing follows the seconds", part)
+	}
+	if len(words) == 1 {
+		if s.After, err = time.ParseDuration(words[0] + "s"); err != nil {
+			return fmt.Errorf("lab: %q: %w", part, err)
+		}
+	}
+	return nil
 }

@@ -31,7 +31,7 @@ func (s Seed) Play(ctx context.Context, c TrialConfig) (faults []string, story s
 	if plan == nil {
 		plan = Random(s.Number, s.Nodes, s.Steps)
 	}
-	c.Small = filled(plan)
+	s.Plan, c.Small = plan, filled(plan)
 	starting, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	t, err := NewTrial(starting, c)
@@ -71,7 +71,7 @@ func NodesOf(seed uint64) int { return []int{3, 3, 3, 4, 5}[seed%5] }
 // story is what a reader of a failure wants to know.
 func (t *Trial) story(s Seed) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "seed %d, %d nodes, flags %s\n%s", s.Number, s.Nodes, s.Mode(), t.History)
+	fmt.Fprintf(&out, "seed %d, %d nodes, flags %s, -play %q\n%s", s.Number, s.Nodes, s.Mode(), Text(s.Plan), t.History)
 	for i, b := range t.Brokers {
 		fmt.Fprintf(&out, "\nlog of node %d:\n%s\n", i+1, lastLines(b.Log(), 200))
 	}

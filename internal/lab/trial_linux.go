@@ -107,6 +107,7 @@ func (t *Trial) broker(i int) *Broker {
 	b.Options["listener.tcp.default"] = b.Address()
 	b.Options["cluster.bind_address"] = h.Addr().String()
 	b.Options["cluster.seeds"] = strings.Join(seeds, ",")
+	b.Options["cluster.rehearsal"] = "on"
 	maps.Copy(b.Options, t.cfg.Options)
 	return b
 }
@@ -183,7 +184,7 @@ func (t *Trial) Play(ctx context.Context, steps []Step) error {
 		}
 		t.History.Event("%s", s)
 		t.cfg.Log("%s", s)
-		t.History.Wrong(t.wrong || t.ill || s.Action != Wander)
+		t.History.Wrong(t.wrong || t.ill || s.Action != Wander && s.Action != Clock)
 		err := t.step(ctx, s)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s, err)
@@ -228,6 +229,8 @@ func (t *Trial) step(ctx context.Context, s Step) error {
 			return err
 		}
 		return t.restart(ctx, t.Brokers[s.A[0]], true)
+	case Clock:
+		return t.Brokers[s.A[0]].SetClock(ctx, s.By)
 	case Wander:
 		for _, r := range t.Subscribers {
 			r.Move()

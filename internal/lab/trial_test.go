@@ -82,14 +82,14 @@ func TestRandomSchedules(t *testing.T) {
 // TestParse: what a story tells of a schedule can be played again.
 func TestParse(t *testing.T) {
 	for seed := range uint64(50) {
-		for _, want := range Random(seed, 3, 20) {
+		for _, want := range Random(seed, 3+int(seed%3), 20) {
 			got, err := Parse(fmt.Sprintf("%s %.3f", want, want.After.Seconds()))
 			if err != nil || len(got) != 1 || got[0].String() != want.String() || got[0].After != want.After {
 				t.Fatalf("%v after %v is read as %v (%v)", want, want.After, got, err)
 			}
 		}
 	}
-	for _, bad := range []string{"", "wander 1 2", "restart", "kill [x]", "one way 1", "dance"} {
+	for _, bad := range []string{"", "wander 1 2", "restart", "kill [x]", "one way 1", "dance", "clock [1]", "clock [1] by", "heal 1 2", "split [] 1"} {
 		if got, err := Parse(bad); err == nil {
 			t.Errorf("%q is read as %v", bad, got)
 		}

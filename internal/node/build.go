@@ -27,7 +27,7 @@ func (n *Node) build() error {
 		Node: n.set.String("nodename"), NodeID: n.id, Settings: brokerSettings(n.set),
 		Metadata: n.metadata, Queue: n.queue, Gate: &n.gate,
 		Authenticator: n.security.all, Authorizer: n.security.all,
-		Metrics: n.metrics, Log: limitRefusals(n.log.For("mqtt")), Now: time.Now,
+		Metrics: n.metrics, Log: limitRefusals(n.log.For("mqtt")), Now: n.steady.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }, // never fails since Go 1.24
 	}
 	if n.cluster != nil {
@@ -55,6 +55,7 @@ func (n *Node) changed(key string) {
 			_ = n.log.SetLevel(sub, max(level, floorLevel(n.set))) // "" is the common level
 		}
 	}
+	n.setClock()
 	n.broker.Change(brokerSettings(n.set))
 	if n.cluster != nil {
 		n.cluster.Tune(tunables(n.set))

@@ -57,7 +57,7 @@ func (n *Node) openCluster() error {
 	if err != nil {
 		return err
 	}
-	inc, err := cluster.NextIncarnation(filepath.Join(dir, incarnationFile), time.Now())
+	inc, err := cluster.NextIncarnation(filepath.Join(dir, incarnationFile), n.wall.Now())
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (n *Node) openCluster() error {
 		Answer: func(ctx context.Context, method, target string, body []byte) (int, []byte) {
 			return n.admin.Answer(ctx, method, target, body)
 		},
-		Metrics: n.metrics, Log: n.log.For("cluster"),
+		Clock: n.wall, Steady: n.steady, Metrics: n.metrics, Log: n.log.For("cluster"),
 	}
 	if n.spool != nil {
 		config.Spool = n.spool

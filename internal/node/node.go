@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tombolo/internal/admin"
+	"tombolo/internal/clock"
 	"tombolo/internal/cluster"
 	"tombolo/internal/kv"
 	"tombolo/internal/log"
@@ -60,6 +61,9 @@ type Node struct {
 	leaving  *leaving // nil: a node by itself
 	started  time.Time
 	stopping atomic.Bool
+	wall     clock.Clock    // the machine's, or wrong
+	wrong    *clock.Stepped // the wall clock of a rehearsal; nil: it is not one
+	steady   *clock.Steady  // what everything goes by that is to last a time
 }
 
 // New returns a node that Run will start.
@@ -73,6 +77,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.checkListeners(); err != nil {
 		return err
 	}
+	n.openClocks()
 	if err := n.openLog(); err != nil {
 		return err
 	}

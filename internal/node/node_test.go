@@ -67,6 +67,32 @@ func load(t *testing.T, pairs ...string) *option.Settings {
 	return set
 }
 
+// TestRehearsedClock: a wall clock is set wrong on a node that rehearses, and on no
+// other.
+func TestRehearsedClock(t *testing.T) {
+	plain := New(Config{Settings: load(t)})
+	plain.openClocks()
+	if err := (&view{plain}).SetOption(clockKey, "60"); err == nil || !strings.Contains(err.Error(), "does not rehearse") || plain.set.Int(clockKey) != 0 {
+		t.Errorf("a node in production: %v", err)
+	}
+	n := New(Config{Settings: load(t, "cluster.rehearsal", "on", clockKey, "-60")})
+	n.openClocks()
+	off := func() time.Duration { return n.wall.Now().Round(0).Sub(time.Now().Round(0)).Round(time.Second) }
+	if got := off(); got != -time.Minute {
+		t.Errorf("it started %v off, want a minute back", got)
+	}
+	if err := (&view{n}).SetOption(clockKey, "3600"); err != nil {
+		t.Fatal(err)
+	}
+	n.setClock()
+	if got := off(); got != time.Hour {
+		t.Errorf("it is %v off, want an hour", got)
+	}
+	if got := n.steady.Now().Round(0).Sub(time.Now().Round(0)).Round(time.Second); got != -time.Minute {
+		t.Errorf("the steady clock is %v off, want what it was at the start", got)
+	}
+}
+
 // TestSettings: the options that name a limit reach the broker.
 func TestSettings(t *testing.T) {
 	b := brokerSettings(load(t,

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"tombolo/internal/clock"
 	"tombolo/internal/kv"
 	"tombolo/internal/metric"
 	"tombolo/metadata"
@@ -80,7 +79,7 @@ func (n *Node) countStores() {
 // openAbove opens the stores on the databases.
 func (n *Node) openAbove() error {
 	var err error
-	config := metadata.Config{Node: n.id, Metrics: n.metrics, Clock: clock.System(), OnEvent: n.replicaEvent}
+	config := metadata.Config{Node: n.id, Metrics: n.metrics, Clock: n.wall, Steady: n.steady, OnEvent: n.replicaEvent}
 	if n.cluster != nil {
 		config.Replica.DriftMax = n.set.Duration("cluster.max_clock_drift")
 		config.Transport, config.OnExchange, config.Join = n.cluster.Transport(), n.cluster.Exchange, n.joins()
@@ -91,7 +90,7 @@ func (n *Node) openAbove() error {
 	}
 	logger := n.log.For("queue")
 	n.queue, err = queue.OpenStore(n.queueDB, queue.StoreConfig{
-		Durability: durability(n.set.String("durability")), Metrics: n.metrics, Clock: clock.System(),
+		Durability: durability(n.set.String("durability")), Metrics: n.metrics, Clock: n.steady,
 		BatchEnd: func() { n.broker.BatchEnd() },
 		Fault:    func(err error) { logger.Error("message store is damaged", "error", err) },
 	})

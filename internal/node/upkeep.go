@@ -43,7 +43,7 @@ func (n *Node) upkeep(ctx context.Context) error {
 // sweepRetained removes retained messages that have expired. They are not
 // delivered either way; this frees their space.
 func (n *Node) sweepRetained() {
-	now := time.Now().UnixMilli()
+	now := n.steady.Now().UnixMilli()
 	type name struct{ mountpoint, topic string }
 	var expired []name
 	err := n.metadata.EachRetained(func(mountpoint, topic string, v *metadata.Retained) bool {

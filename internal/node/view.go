@@ -102,6 +102,9 @@ func (v *view) Option(key string) (admin.Option, error) {
 
 // SetOption implements admin.Options.
 func (v *view) SetOption(key, value string) error {
+	if key == clockKey && v.n.wrong == nil {
+		return errNoRehearsal
+	}
 	if err := v.n.set.Set(key, value); err != nil {
 		hint := "see: tombolo config doc " + key
 		if errors.Is(err, option.ErrNotReloadable) {

@@ -144,10 +144,12 @@ func (v clusterView) GivesUp(node string, force bool) (string, error) {
 	return v.c.Members().GivesUp(node, force)
 }
 
+var errNoRehearsal = admin.Invalid("start it with cluster.rehearsal = on, as tombolo dev --nodes 3 does", "this node does not rehearse")
+
 // Cut implements admin.Cluster.
 func (v clusterView) Cut(nodes []string) error {
 	if !v.n.set.Bool("cluster.rehearsal") {
-		return admin.Invalid("start it with cluster.rehearsal = on, as tombolo dev --nodes 3 does", "this node does not rehearse")
+		return errNoRehearsal
 	}
 	var ids []wire.NodeID
 	for _, name := range nodes {

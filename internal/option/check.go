@@ -48,6 +48,9 @@ func (l *loader) crossCheck(s *Settings) {
 	if name := s.Text("nodename"); name == "" || strings.ContainsAny(name, "/+#") {
 		fault("nodename", "%s cannot be a level of $SYS/<nodename>/: it must not be empty nor contain / + #", show(name))
 	}
+	if key := "cluster.rehearsal_clock"; s.Int(key) != 0 && !s.Bool("cluster.rehearsal") {
+		fault(key, "wants cluster.rehearsal = on: no node in production reads its clock wrong on purpose")
+	}
 	if s.Text("data_dir") == "" {
 		fault("data_dir", "must not be empty")
 	}

@@ -20,6 +20,9 @@ const leaseMargin = 3 * wakeMax
 
 func hlcOf(now time.Time) uint64 { return uint64(max(now.UnixMilli(), 0)) << 16 }
 
+// Drifted says that the wall clock is not stamped from.
+func (h *HLC) Drifted() bool { return h.frozen.Load() }
+
 // Stamp is a reading above all before it.
 func (h *HLC) Stamp(now time.Time) uint64 {
 	wall := hlcOf(now)

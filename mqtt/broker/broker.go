@@ -83,7 +83,7 @@ func New(c Config) *Broker {
 	b.mu.mounts, b.audit = make(map[string]*mount), newAudit()
 	b.sources.slots = make(chan struct{}, sourcesMax)
 	b.sources.mu.jobs = make(map[Key]*source)
-	b.started = uint64(c.Now().UnixMilli()) << 16 // above those of an earlier process
+	b.started = c.Metadata.Stamp() // above those of an earlier process, whatever the wall clock says
 	b.generation.Store(b.started)
 	b.routes.mu.own = make(map[ownKey]*ownRoute)
 	b.remotes.mu.nodes = make(map[wire.NodeID]*otherNode)
