@@ -310,9 +310,14 @@ func (w *World) operate() {
 	if s == nil {
 		return
 	}
+	w.write(s, w.anyOp())
+}
+
+// anyOp is what a client may ask.
+func (w *World) anyOp() Op {
 	op := Op{Key: fmt.Sprintf("k%d", w.rng.IntN(w.p.Keys)), Delete: w.rng.IntN(3) == 0}
 	if w.rng.IntN(5) == 0 {
 		op = Op{Key: fmt.Sprintf("session%d", w.rng.IntN(2)), Clean: w.rng.IntN(2) == 0}
 	}
-	w.write(s, op)
+	return op
 }

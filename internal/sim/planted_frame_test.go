@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -13,7 +14,9 @@ import (
 const (
 	framePull  = 8
 	frameChunk = 10
-	frameSums  = 18
+	frameRange = 21
+	frameCut   = 22
+	frameSums  = 24
 	frameBody  = 4
 )
 
@@ -112,3 +115,22 @@ func (u unequal) Receive(now time.Duration, from NodeID, body any, out *Output) 
 	}
 	return u.replicaCore.Receive(now, from, body, out)
 }
+
+// onlyAtEqualClocks compares by range only while both clocks are the same.
+func onlyAtEqualClocks(t *tampered) {
+	var asked any
+	t.sent = func(v []any) {
+		if number(v[1]) == frameRange {
+			asked = v[frameBody+1]
+		}
+	}
+	t.received = func(v []any) bool {
+		if number(v[1]) != frameCut || fmt.Sprint(v[frameBody+1]) == fmt.Sprint(asked) {
+			return false
+		}
+		v[frameBody+1] = nil
+		return true
+	}
+}
+
+func (t *tampered) recordKey(key string) []byte { return t.Core.(rotting).recordKey(key) }

@@ -27,7 +27,7 @@ type hasty struct{ Core }
 func (h hasty) Write(now time.Duration, op Op, out *Output) error {
 	if v := h.View(); v.Phase == PhaseReady && !op.Delete {
 		dot := dvv.Dot{Actor: v.Actor, Counter: v.Clock.Top(v.Actor) + 1}
-		out.Acks = append(out.Acks, Ack{Op: op.ID, Dot: dot, HLC: uint64(now)})
+		out.Acks = append(out.Acks, Ack{Op: op.ID, Dot: dot, HLC: uint64((time.Duration(replicaEpoch.UnixNano()) + now).Milliseconds()) << 16})
 		var inner Output
 		defer func() { out.Send = append(out.Send, inner.Send...) }()
 		return h.Core.Write(now, op, &inner)
@@ -107,6 +107,7 @@ func TestPlantedAroundTheProduct(t *testing.T) {
 			return product(amputated{db}, c, now, out)
 		}, membersChange, []string{"I9", "I14", "I28"}},
 		{"digests are not compared by range", wrapped(product, func(c Core) Core { return unequal{c.(*replicaCore)} }), func(p *Profile) { p.Rot = 1 }, []string{"R32"}},
+		{"digests are compared by range at equal clocks alone", tampering(product, onlyAtEqualClocks), func(p *Profile) { p.Rot = 1 }, []string{"R32"}},
 		{"a resumed join skips what was written meanwhile", tampering(product, skipsCatchUp), membersChange, []string{"I14", "I15", "I16", "I20", "I29"}},
 	} {
 		t.Run(b.name, func(t *testing.T) {

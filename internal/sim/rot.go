@@ -51,8 +51,9 @@ func (w *World) rest(list []*slot) {
 	}
 }
 
-// rot has a disk change one value behind its store's back, in a cluster at rest: the
-// comparison by range finds it, and takes over the value that the others have (R32).
+// rot has a disk change or lose one value behind its store's back, in a cluster at rest
+// or in one whose clients never pause: the comparison by range finds it, and takes over
+// the value that the others have (R32).
 func (w *World) rot() {
 	list := w.standing()
 	if w.violation == nil && w.p.Rot > 0 && w.seed%w.p.Rot == 0 {
@@ -67,29 +68,20 @@ func (w *World) rot() {
 	if !tells || len(keys) == 0 {
 		return
 	}
-	key := at.recordKey(keys[w.rng.IntN(len(keys))])
+	name := keys[w.rng.IntN(len(keys))]
+	key := at.recordKey(name)
 	record, err := s.disk.Get(key)
 	if err != nil {
 		w.fail("R32", s, "%q cannot be read: %v", key, err)
 		return
 	}
-	w.note("slot %d: its disk changes %q", s.index, key)
-	changed := bytes.Clone(record)
-	changed[len(changed)-1] ^= 1 << w.rng.IntN(8)
-	var b kv.Batch
-	b.Put(key, changed)
-	if err := s.disk.Memory.Write(&b, true); err != nil {
-		w.fail("R32", s, "%v", err)
-		return
-	}
-	s.rotten = true
-	for end := w.now + rotMax; w.violation == nil && w.now < end && s.rotten; {
-		w.loop(w.now + time.Second)
-		got, err := s.disk.Get(key)
-		s.rotten = err != nil || !bytes.Equal(got, record)
-	}
-	if s.rotten {
-		w.fail("R32", s, "%v after its disk changed %q nobody has mended it", rotMax, key)
+	w.spoil(s, key, record)
+	pause := w.seed/w.p.Rot%2 == 0
+	if pause {
+		w.waitMended(s, key, record, func() { w.loop(w.now + time.Second) })
+	} else {
+		w.waitMended(s, key, record, func() { w.clients(name) })
+		w.quiet()
 	}
 	for _, o := range w.standing() {
 		got, err := o.disk.Get(key)
@@ -102,4 +94,63 @@ func (w *World) rot() {
 			w.fail("R32", o, "after it was mended: %s", why)
 		}
 	}
+}
+
+// spoil changes a bit of a record on a slot's disk, or takes all of it away.
+func (w *World) spoil(s *slot, key, record []byte) {
+	var b kv.Batch
+	if w.rng.IntN(3) == 0 {
+		w.note("slot %d: its disk loses %q", s.index, key)
+		b.Delete(key)
+	} else {
+		w.note("slot %d: its disk changes %q", s.index, key)
+		changed := bytes.Clone(record)
+		changed[len(changed)-1] ^= 1 << w.rng.IntN(8)
+		b.Put(key, changed)
+	}
+	if err := s.disk.Memory.Write(&b, true); err != nil {
+		w.fail("R32", s, "%v", err)
+	}
+	s.rotten = true
+}
+
+// waitMended has time pass until the disk holds the record again.
+func (w *World) waitMended(s *slot, key, record []byte, pass func()) {
+	for end := w.now + rotMax; w.violation == nil && w.now < end && s.rotten; {
+		pass()
+		got, err := s.disk.Get(key)
+		s.rotten = err != nil || !bytes.Equal(got, record)
+	}
+	if s.rotten {
+		w.fail("R32", s, "%v after its disk changed %q nobody has mended it", rotMax, key)
+	}
+}
+
+// clients write every few milliseconds, for a second, to all keys but one: what they
+// wrote is still on its way when they write again, so that clocks are hardly ever equal.
+func (w *World) clients(but string) {
+	for end := w.now + time.Second; w.now < end && w.violation == nil; {
+		w.loop(w.now + w.around(40*time.Millisecond))
+		if op := w.anyOp(); op.Key != but && w.violation == nil {
+			if s := w.ready(nil); s != nil {
+				w.write(s, op)
+			}
+		}
+	}
+}
+
+// quiet has a cluster come to rest again after its clients paused.
+func (w *World) quiet() {
+	w.checks.captured = false // of the heal, before these writes
+	for end := w.now + w.p.HealMax; w.violation == nil; {
+		w.loop(w.now + time.Second)
+		checker, s, why := w.unfinished()
+		if checker == "" {
+			break
+		}
+		if w.now >= end && w.violation == nil {
+			w.fail(checker, s, "%v after the last write: %s", w.p.HealMax, why)
+		}
+	}
+	w.final()
 }

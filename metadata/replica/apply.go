@@ -118,6 +118,7 @@ func (r *Replica) mergeDeletes(now time.Time, p *peer, w *wireRecord) {
 	key := objectKey(w.key)
 	old, err := r.get(key)
 	if err != nil {
+		r.ranging.note(w.key)
 		r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
 		return
 	}
@@ -143,6 +144,7 @@ func (r *Replica) meetObject(p *peer, bases dvv.VV, m *merging) bool {
 	if !w.fresh {
 		var err error
 		if m.old, err = r.get(objectKey(w.key)); err != nil {
+			r.ranging.note(w.key) // what peers have of it now is more than they had at the cut
 			r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
 			return false
 		}

@@ -57,7 +57,11 @@ func (r *Replica) probed(now time.Time, p *peer, rd *pack.Reader) {
 		r.sendClock(p, true)
 	case digest != r.digest:
 		r.event(Event{Kind: EventDigest, Peer: p.id, Text: fmt.Sprintf("%016x here, %016x there", r.digest, digest)})
-		r.refuse(p, refuseNeedJoin)
+		if soon := now.Add(rangesAgain); p.frames < frameTypesMax {
+			r.refuse(p, refuseNeedJoin)
+		} else if p.rangesAt.After(soon) {
+			p.rangesAt = soon // a disk that lost something must not be the donor of a join
+		}
 	default:
 		r.noteSame(p)
 		f := pack.AppendUint(p.header(r, frameSame), hash)

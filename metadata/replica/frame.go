@@ -11,6 +11,7 @@ import (
 //
 //	[version, type, sender's nonce, receiver's nonce, …body]
 //
+// 17 to 20 were a comparison at equal clocks; who still sends them gets no answer.
 // docs/formats/metadata.md draws every body.
 const (
 	frameHello   = 1  // who I am; asks for a Welcome
@@ -29,10 +30,12 @@ const (
 	frameHave    = 14 // I have made your dots durable
 	frameMeet    = 15 // this is what I have: tell me once you have it as well
 	frameMet     = 16 // I have it, and this is what I have
-	frameRanges  = 17 // let us read everything and compare digests by range
-	frameSums    = 18 // my digests by range
-	frameMend    = 19 // send me the records of these ranges
-	frameMended  = 20 // here they are
+	frameRanges  = 21 // let us read everything and compare digests by range: this is my clock
+	frameCut     = 22 // and this is mine
+	frameTouched = 23 // in these keys I have something from beyond what both have
+	frameSums    = 24 // my digests by range, and in which keys I have
+	frameMend    = 25 // send me the records of these ranges
+	frameMended  = 26 // here they are
 )
 
 // FrameBytesMax bounds a frame, so that a long one never delays a heartbeat.
@@ -78,7 +81,7 @@ var frameFields = map[uint64]int{
 	frameHello: 8, frameWelcome: 11, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
 	frameClock: 3, framePull: 3, frameBegin: 8, frameChunk: 6, frameNext: 2, frameJoin: 3,
 	framePart: 4, frameHave: 2, frameMeet: 4, frameMet: 4,
-	frameRanges: 3, frameSums: 2, frameMend: 3, frameMended: 3,
+	frameRanges: 2, frameCut: 2, frameTouched: 2, frameSums: 4, frameMend: 3, frameMended: 3,
 }
 
 // frameOptional is how many of them a sender of an earlier build leaves out.

@@ -119,8 +119,10 @@ func sampleFrames() map[string][]byte {
 		"have":    numbers(frameHave, 0xa1, 300),
 		"meet":    pack.AppendBytes(pack.AppendUint(pack.AppendBool(numbers(frameMeet, 7), true), 0xd1), sampleClock.Append(nil)),
 		"met":     pack.AppendBytes(pack.AppendBool(pack.AppendBool(numbers(frameMet, 7), false), true), nil),
-		"ranges":  numbers(frameRanges, 7, 0xd1, 0xd2),
-		"sums":    pack.AppendBytes(numbers(frameSums, 7), make([]byte, 8*rangeCount)),
+		"ranges":  pack.AppendBytes(numbers(frameRanges, 7), sampleClock.Append(nil)),
+		"cut":     pack.AppendBytes(numbers(frameCut, 7), sampleClock.Append(nil)),
+		"touched": appendMarks(numbers(frameTouched, 7), []mark{{[]byte("\x05key"), 0}, {[]byte("\x05other"), 0xd1}}),
+		"sums":    pack.AppendBool(appendMarks(pack.AppendBytes(numbers(frameSums, 7), make([]byte, 8*rangeCount)), []mark{{[]byte("\x05key"), 0}}), true),
 		"mend":    pack.AppendBytes(numbers(frameMend, 7, 1<<63), []byte("\x05key")),
 		"mended":  sampleMended(numbers(frameMended, 7)),
 	}
@@ -248,11 +250,13 @@ func FuzzReceive(f *testing.F) {
 		r.nonce, p.nonce, p.up, p.challenge, p.actor = 0x2222, 0x1111, true, 5, 0xa1
 		p.incoming = &incoming{id: 77, full: true, request: r.clock, progress: now}
 		r.join = &joining{joinState: joinState{donor: 2}}
-		if g, err := r.openRanging(now, 7); err == nil {
+		if g, err := r.openRanging(now, p, 7); err == nil {
+			g.reading.begin(sampleClock)
 			g.agreed, g.done, g.mask = true, true, 1<<63
 			r.ranging, r.rangingWith = g, 2
 		}
-		p.served, _ = r.openRanging(now, 7)
+		p.served, _ = r.openRanging(now, p, 7)
+		p.served.reading.begin(sampleClock)
 		for range 2 {
 			r.Receive(now, 2, frame)
 			for n := 0; r.Busy() && n < 10; n++ {

@@ -56,6 +56,9 @@ func (r *Replica) startJoin(now time.Time, p *peer, why string) {
 	if r.join == nil || r.join.donor != p.id {
 		r.join = &joining{joinState: joinState{donor: p.id}}
 	}
+	if r.ranging != nil { // what goes in a join leaves no trace
+		r.endRanging(now, rangesAgain)
+	}
 	r.goals = nil // those of an earlier one: it has not been enough
 	r.dirty.join = true
 	r.event(Event{Kind: EventJoinBegan, Peer: p.id, Text: why})

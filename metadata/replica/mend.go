@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"tombolo/dvv"
 	"tombolo/internal/kv"
 	"tombolo/metadata/internal/pack"
@@ -20,7 +22,7 @@ const mendScanMax = 16 << 10
 func (r *Replica) mendAsked(now time.Time, p *peer, rd *pack.Reader) {
 	round, mask, cursor := rd.Uint(), rd.Uint(), rd.Bytes()
 	g := p.served
-	if rd.Err() != nil || g == nil || g.round != round {
+	if rd.Err() != nil || g == nil || g.round != round || !g.done {
 		return
 	}
 	if mask == 0 { // nothing is wanted
@@ -138,10 +140,11 @@ func (r *Replica) mendUpTo(p *peer, to []byte, theirs map[string][]byte) error {
 	return nil
 }
 
-// mendKey puts what p has of name in place of ours, if ours is still that of the cut.
-// The digest and the counts say already what p has: they were the same at the cut.
+// mendKey puts what p has of name in place of ours, if neither side has touched it and
+// ours is still that of the cut. The digest and the counts say already what p has.
 func (r *Replica) mendKey(p *peer, name, ours, theirs []byte) error {
-	if bytes.Equal(ours, theirs) {
+	g := r.ranging
+	if bytes.Equal(ours, theirs) || g.isTouched(name) || g.blind || g.noted[xxhash.Sum64(name)] {
 		return nil
 	}
 	key := objectKey(name)
@@ -158,9 +161,16 @@ func (r *Replica) mendKey(p *peer, name, ours, theirs []byte) error {
 			return err
 		}
 	}
-	old, err := decodeObject(ours)
-	if len(ours) > 0 && err != nil {
+	old, err := dvv.Object{}, error(nil)
+	if len(ours) > 0 {
+		old, err = decodeObject(ours)
+	}
+	switch {
+	case err != nil:
 		r.setAside(key, ours, err)
+	case !g.possible(name, old):
+	case contribution(r.config.Policy, name, old) == contribution(r.config.Policy, name, next):
+		return nil // a tombstone that one side has collected
 	}
 	next = r.strip(name, next)
 	b := r.batch()

@@ -51,6 +51,7 @@ type peer struct {
 	frames   uint64    // the highest type of frame that it knows; 0: from before it said so
 	served   *ranging  // the comparison by range that it asked for
 	rangesAt time.Time // when to ask it for the next one
+	apart    bool      // the last one found two stores that hold what they ought to, and not the same
 }
 
 // request is which transfer an opening of a member asked for last. Immutable.

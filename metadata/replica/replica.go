@@ -150,6 +150,7 @@ type Replica struct {
 	ranging     *ranging // the comparison that we asked for; one at a time
 	rangingWith uint64
 	compared    uint64
+	suspicion   *suspicion
 }
 
 // pending is an object on its way to the disk.

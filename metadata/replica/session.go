@@ -132,6 +132,10 @@ func (r *Replica) dispatch(now time.Time, p *peer, h header, rd *pack.Reader) {
 		r.meetAnswered(now, p, rd)
 	case frameRanges:
 		r.rangesAsked(now, p, rd)
+	case frameCut:
+		r.cutCame(now, p, rd)
+	case frameTouched:
+		r.touchedCame(now, p, rd)
 	case frameSums:
 		r.sumsCame(now, p, rd)
 	case frameMend:

@@ -95,6 +95,7 @@ func (r *Replica) noteGarbage(d dvv.Dot) {
 
 // noteDelete remembers that d deleted name, until d is stable.
 func (r *Replica) noteDelete(name []byte, d dvv.Dot) {
+	r.ranging.note(name)
 	r.batch().Put(appendDotKey(nil, areaGarbage, d), withArea(garbageDelete, name))
 	r.noteGarbage(d)
 	r.dirty.state = true

@@ -108,6 +108,7 @@ func (r *Replica) put(b *kv.Batch, key []byte, next dvv.Object, sum uint64, raw 
 	p := pending{object: next, seq: r.seq + 1}
 	if next.IsEmpty() {
 		b.Delete(key)
+		r.ranging.note(key[1:])
 	} else {
 		if p.raw = raw; raw == nil {
 			p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
