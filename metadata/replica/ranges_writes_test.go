@@ -97,6 +97,7 @@ func TestR32DeletedMeanwhile(t *testing.T) {
 		}
 		c.run(10 * time.Millisecond)
 	}
+	joins := a.events[EventJoinBegan] + b.events[EventJoinBegan]
 	c.put(a, "s12", "")
 	for _, m := range c.wire { // the push alone: it overtakes what was asked for
 		if m.to == 1 && m.frame[2] == framePush {
@@ -107,8 +108,8 @@ func TestR32DeletedMeanwhile(t *testing.T) {
 	c.compareAll()
 	c.wantAll("s12", "")
 	c.wantAll("s13", "value 13")
-	if b.events[EventMended] != 2 { // the other record, and the digest
-		t.Errorf("%v", b.events)
+	if n := a.events[EventJoinBegan] + b.events[EventJoinBegan]; n != joins || b.events[EventMended] != 2 { // the other record, and the digest
+		t.Errorf("%d full joins more; %v", n-joins, b.events)
 	}
 	c.check(false)
 }
