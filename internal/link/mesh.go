@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -31,10 +32,10 @@ type Mesh struct {
 	running     sync.WaitGroup
 	confirmWait atomic.Int64 // ns
 	complaints  complaints
+	peersByID   atomic.Pointer[map[NodeID]*peer] // replaced as a whole, under mu: each message looks here
 	mu          struct {
 		sync.RWMutex
 		listener net.Listener
-		peers    map[NodeID]*peer
 		judged   map[NodeID]judgement // also of nodes that are no peers yet
 		ctx      context.Context      // while Run runs
 		over     bool
@@ -49,7 +50,8 @@ func New(c Config) (*Mesh, error) {
 	c.defaults()
 	m := &Mesh{config: c, beats: make(chan heardBeat, beatsMax), judgements: make(chan func(int64)), stopped: make(chan struct{})}
 	m.begun = c.Clock.Now()
-	m.mu.peers, m.mu.judged = map[NodeID]*peer{}, map[NodeID]judgement{}
+	m.peersByID.Store(&map[NodeID]*peer{})
+	m.mu.judged = map[NodeID]judgement{}
 	m.confirmWait.Store(int64(c.ConfirmWait))
 	return m, nil
 }
@@ -93,7 +95,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	m.mu.Lock()
 	l := m.mu.listener
 	m.mu.ctx = ctx
-	list := m.peersLocked()
+	list := m.peers()
 	m.mu.Unlock()
 	for _, p := range list {
 		p.run(ctx)
@@ -106,7 +108,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	_ = l.Close()
 	m.mu.Lock()
 	m.mu.over = true
-	list = m.peersLocked()
+	list = m.peers()
 	m.mu.Unlock()
 	m.running.Wait()
 	for _, p := range list {
@@ -136,18 +138,18 @@ func (m *Mesh) AddPeer(id NodeID, address string) error {
 		m.mu.Unlock()
 		return ErrUnknown
 	}
-	p := m.mu.peers[id]
+	p := m.peer(id)
 	ctx := m.mu.ctx
 	fresh := p == nil
 	if fresh {
 		m.mu.Unlock()
 		p = newPeer(m, id, address) // asks the spool, which may take its time
 		m.mu.Lock()
-		if other := m.mu.peers[id]; other != nil || m.mu.over {
+		if m.peer(id) != nil || m.mu.over {
 			m.mu.Unlock()
 			return nil // somebody else was faster
 		}
-		m.mu.peers[id] = p
+		m.putLocked(id, p)
 		p.judge(m.mu.judged[id])
 		ctx = m.mu.ctx
 		if ctx != nil {
@@ -173,8 +175,8 @@ func (m *Mesh) AddPeer(id NodeID, address string) error {
 // memory is lost; what is in the spool is the spool's owner's to redirect.
 func (m *Mesh) RemovePeer(id NodeID) {
 	m.mu.Lock()
-	p := m.mu.peers[id]
-	delete(m.mu.peers, id)
+	p := m.peer(id)
+	m.putLocked(id, nil)
 	delete(m.mu.judged, id)
 	m.mu.Unlock()
 	if p == nil {
@@ -224,7 +226,7 @@ func (m *Mesh) SetJudgement(id NodeID, suspect, down bool) {
 	v := judgement{suspect, down}
 	m.mu.Lock()
 	m.mu.judged[id] = v
-	p := m.mu.peers[id]
+	p := m.peer(id)
 	m.mu.Unlock()
 	if p != nil {
 		p.judge(v)
@@ -292,21 +294,23 @@ func (m *Mesh) Admits(to NodeID) bool {
 	return !p.mu.lane.behind() || !p.mu.lane.full && p.mu.lane.waitingBytes < m.config.WaitingBytes
 }
 
-func (m *Mesh) peer(id NodeID) *peer {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.mu.peers[id]
+func (m *Mesh) peer(id NodeID) *peer { return (*m.peersByID.Load())[id] }
+
+// putLocked files a peer; nil takes it out.
+func (m *Mesh) putLocked(id NodeID, p *peer) {
+	next := maps.Clone(*m.peersByID.Load())
+	if p == nil {
+		delete(next, id)
+	} else {
+		next[id] = p
+	}
+	m.peersByID.Store(&next)
 }
 
 func (m *Mesh) peers() []*peer {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.peersLocked()
-}
-
-func (m *Mesh) peersLocked() []*peer {
-	list := make([]*peer, 0, len(m.mu.peers))
-	for _, p := range m.mu.peers {
+	byID := *m.peersByID.Load()
+	list := make([]*peer, 0, len(byID))
+	for _, p := range byID {
 		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b *peer) int { return cmp.Compare(a.id, b.id) })

@@ -100,13 +100,16 @@ var (
 
 // AppendHeader appends h.
 func AppendHeader(dst []byte, h *Header) []byte {
-	dst = append(dst, h.Version, byte(h.Type), h.Flags, h.TTL)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(h.Source))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(h.Destination))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(h.Incarnation))
-	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Stream))
-	dst = binary.BigEndian.AppendUint64(dst, h.Sequence)
-	return binary.BigEndian.AppendUint32(dst, h.Length)
+	dst = append(dst, make([]byte, HeaderBytes)...)
+	b := (*[HeaderBytes]byte)(dst[len(dst)-HeaderBytes:])
+	b[0], b[1], b[2], b[3] = h.Version, byte(h.Type), h.Flags, h.TTL
+	binary.BigEndian.PutUint64(b[4:], uint64(h.Source))
+	binary.BigEndian.PutUint64(b[12:], uint64(h.Destination))
+	binary.BigEndian.PutUint64(b[20:], uint64(h.Incarnation))
+	binary.BigEndian.PutUint32(b[28:], uint32(h.Stream))
+	binary.BigEndian.PutUint64(b[32:], h.Sequence)
+	binary.BigEndian.PutUint32(b[40:], h.Length)
+	return dst
 }
 
 // ParseHeader reads the first HeaderBytes of b, which are there, and checks

@@ -90,7 +90,7 @@ func New(c Config) *Broker {
 	b.remotes.mu.away = make(map[Key]*awaySession)
 	b.arrivals.b = b
 	b.heirs.wake = make(chan struct{}, 1)
-	b.fast.of = make(map[wire.NodeID]*fast)
+	b.fast.of.Store(&map[wire.NodeID]*fast{})
 	b.settings.Store(c.Settings)
 	gauge := func(name, help, verne string, v *atomic.Int64) {
 		c.Metrics.GaugeFunc(metric.Opts{Name: name, Help: help, Verne: verne}, func() float64 { return float64(v.Load()) })

@@ -123,13 +123,13 @@ func TestCost(t *testing.T) {
 		t.Errorf("%d were posted", c.posted)
 	}
 	c.tickets = make([]Ticket, 0, 4096)
-	cost("QoS 1, two nodes", 3, func() { pub.feed(t, far1) })
+	cost("QoS 1, two nodes", 1.1, func() { pub.feed(t, far1) })
 	if len(c.tickets) < 1000 {
 		t.Errorf("%d were sent", len(c.tickets))
 	}
 	list := c.tickets
 	i := 0
-	cost("confirmed by two nodes", 2, func() {
+	cost("confirmed by two nodes", 0.1, func() {
 		for range 2 {
 			list[i].Ended(wire.NodeID(2+i%2), Stored, 0)
 			i++
@@ -163,6 +163,6 @@ func TestArrivalCost(t *testing.T) {
 	run("QoS 0", 0, func() { n.b.TakeFast(2, fast) })
 	run("QoS 0, one by one", 0, func() { n.b.TakeFast(2, fast); n.b.Drained(2) })
 	seq := uint64(0)
-	run("QoS 1", 4, func() { seq++; n.b.TakePublish(2, 1, seq, sure, done) })
-	run("QoS 1, at once", 2, func() { seq++; n.b.TakeInstant(2, 1, seq, sure); n.b.Drained(2) })
+	run("QoS 1", 2.2, func() { seq++; n.b.TakePublish(2, 1, seq, sure, done) })
+	run("QoS 1, at once", 2.2, func() { seq++; n.b.TakeInstant(2, 1, seq, sure); n.b.Drained(2) })
 }

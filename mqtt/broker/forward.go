@@ -139,8 +139,8 @@ func (b *Broker) post(pub *publication, r *round) {
 	}
 }
 
-// frameRoom is more than a frame has beside topic, groups and body.
-const frameRoom = 128
+// frameRoom is more than a frame has beside mountpoint, groups and body.
+const frameRoom = 96
 
 // appendFrame appends the frame for a node. A new buffer gets the size it needs
 // at once.
@@ -160,15 +160,24 @@ func (b *Broker) appendFrame(dst []byte, pub *publication, f *frameTo, r *round)
 	}
 	if r.message != nil {
 		out.Body = r.message.Body
-		return wire.AppendPublish(roomFor(dst, &out, len(out.Body)), &out)
+		return wire.AppendPublish(r.roomFor(dst, &out, len(out.Body)), &out)
 	}
 	body := session.AsBody(p) // encoded in its place, without a copy
 	size := packet.PublishSize(packet.V5, &body)
-	dst = wire.AppendPublishHead(roomFor(dst, &out, size), &out, size)
+	dst = wire.AppendPublishHead(r.roomFor(dst, &out, size), &out, size)
 	return packet.AppendPublish(dst, packet.V5, &body)
 }
 
-func roomFor(dst []byte, p *wire.Publish, bodyBytes int) []byte {
+// arenaBytes is the size of a piece of memory that frames share, arenaShareMax
+// the longest that is put into one. A frame that has to wait for its node keeps
+// its neighbours', so that pieces are small.
+const (
+	arenaBytes    = 4 << 10
+	arenaShareMax = 512
+)
+
+// roomFor is dst, or if that is nil room for a frame.
+func (r *round) roomFor(dst []byte, p *wire.Publish, bodyBytes int) []byte {
 	if dst != nil {
 		return dst
 	}
@@ -176,7 +185,15 @@ func roomFor(dst []byte, p *wire.Publish, bodyBytes int) []byte {
 	for i := range p.Groups {
 		size += len(p.Groups[i].Name) + len(p.Groups[i].Filter) + 10
 	}
-	return make([]byte, 0, size)
+	if size > arenaShareMax {
+		return make([]byte, 0, size)
+	}
+	if cap(r.arena)-len(r.arena) < size {
+		r.arena = make([]byte, 0, arenaBytes)
+	}
+	at := len(r.arena)
+	r.arena = r.arena[:at+size]
+	return r.arena[at : at : at+size]
 }
 
 // resendMax is how often one publish is sent again after a stream lost it.

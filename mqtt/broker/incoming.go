@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"maps"
 	"sync"
+	"sync/atomic"
 
 	"tombolo/internal/wire"
 	"tombolo/mqtt/packet"
@@ -92,24 +94,26 @@ func (f *fast) begin(b *Broker) *round {
 
 func (f *fast) end() { f.mu.Unlock() }
 
-// fasts are the rounds of all peers. Safe for concurrent use.
+// fasts are the rounds of all peers. Safe for concurrent use. The map is replaced
+// as a whole, under mu: each message looks there.
 type fasts struct {
-	mu sync.RWMutex
-	of map[wire.NodeID]*fast
+	of atomic.Pointer[map[wire.NodeID]*fast]
+	mu sync.Mutex
 }
 
 func (l *fasts) get(from wire.NodeID) *fast {
-	l.mu.RLock()
-	f := l.of[from]
-	l.mu.RUnlock()
-	if f != nil {
+	if f := (*l.of.Load())[from]; f != nil {
 		return f
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f = l.of[from]; f == nil {
+	old := *l.of.Load()
+	f := old[from]
+	if f == nil {
 		f = &fast{}
-		l.of[from] = f
+		next := maps.Clone(old)
+		next[from] = f
+		l.of.Store(&next)
 	}
 	return f
 }

@@ -30,6 +30,7 @@ type round struct {
 	names    []byte         // of groups in away
 	frame    []byte         // scratch for what is copied on sending
 	mount    *mount         // of the last arrival
+	arena    []byte         // of frames that links hold on to
 	arrived  packet.Publish // of another node
 	live     []byte         // the topic of what is being routed, if it is retained
 	mark     valueMark      // of that value
