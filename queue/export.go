@@ -146,6 +146,24 @@ func (st *strand) acknowledged(lo, hi uint64) ([]wire.Span, uint64) {
 	return found, end
 }
 
+// ExportIDs is Export of generation 0 alone, and at once: the batch may be empty.
+func (s *Store) ExportIDs(id QueueID, after Place, countMax int) (*Batch, error) {
+	s.mu.Lock()
+	l := s.mu.lanes[id]
+	err := s.refusalLocked()
+	s.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, err
+	case l == nil:
+		return nil, ErrNoQueue
+	}
+	if b := s.exportIDs(l, after.Seq, min(max(countMax, 1), wire.MigratedMax)); b != nil {
+		return b, nil
+	}
+	return &Batch{Last: true}, nil
+}
+
 // exportIDs is generation 0: what is known of the client's QoS 2 packet ids. nil
 // if there is nothing behind a sequence.
 func (s *Store) exportIDs(l *lane, after uint64, countMax int) *Batch {
@@ -171,6 +189,7 @@ func (s *Store) exportIDs(l *lane, after uint64, countMax int) *Batch {
 	if len(b.Records) == 0 {
 		return nil
 	}
+	b.Last = len(b.Records) <= countMax
 	b.Records = b.Records[:min(len(b.Records), countMax)]
 	for i := range b.Records {
 		b.Receipt.add(b.Records[i].Seq, 0)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tombolo/internal/wire"
 	"tombolo/mqtt/packet"
 )
 
@@ -119,4 +120,52 @@ func TestR4Refused(t *testing.T) {
 	old.send("t", "2", 2)
 	far.expectNothing(pub)
 	eventually(t, "nothing has begun", func() bool { return len(a.queue.Begun(a.queue.NextID().Ingress)) == 0 })
+}
+
+// TestR21PacketIDs: what a session's new home has to know of its client's QoS 2
+// packet ids is there before anything of the client is read, whatever else of the
+// queue is still to come: what it sends again is known. CONNACK does not wait.
+func TestR21PacketIDs(t *testing.T) {
+	m := rig(t, 3)
+	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
+	far := c.dial(t, "far", lasting)
+	far.subscribe(2, "t")
+	a.cluster.calm.Store(true)
+	pub := a.dial(t, "pub", lasting)
+	h := a.cluster.hopTo(c.id)
+	h.change(func() { h.paused[wire.StreamPublish] = true })
+	if r, err := pub.trySend(100*time.Millisecond, "t", "1", 2); err == nil {
+		t.Fatalf("answered with %v before it was confirmed", r)
+	}
+	away := a.cluster.hopTo(b.id)
+	away.change(func() { away.paused[wire.StreamMigration] = true })
+	pub = b.dial(t, "pub", lasting) // its packet ids begin at 1 again
+	if r, err := pub.trySend(100*time.Millisecond, "t", "1", 2); err == nil {
+		t.Fatalf("answered with %v before the packet ids have come", r)
+	}
+	away.change(func() { away.paused[wire.StreamMigration] = false })
+	if r, err := pub.trySend(100*time.Millisecond, "t", "2", 2); err == nil {
+		t.Fatalf("answered with %v while the old home waits for its confirmation", r)
+	}
+	h.change(func() { h.paused[wire.StreamPublish] = false })
+	pub.send("t", "3", 2)
+	far.expect("1", "2", "3")
+	far.expectNothing(pub)
+	if n := b.counter("queue_packet_ids_missed_total"); n != 0 {
+		t.Errorf("%d sessions went on without packet ids", n)
+	}
+}
+
+// TestR21PacketIDsMissing: a home that does not send them holds its client up for five
+// seconds at most.
+func TestR21PacketIDsMissing(t *testing.T) {
+	m := rig(t, 2)
+	a, b := m.nodes[0], m.nodes[1]
+	a.dial(t, "pub", lasting).Disconnect(packet.Success)
+	away := a.cluster.hopTo(b.id)
+	away.change(func() { away.paused[wire.StreamMigration] = true })
+	b.dial(t, "pub", lasting).send("t", "1", 2)
+	if n := b.counter("queue_packet_ids_missed_total"); n != 1 {
+		t.Errorf("%d sessions went on without packet ids, want 1", n)
+	}
 }

@@ -57,6 +57,8 @@ type client struct {
 	moving    atomic.Bool // the session is on its way from or to another node: shift says how it is shared out
 	shift     atomic.Pointer[shift]
 	awaits    map[wire.NodeID]metadata.Epoch // nodes that may still send a part of the queue, and since which move
+	idsFrom   wire.NodeID                    // the node that its QoS 2 packet ids come from; 0: they are here
+	idsUntil  int64                          // unix ms; no longer than that
 	importing int                            // parts of its queue that are being stored
 	paused    chan struct{}                  // not nil: the queue is being opened anew, who wants to append waits for its end
 	grouped   int                            // shared subscriptions among subs

@@ -389,6 +389,9 @@ func (p *peer) attach(c *client, epoch metadata.Epoch, present bool, id *Identit
 	if c.record != nil {
 		connects = c.record.Connects
 	}
+	if c.idsFrom != 0 {
+		p.hold(holdIDs)
+	}
 	r.own.Reset()
 	c.queue.SetLimits(b.settings.Load().Queue)
 	c.core.Attach(params, present, connects, params.AuthData, r.now, &r.own)

@@ -43,6 +43,7 @@ type counters struct {
 	migratedOut    *metric.Counter
 	migrations     *metric.Counter
 	orderBroken    *metric.Counter
+	idsMissed      *metric.Counter
 	adopted        *metric.Counter
 	audits         *metric.Counter
 	auditDiffers   map[string]*metric.Counter
@@ -141,6 +142,7 @@ func (c *counters) cluster(m *metric.Registry) {
 	c.migratedIn = m.Counter(metric.Opts{Name: "queue_migrated_in_total", Help: "Queued messages that came from a session's old home."})
 	c.migratedOut = m.Counter(metric.Opts{Name: "queue_migrated_out_total", Help: "Queued messages that a session's new home has taken."})
 	c.migrations = m.Counter(metric.Opts{Name: "queue_migrations_total", Help: "Queues that have left this node for a session's new home."})
+	c.idsMissed = m.Counter(metric.Opts{Name: "queue_packet_ids_missed_total", Help: "Sessions that went on without the QoS 2 packet ids of their old home, which it did not send within five seconds."})
 	c.orderBroken = m.Counter(metric.Opts{Name: "queue_order_broken_total", Help: "Sessions that were given new messages before older ones, because their old home could not be reached."})
 	c.adopted = m.Counter(metric.Opts{Name: "sessions_adopted_total", Help: "Sessions without a client of which this node became the home, because theirs left or is gone."})
 	c.audits = m.Counter(metric.Opts{Name: "cluster_route_audits_total", Help: "Comparisons of this node's routes with what they were made from."})

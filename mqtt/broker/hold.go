@@ -11,6 +11,7 @@ const (
 	holdOutbox                    // the client does not take what it is sent
 	holdRetained                  // retained messages for many subscriptions are on their way
 	holdLine                      // many publishes wait for their retained value to be on other nodes
+	holdIDs                       // its QoS 2 packet ids are at the old home of its session
 )
 
 // holds are the reasons that are in force. Safe for concurrent use. While
@@ -40,4 +41,11 @@ func (p *peer) release(why hold) {
 	if had != 0 && p.holds.mask == 0 {
 		p.conn.ResumeRead()
 	}
+}
+
+// held reports whether a reason is in force.
+func (p *peer) held(why hold) bool {
+	p.holds.mu.Lock()
+	defer p.holds.mu.Unlock()
+	return p.holds.mask&why != 0
 }

@@ -97,6 +97,7 @@ func (b *Broker) openQueue(c *client, set *Settings) error {
 	b.makeDurable(c, id, st, set)
 	if st.MovingFrom != 0 {
 		c.awaits = map[wire.NodeID]metadata.Epoch{wire.NodeID(st.MovingFrom): {}}
+		b.awaitIDs(c, wire.NodeID(st.MovingFrom))
 		c.setShift(&shift{epoch: c.record.Epoch, target: true, open: true})
 		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c, c.record.Epoch})
 	}

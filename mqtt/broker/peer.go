@@ -393,6 +393,9 @@ func (t peerCheck) due(now int64) int64 {
 		return 0
 	}
 	next := now + recheckMax
+	if p.held(holdIDs) {
+		p.heard.Store(now) // it is us who do not listen
+	}
 	if p.keepAlive > 0 {
 		silent := p.heard.Load() + p.keepAlive
 		if now >= silent {

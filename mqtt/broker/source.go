@@ -51,9 +51,11 @@ type source struct {
 	ended  chan struct{}
 	sent   atomic.Int64 // messages
 	to     atomic.Uint64
-	since  int64 // unix ms
-	failed int   // batches that were not taken, one after the other
-	out    bool  // the session is in no registry and no index here any more
+	since  int64         // unix ms
+	ids    bool          // the target has the QoS 2 packet ids
+	owed   []wire.NodeID // earlier targets that wait for them
+	failed int           // batches that were not taken, one after the other
+	out    bool          // the session is in no registry and no index here any more
 }
 
 // sources are the migrations from this node. Safe for concurrent use.
@@ -200,6 +202,7 @@ func (j *source) run() {
 			return // who brings it home tells the others
 		case rec.Home != last.Home:
 			at = queue.Place{}
+			j.newTarget(wire.NodeID(last.Home))
 		}
 		last = *rec
 		to := wire.NodeID(rec.Home)
@@ -224,6 +227,16 @@ func (j *source) step(to wire.NodeID, rec *metadata.Session, at *queue.Place) (p
 	if !j.b.cfg.Cluster.Reachable(to) {
 		j.rest()
 		return false, false
+	}
+	if !j.ids {
+		sent, err := j.sendIDs(to, epoch)
+		switch j.ids = sent; {
+		case err != nil:
+			j.rest()
+		case !sent:
+			j.wait(idlePause)
+		}
+		return sent, false
 	}
 	if j.passing(rec) {
 		j.wait(idlePause)
@@ -267,21 +280,29 @@ func (j *source) send(to wire.NodeID, epoch metadata.Epoch, at *queue.Place) (se
 	if len(x.batch.Records) == 0 && x.batch.Next == *at {
 		return false, nil
 	}
-	m := j.frame(epoch)
-	x.batch.Frame(&m)
-	if err := j.deliver(to, &m); err != nil {
-		return false, err
-	}
-	gone := make(chan error, 1)
-	j.b.cfg.Queue.Exported(j.c.qid, x.batch.Receipt, func(err error) { gone <- err })
-	if err := <-gone; err != nil {
+	if err := j.hand(to, epoch, x.batch); err != nil {
 		return false, err
 	}
 	*at = x.batch.Next
-	j.sent.Add(int64(len(x.batch.Records)))
-	j.b.count.migratedOut.Add(uint64(len(x.batch.Records)))
-	j.failed = 0
 	return true, nil
+}
+
+// hand delivers a batch and deletes it here.
+func (j *source) hand(to wire.NodeID, epoch metadata.Epoch, batch *queue.Batch) error {
+	m := j.frame(epoch)
+	batch.Frame(&m)
+	if err := j.deliver(to, &m); err != nil {
+		return err
+	}
+	gone := make(chan error, 1)
+	j.b.cfg.Queue.Exported(j.c.qid, batch.Receipt, func(err error) { gone <- err })
+	if err := <-gone; err != nil {
+		return err
+	}
+	j.sent.Add(int64(len(batch.Records)))
+	j.b.count.migratedOut.Add(uint64(len(batch.Records)))
+	j.failed = 0
+	return nil
 }
 
 func (j *source) frame(epoch metadata.Epoch) wire.Migration {

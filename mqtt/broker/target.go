@@ -91,6 +91,7 @@ func (b *Broker) openAway(k Key, existing *client, from wire.NodeID, g permissio
 		c.awaits = map[wire.NodeID]metadata.Epoch{}
 	}
 	c.awaits[from] = g.epoch
+	b.awaitIDs(c, from)
 	s := c.shift.Load().begun(g.epoch, true)
 	for _, id := range b.others() {
 		if !b.cfg.Cluster.Reachable(id) {
@@ -130,6 +131,7 @@ func (b *Broker) pauseQueue(c *client) (open func()) {
 // goOnWithout delivers what is new before what the old home still has, since
 // that cannot be reached (R22). The caller holds c.mu.
 func (b *Broker) goOnWithout(c *client) {
+	c.idsKnown(c.idsFrom)
 	if !c.queue.Moving() {
 		return
 	}
@@ -153,6 +155,12 @@ func (b *Broker) TakeMigration(from wire.NodeID, inc wire.Incarnation, seq uint6
 	if m.Final && len(m.Records) == 0 {
 		b.arrived(c, from, epochOf(m), done)
 		return
+	}
+	if m.Generation == 0 && m.Last {
+		if done = b.lastIDs(c, from, done); len(m.Records) == 0 {
+			done(wire.Stored, 0)
+			return
+		}
 	}
 	c.mu.Lock()
 	s, rec := c.shift.Load(), c.record
@@ -218,6 +226,9 @@ func epochOf(m *wire.Migration) metadata.Epoch {
 func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch, done func(wire.Result, uint8)) {
 	c.mu.Lock()
 	since, awaited := c.awaits[from]
+	if !epoch.Less(since) {
+		c.idsKnown(from)
+	}
 	if awaited && !epoch.Less(since) { // and not of an earlier move
 		delete(c.awaits, from)
 	}
@@ -258,6 +269,7 @@ func (b *Broker) homeLost(id wire.NodeID) {
 				b.settledLocked(c)
 			}
 		}
+		c.idsKnown(id)
 		if _, awaited := c.awaits[id]; awaited && c.durable && c.queue.Moving() {
 			b.goOnWithout(c)
 			b.pump(c, set, r)

@@ -344,6 +344,16 @@ func (s *Session) pubrel(a *packet.Ack, e *Effects) {
 	}
 }
 
+// Receiving reports whether a QoS 2 publish of the client is with the broker.
+func (s *Session) Receiving() bool {
+	for _, st := range s.in.qos2 {
+		if st == qos2Pending {
+			return true
+		}
+	}
+	return false
+}
+
 // Forgotten tells that the inbound identifier of token is durably forgotten,
 // so that PUBCOMP may go out and the client may use it for a new message.
 func (s *Session) Forgotten(token uint64, e *Effects) {
