@@ -297,17 +297,20 @@ func (q *Queue) byTag(tag uint64) *elder {
 }
 
 // olderOps moves what elders want done to the ops of their queue, and lets go of
-// those that are empty.
+// those that are empty. Theirs go before those of the queue itself, as their
+// messages do: bindings are answered in this order, and QoS 2 messages go out with
+// the answer.
 func (q *Queue) olderOps() {
 	es := q.elders
 	kept := es.list[:0]
+	var older []Op
 	for _, el := range es.list {
 		b := el.backlog
 		if b.sentDirty {
 			b.sentDirty = false
 			b.ops = append(b.ops, Op{Kind: OpSent, Seq: el.sentThrough, generation: el.generation})
 		}
-		q.backlog.ops = append(q.backlog.ops, b.ops...)
+		older = append(older, b.ops...)
 		b.ops = b.ops[:0]
 		if el.Len() == 0 && el.flight.live() == 0 && !b.reading && !es.moving {
 			q.absorbCounts(el)
@@ -315,6 +318,7 @@ func (q *Queue) olderOps() {
 		}
 		kept = append(kept, el)
 	}
+	q.backlog.ops = slices.Insert(q.backlog.ops, 0, older...)
 	clear(es.list[len(kept):])
 	es.list = kept
 }

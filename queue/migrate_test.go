@@ -395,6 +395,41 @@ func TestImportKeepsNoLimit(t *testing.T) {
 	}
 }
 
+// TestBindingsKeepTheOrderOfMessages (R20): a QoS 2 message goes out when its
+// binding is durable, so bindings are handed in as the messages came out, those of
+// older generations first. Found in the laboratory, with the new home killed.
+func TestBindingsKeepTheOrderOfMessages(t *testing.T) {
+	b, c := start(t, kv.OpenMemory(), StoreConfig{}), start(t, kv.OpenMemory(), StoreConfig{})
+	source, _ := b.generation("s", 100)
+	target, _ := c.generation("s", 200)
+	for i := range 3 {
+		b.put(fmt.Sprint("old ", i), source)
+		c.put(fmt.Sprint("new ", i), target)
+	}
+	migrate(t, b, c, source, target, 10)
+	_, st := c.generation("s", 200)
+	d := newDrinker(c, target, st)
+	d.online()
+	var want, got []uint64
+	for id := uint64(1); len(want) < 6; {
+		e, ok := d.q.Next(0)
+		if !ok {
+			d.work()
+			continue
+		}
+		d.q.Bind(e.Seq, uint16(id), id)
+		want, id = append(want, id), id+1
+	}
+	for _, op := range d.q.Ops(nil) {
+		if op.Kind == OpBind {
+			got = append(got, op.Tag)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("bound in the order %v, want %v", got, want)
+	}
+}
+
 func TestImportRefusesWhatCannotBe(t *testing.T) {
 	c := start(t, kv.OpenMemory(), StoreConfig{})
 	target, _ := c.generation("s", 200)
