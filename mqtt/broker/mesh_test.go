@@ -222,6 +222,7 @@ type fakeCluster struct {
 		hops      map[wire.NodeID]*hop
 		unreached map[wire.NodeID]bool
 		full      map[wire.NodeID]bool // the spool for a node has no room
+		loading   bool                 // no peer is known yet
 		timeout   time.Duration
 		alone     bool
 		sequence  uint64
@@ -394,6 +395,13 @@ func (h *hop) isDown() bool {
 
 var errSpoolFull = errors.New("spool full")
 
+// loads begins or ends the time in which no peer is known, as of a node that starts.
+func (f *fakeCluster) loads(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.loading = on
+}
+
 func (f *fakeCluster) Send(to wire.NodeID, s wire.Stream, t wire.Type, body []byte, tk Ticket) error {
 	return f.send(to, s, t, body, tk, (*hop).push)
 }
@@ -405,9 +413,9 @@ func (f *fakeCluster) SendPublish(to wire.NodeID, body []byte, tk Ticket) error 
 func (f *fakeCluster) send(to wire.NodeID, s wire.Stream, t wire.Type, body []byte, tk Ticket, push func(*hop, *parcel)) error {
 	h := f.hopTo(to)
 	f.mu.Lock()
-	full := f.mu.full[to]
+	full, loading := f.mu.full[to], f.mu.loading
 	f.mu.Unlock()
-	if h == nil || full && h.isDown() {
+	if h == nil || full && h.isDown() || loading {
 		return errSpoolFull
 	}
 	p := &parcel{stream: s, kind: t, body: body, ticket: tk}

@@ -222,7 +222,8 @@ func (b *Broker) sendFence(m *wire.Fence, from, to wire.NodeID) {
 			continue // it is told of what is its own only
 		}
 		for try := 0; b.cfg.Cluster.Send(id, wire.StreamPublish, wire.TypeFence, body, noTicket{}) != nil; try++ {
-			if try == fenceTries || !b.pause(fencePause) {
+			// While the node loads there are no streams yet: peers do without (cutsMax).
+			if try == fenceTries || !b.ready.Load() || !b.pause(fencePause) {
 				b.count.unsent.Inc()
 				break
 			}

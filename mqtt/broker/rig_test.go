@@ -270,8 +270,14 @@ func (n *rigNode) run(t *testing.T) {
 	ctx, kill := context.WithCancel(context.Background())
 	dead := make(chan struct{})
 	n.kill, n.dead = kill, dead
+	began := time.Now()
+	n.cluster.loads(true)
 	if err := n.b.Load(); err != nil {
 		t.Fatal(err)
+	}
+	n.cluster.loads(false)
+	if took := time.Since(began); took > 1500*time.Millisecond {
+		t.Errorf("loading took %v: it waited for others", took)
 	}
 	l, err := conn.Listen(conn.Config{Name: "rig", Kind: conn.KindTCP, Address: "127.0.0.1:0"})
 	if err != nil {
