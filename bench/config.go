@@ -40,7 +40,8 @@ type Config struct {
 	Targets     []string // host:port, or mqtts://, ws://, wss:// and host:port; several for a cluster
 	TLS         *tls.Config
 	Cross       bool  // with several targets: subscribe on another node than the publisher's
-	Persistent  bool  // of latency and p2p: the subscribers' sessions outlive connections, so that a broker stores for them
+	Persistent  bool  // of latency, p2p and fanin: the subscribers' sessions outlive connections, so that a broker stores for them
+	Keep        bool  // of offline: nobody returns, what was stored stays there
 	PIDs        []int // the broker's processes, to measure; may be empty
 	Version     packet.Version
 	QoS         uint8

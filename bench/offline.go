@@ -3,12 +3,14 @@ package bench
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"tombolo/mqtt/packet"
 )
 
 // offline has sessions leave, publishes cfg.Messages for each, and has all of
-// them return. In the end the sessions are removed.
+// them return. In the end the sessions are removed. With
+// Keep it ends when all is stored.
 func (r *run) offline(ctx context.Context) (*Result, error) {
 	sessions := make([]client, r.cfg.Subscribers)
 	for i := range sessions {
@@ -30,6 +32,9 @@ func (r *run) offline(ctx context.Context) (*Result, error) {
 	}
 	if err := r.store(ctx, "queueing", f); err != nil {
 		return nil, err
+	}
+	if r.cfg.Keep {
+		return r.storedResult(f), nil
 	}
 	if err := r.giveOut(ctx, "returning", f, func() error { return r.comeBack(ctx, sessions, f) }); err != nil {
 		return nil, err
@@ -75,6 +80,7 @@ func (r *run) comeBack(ctx context.Context, clients []client, f *StoredFigures) 
 	if err != nil {
 		return err
 	}
+	f.ReturnedIn = time.Duration(r.clock() - r.since).Seconds()
 	for i, c := range conns {
 		if !c.present {
 			f.Forgotten++

@@ -23,6 +23,7 @@ func (r recorder) record(ns int64) {
 type Distribution struct {
 	Count uint64  `json:"count"`
 	Mean  float64 `json:"mean_us"`
+	Min   float64 `json:"min_us"`
 	P50   float64 `json:"p50_us"`
 	P90   float64 `json:"p90_us"`
 	P99   float64 `json:"p99_us"`
@@ -39,6 +40,6 @@ func (r recorder) distribution() Distribution {
 	return Distribution{
 		Count: uint64(r.h.TotalCount()), Mean: r.h.Mean() / 1e3,
 		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), P9999: at(99.99),
-		Max: float64(r.h.Max()) / 1e3,
+		Min: float64(r.h.Min()) / 1e3, Max: float64(r.h.Max()) / 1e3,
 	}
 }

@@ -20,7 +20,8 @@ type StoredFigures struct {
 	BytesEach      float64 `json:"resident_bytes_per_message,omitempty"`
 	ResidentBefore int64   `json:"resident_bytes_before"`
 	ResidentAfter  int64   `json:"resident_bytes_after"`
-	GivenIn        float64 `json:"given_out_in_seconds"` // 0 if not all came
+	GivenIn        float64 `json:"given_out_in_seconds"`          // 0 if not all came
+	ReturnedIn     float64 `json:"returned_in_seconds,omitempty"` // until the last session had its CONNACK
 	GivenPerCPU    float64 `json:"given_out_per_cpu_second,omitempty"`
 	Forgotten      int     `json:"sessions_forgotten"` // that the broker had not when they returned
 }

@@ -72,7 +72,7 @@ func start(ctx context.Context, d *Definition, p Profile) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{dir: dir, output: filepath.Join(dir, "output.log"), ended: make(chan struct{})}
+	b := &Broker{dir: dir, output: filepath.Join(dir, "output.log")}
 	if err := b.launch(d, path, p); err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -119,26 +119,32 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 		b.Targets = []string{net.JoinHostPort("127.0.0.1", ports[0])}
 	}
 	b.Address, b.ready = b.Targets[0], d.Ready
-	output, err := os.Create(b.output)
+	env := append(environment(), markVariable+"="+b.dir)
+	for name, value := range d.Environment {
+		env = append(env, name+"="+fill.Replace(value))
+	}
+	return b.run(path, env)
+}
+
+// run begins the process.
+func (b *Broker) run(path string, env []string) error {
+	output, err := os.OpenFile(b.output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer output.Close()
-	b.cmd = exec.Command(path, b.Command[1:]...)
-	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = b.dir, output, output
-	b.cmd.Env = append(environment(), markVariable+"="+b.dir)
-	for name, value := range d.Environment {
-		b.cmd.Env = append(b.cmd.Env, name+"="+fill.Replace(value))
-	}
+	cmd, ended := exec.Command(path, b.Command[1:]...), make(chan struct{})
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = b.dir, output, output, env
 	// A group of its own: the terminal's Ctrl-C is for the bench, which ends
 	// the broker in order, with whatever children it has.
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := b.cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
 		return err
 	}
+	b.cmd, b.ended = cmd, ended
 	go func() {
-		_ = b.cmd.Wait() // how it ended shows in its output
-		close(b.ended)
+		_ = cmd.Wait() // how it ended shows in its output
+		close(ended)
 	}()
 	return nil
 }

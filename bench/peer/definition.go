@@ -49,6 +49,13 @@ func mosquitto(name, more, settings string) Definition {
 	}
 }
 
+// Persistent is mosquitto with persistence on, as Debian has it.
+func Persistent() Definition {
+	d := mosquitto("mosquitto-persistent", "", "anonymous, persistence on, queues without limit")
+	d.Files["mosquitto.conf"] = strings.Replace(d.Files["mosquitto.conf"], "persistence false\n", "persistence true\npersistence_location {dir}/\n", 1)
+	return d
+}
+
 // Builtin returns the brokers that need no file.
 func Builtin() []Definition {
 	return []Definition{

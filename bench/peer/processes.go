@@ -14,8 +14,24 @@ import (
 // Stop ends the broker and removes what it left. It waits for its processes,
 // so that a profile is whole.
 func (b *Broker) Stop() error {
+	err := b.end(syscall.SIGTERM)
+	return errors.Join(err, os.RemoveAll(b.dir))
+}
+
+// Restart ends the broker with a signal and starts it again on what it left, at
+// the same addresses. It returns when the process has begun: how long it takes until
+// it serves is for the caller to find out.
+func (b *Broker) Restart(signal syscall.Signal) error {
+	if err := b.end(signal); err != nil {
+		return err
+	}
+	return b.run(b.cmd.Path, b.cmd.Env)
+}
+
+// end ends the processes and waits for them.
+func (b *Broker) end(signal syscall.Signal) error {
 	group := b.cmd.Process.Pid
-	_ = syscall.Kill(-group, syscall.SIGTERM) // it may have ended already
+	_ = syscall.Kill(-group, signal) // it may have ended already
 	timer := time.NewTimer(stopTimeoutMax)
 	defer timer.Stop()
 	tick := time.NewTicker(probeEvery)
@@ -35,7 +51,7 @@ func (b *Broker) Stop() error {
 	for _, pid := range b.strays() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	return errors.Join(err, os.RemoveAll(b.dir))
+	return err
 }
 
 // markVariable stands in the environment of what we start, with its directory.
@@ -53,6 +69,9 @@ func (b *Broker) strays() (pids []int) {
 	}
 	return pids
 }
+
+// Dir is where the broker has its files: {dir} of its definition.
+func (b *Broker) Dir() string { return b.dir }
 
 // endMax is how long a broken connection may come before its broker's end.
 const endMax = 200 * time.Millisecond

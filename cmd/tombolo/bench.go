@@ -51,7 +51,7 @@ Messages lost, duplicated or reordered are exit code 1.`,
 	} {
 		cmd.AddCommand(newBenchScenario(s.name, s.short))
 	}
-	cmd.AddCommand(newBenchNetsplit(), newBenchCompare(), newBenchAcross(), newBenchReport())
+	cmd.AddCommand(newBenchNetsplit(), newBenchCompare(), newBenchAcross(), newBenchQueue(), newBenchReport())
 	return cmd
 }
 
@@ -157,6 +157,7 @@ func (f *benchFlags) bindLoad(fl *pflag.FlagSet, name bench.Scenario) {
 	switch name {
 	case bench.FanIn:
 		fl.IntVar(&c.Publishers, "publishers", c.Publishers, "publishers")
+		fl.BoolVar(&c.Persistent, "persistent", false, "give the subscriber a session that outlives its connection")
 	case bench.FanOut:
 		fl.IntVar(&c.Subscribers, "subscribers", c.Subscribers, "subscribers")
 	case bench.Latency, bench.P2P:
