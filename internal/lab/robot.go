@@ -30,6 +30,7 @@ type Robot struct {
 	Dial    Way
 	History *History
 	Pause   time.Duration // between two messages of a publisher, and two attempts to connect
+	Resumes bool          // a subscriber whose session has its subscription from before
 	Within  time.Duration // how long an answer is waited for before the connection is given up; 20 s
 
 	brokers atomic.Pointer[[]string]
@@ -166,7 +167,7 @@ func (r *Robot) publishOne(ctx context.Context, c *client.Client, number int) bo
 // Subscribe keeps a persistent session with one subscription until ctx ends,
 // and notes what arrives.
 func (r *Robot) Subscribe(ctx context.Context) {
-	subscribed := false
+	subscribed := r.Resumes
 	for ctx.Err() == nil {
 		c, session, err := r.connect(ctx, false)
 		if err != nil {
