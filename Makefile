@@ -7,8 +7,10 @@ TOOLS   := .tools
 SEEDS   ?= 20
 FROM    ?= 1
 LABS    ?= 1
+SCALE   ?= 1
+DURATION?= 60s
 
-.PHONY: help build run test check unit race install long lab fuzz conformance clean docs pgo
+.PHONY: help build run test check unit race install long lab fuzz conformance clean docs pgo figures-queue
 
 # The program is compiled with the profile beside it (cmd/tombolo/default.pgo),
 # and with it everything that it imports. Checks and unit tests do without: they
@@ -16,7 +18,7 @@ LABS    ?= 1
 check unit race: export GOFLAGS := $(GOFLAGS) -pgo=off
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 build: ## build bin/tombolo
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN) ./cmd/tombolo
@@ -66,6 +68,11 @@ pgo: build ## make cmd/tombolo/default.pgo anew: a profile of the broker under l
 		--run 'fanout --duration 4s' --run 'fanout -q 1 --duration 3s' --run 'fanin --duration 3s' \
 		--run 'connect --connections 10000' --run 'connect --connections 10000 --window 50' && \
 	$(GO) tool pprof -proto "$$dir"/*/cpu.pprof > "$$dir/merged" && mv "$$dir/merged" cmd/tombolo/default.pgo
+
+figures-queue: build ## what queues have to bear, beside what is asked (quiet machine, 15 min): make figures-queue SCALE=0.05
+	$(BIN) bench queue --scale $(SCALE) --duration $(DURATION) --quiet
+	TOMBOLO_QUEUE_LOAD=$$(awk 'BEGIN { n = int(100 * $(SCALE)); print n < 1 ? 1 : n }') $(GO) test ./queue -count=1 -run TestLoadCompaction -v
+	TOMBOLO_MOVES=$$(awk 'BEGIN { n = int(1000 * $(SCALE)); print n < 10 ? 10 : n }') $(GO) test ./mqtt/broker -count=1 -run TestR21Moves -v
 
 docs: ## regenerate the generated pages
 	$(GO) test ./internal/option ./internal/admin ./cmd/tombolo ./mqtt/conformance -run 'Fresh|Page' -args -update

@@ -143,7 +143,7 @@ func (r *row) on(ctx context.Context, d peer.Definition, do func(b *peer.Broker)
 
 // load runs a scenario on a broker and notes what it lost.
 func (r *row) load(ctx context.Context, b *peer.Broker, what string, c bench.Config) (*bench.Result, error) {
-	c.Targets, c.PIDs = b.Targets, b.PIDs()
+	c.Targets, c.PIDs, c.WarmUp = b.Targets, b.PIDs(), min(c.WarmUp, r.cfg.Duration/3)
 	c.Tick = func(p bench.Progress) { r.cfg.Tick(r.Name+", "+what, p) }
 	res, err := bench.Run(ctx, c)
 	if err != nil {
