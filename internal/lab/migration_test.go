@@ -210,7 +210,7 @@ func TestMigrationUnderFaults(t *testing.T) {
 		{"target-killed", false, func(m *migration) { m.kill(m.target) }},
 		{"both-killed", true, func(m *migration) { m.kill(m.source, m.target) }},
 		{"cut", true, func(m *migration) { m.part(5 * time.Second) }},
-		{"flapping", false, func(m *migration) {
+		{"flapping", true, func(m *migration) {
 			for range 6 {
 				m.part(250 * time.Millisecond)
 				pause(m.t.Context(), 450*time.Millisecond)
