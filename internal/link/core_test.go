@@ -32,11 +32,16 @@ type world struct {
 	order   []int          // in which they did
 	through uint64         // B's disk, with the effects
 	except  []wire.Outcome
+	broken  bool   // B's store takes nothing
 	events  [4]int // connections lost, restarts, refusals, spooled
 }
 
 // mode is what may happen in a world. A value.
-type mode struct{ durable, restarts, refusals bool }
+type mode struct {
+	durable, restarts bool
+	refusals          bool // of single messages
+	outages           bool // B's store takes nothing until B is started anew
+}
 
 type openMessage struct {
 	seq uint64
@@ -65,7 +70,7 @@ func newWorld(t *testing.T, seed uint64, m mode) *world {
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, mode: m, spool: NewMemorySpool(1 << 30),
 		told: map[int]Result{}, stored: map[int]int{}}
 	w.lane = newLane(newSender(wire.StreamPublish, Limits{Frames: 16, Bytes: 256 << 10}),
-		laneConfig{confirmWait: 60, retryAfter: 15, waitingBytes: 1 << 20, durable: m.durable}, 0)
+		laneConfig{confirmWait: 60, retryAfter: 60, waitingBytes: 1 << 20, durable: m.durable}, 0)
 	w.receiver = newReceiver(wire.StreamPublish, worldCredit, 1, 0, nil)
 	return w
 }
@@ -170,8 +175,11 @@ func (w *world) endB() {
 	}
 	m := w.open[i]
 	w.open = append(w.open[:i], w.open[i+1:]...)
-	result := wire.Stored
+	result, reason := wire.Stored, uint8(0)
 	switch n := w.rng.IntN(10); {
+	case w.broken:
+		result, reason = wire.Refused, wire.NotStored
+		w.events[2]++
 	case n == 0 && w.mode.refusals:
 		result = wire.Refused
 		w.events[2]++
@@ -182,7 +190,7 @@ func (w *world) endB() {
 		w.stored[m.id]++
 		w.order = append(w.order, m.id)
 	}
-	w.receiver.done(m.seq, result, 0)
+	w.receiver.done(m.seq, result, reason)
 	w.through = w.receiver.applied
 	w.except = append([]wire.Outcome(nil), w.receiver.outcomes...)
 }
@@ -249,9 +257,13 @@ func (w *world) spoolStep(faults bool) {
 func (w *world) restartB() {
 	w.drop()
 	w.events[1]++
-	w.open = nil
+	w.open, w.broken = nil, false
 	w.receiver = newReceiver(wire.StreamPublish, worldCredit, 1, w.through, w.except)
 }
+
+// together says that nothing is under way beside what was refused: that
+// would pass it if B were started anew now.
+func (w *world) together() bool { return len(w.lane.entries) == 0 }
 
 func (w *world) check() {
 	if s := w.lane.check(); s != "" {
@@ -283,8 +295,10 @@ func (w *world) step() {
 		w.spoolStep(true)
 	case n == 95:
 		w.drop()
-	case n == 96 && w.mode.restarts:
+	case n == 96 && w.mode.restarts && (!w.broken || w.together()):
 		w.restartB()
+	case n == 97 && w.mode.outages && w.rng.IntN(4) == 0:
+		w.broken = true // until the process is started anew, as a store that met a full disk
 	case !w.up:
 		w.connect()
 	}
@@ -294,6 +308,9 @@ func (w *world) step() {
 // settle heals everything and runs until nothing moves.
 func (w *world) settle() {
 	for range 100000 {
+		if w.broken && w.together() {
+			w.restartB()
+		}
 		if !w.up {
 			w.connect()
 		}
@@ -316,11 +333,11 @@ func (w *world) settle() {
 
 // TestStreamUnderFaults is guarantees 1 and 2, R2, R9, R10 and R11: whatever
 // happens to connections, to the spool and to the receiver's process, every
-// message ends once for its sender, takes effect once, and in order while
-// nothing is refused.
+// message ends once for its sender, takes effect once, and in order while no
+// single message is refused; a store that takes nothing keeps the order.
 func TestStreamUnderFaults(t *testing.T) {
-	for i := range 8 {
-		m := mode{durable: i&1 != 0, restarts: i&2 != 0, refusals: i&4 != 0}
+	for i := range 10 {
+		m := mode{durable: i&1 != 0, restarts: i&2 != 0 || i >= 8, refusals: i&4 != 0, outages: i >= 8}
 		t.Run(fmt.Sprintf("%+v", m), func(t *testing.T) {
 			var events [4]int
 			messages := 0
@@ -347,7 +364,7 @@ func TestStreamUnderFaults(t *testing.T) {
 			}
 			t.Logf("%d messages; %d losses of the connection, %d restarts, %d refusals, %d acknowledged from the spool", messages,
 				events[0], events[1], events[2], events[3])
-			if events[0] == 0 || m.restarts != (events[1] > 0) || m.refusals != (events[2] > 0) || m.durable != (events[3] > 0) {
+			if events[0] == 0 || m.restarts != (events[1] > 0) || (m.refusals || m.outages) != (events[2] > 0) || m.durable != (events[3] > 0) {
 				t.Error("the faults that this is about did not happen")
 			}
 		})

@@ -24,7 +24,8 @@
 //     the receiver, from where Applied says (R2).
 //  2. A message that was sent with a ticket ends once: stored, no match, in a
 //     durable spool, or lost with the stream. A refused one is tried again, and
-//     holds nothing up (R10).
+//     holds nothing up (R10), but for what would be refused as well: while the
+//     peer's store takes nothing, order is kept.
 //  3. Nothing is kept without a bound: windows by count and bytes, what is
 //     received by credit (R12), the spool's queue and datagrams by bytes.
 //  4. A heartbeat waits for one batch of at most 128 KiB at most, never for a

@@ -1,7 +1,10 @@
 package link
 
 import (
+	"slices"
 	"time"
+
+	"tombolo/internal/wire"
 )
 
 // lane is the publish stream for one peer with its tail in the spool: a pure
@@ -18,6 +21,8 @@ import (
 //	    new goes into the window
 //	(2) loaded holds exactly the places of entries and parked messages
 //	(3) waitingBytes is the sum of the bodies that wait or are being written
+//	(4) parked is in the order in which its messages came, and blocking counts those of
+//	    it that hold up others
 type lane struct {
 	*sender
 	config laneConfig
@@ -29,7 +34,9 @@ type lane struct {
 	readTo       uint64              // the highest place read
 	stored       uint64              // messages in the spool that have not ended
 	held         map[uint64]Ticket   // of messages in a spool that is not durable, by place
-	parked       []parked            // refused; tried again when due
+	parked       []parked            // refused; tried again together
+	blocking     int                 // of parked
+	retryAt      int64               // when parked is tried again
 	removals     []uint64            // places of ended messages
 	job          *spoolJob           // under way
 	failedUntil  int64               // after the spool did not append
@@ -49,7 +56,10 @@ type laneConfig struct {
 // parked is a message that the peer refused. A value.
 type parked struct {
 	entry
-	due int64
+	// blocks says that the peer's store took nothing: what comes after this
+	// message would be refused as well, and would pass it if it were not. A later
+	// message that is stored shows that it is this one alone.
+	blocks bool
 }
 
 // spoolJob is what the spool is asked: removals, then appends, then a read. A
@@ -85,7 +95,7 @@ func (l *lane) unread() uint64 { return l.stored - uint64(len(l.loaded)) }
 
 // behind says whether new messages have to queue behind others in the spool.
 func (l *lane) behind() bool {
-	return l.away || len(l.waiting) > 0 || l.unread() > 0 || len(l.parked) >= l.limits.Frames ||
+	return l.away || len(l.waiting) > 0 || l.unread() > 0 || l.blocking > 0 || len(l.parked) >= l.limits.Frames ||
 		l.job != nil && len(l.job.add) > 0
 }
 
@@ -108,8 +118,11 @@ func (l *lane) send(e entry) (ok, spool bool) {
 func (l *lane) end(list []ended, now int64, told []ended) []ended {
 	for _, e := range list {
 		if e.result == Refused {
-			l.parked = append(l.parked, parked{entry: e.entry, due: now + l.config.retryAfter})
+			l.park(e, now)
 			continue
+		}
+		if e.result == Stored && l.blocking > 0 {
+			l.unblock(e.born)
 		}
 		if e.place != 0 {
 			delete(l.loaded, e.place)
@@ -121,6 +134,32 @@ func (l *lane) end(list []ended, now int64, told []ended) []ended {
 		}
 	}
 	return told
+}
+
+// park keeps a message that was refused, at the place where it came.
+func (l *lane) park(e ended, now int64) {
+	if l.retryAt <= now {
+		l.retryAt = now + l.config.retryAfter
+	}
+	p := parked{e.entry, e.reason == wire.NotStored}
+	if p.blocks {
+		l.blocking++
+	}
+	i := len(l.parked)
+	for i > 0 && l.parked[i-1].born > p.born {
+		i--
+	}
+	l.parked = slices.Insert(l.parked, i, p)
+}
+
+// unblock has nothing wait for messages that came before one that was stored.
+func (l *lane) unblock(born uint64) {
+	for i := range l.parked {
+		if p := &l.parked[i]; p.blocks && p.born < born {
+			p.blocks = false
+			l.blocking--
+		}
+	}
 }
 
 // overdue says whether the oldest message that is only in memory has waited for
@@ -137,16 +176,19 @@ func (l *lane) overdue(now int64) bool {
 	return false
 }
 
-// refill moves due messages into the window.
+// refill moves refused messages into the window when they are due, in the order in
+// which they came.
 func (l *lane) refill(now int64) {
-	kept := l.parked[:0]
-	for _, p := range l.parked {
-		if p.due > now || p.writing || !l.push(p.entry) {
-			kept = append(kept, p)
+	if now < l.retryAt || l.blocking > 0 && slices.ContainsFunc(l.entries, func(e entry) bool { return e.born > l.parked[0].born }) {
+		return // what was sent after them has not ended: it is refused as well, and is to come after them
+	}
+	n := 0
+	for ; n < len(l.parked) && !l.parked[n].writing && l.push(l.parked[n].entry); n++ {
+		if l.parked[n].blocks {
+			l.blocking--
 		}
 	}
-	clear(l.parked[len(kept):])
-	l.parked = kept
+	l.parked = slices.Delete(l.parked, 0, n)
 }
 
 // nextJob gives the spool's next job, nil if there is none.
@@ -182,29 +224,27 @@ func (l *lane) start(j *spoolJob) *spoolJob {
 
 // mayRead says whether the window has room for what is in the spool.
 func (l *lane) mayRead() bool {
-	return !l.away && l.unread() > 0 && len(l.parked) < l.limits.Frames && (len(l.entries) == 0 || l.bytes <= l.limits.Bytes/2 && l.room(nil))
+	return !l.away && l.unread() > 0 && l.blocking == 0 && len(l.parked) < l.limits.Frames && (len(l.entries) == 0 || l.bytes <= l.limits.Bytes/2 && l.room(nil))
 }
 
-// collect puts copies of the window, then refused messages, then what waits
-// into a job. The window comes first and whole, so that the spool has the
-// order in which messages came.
+// collect puts copies of refused messages, then the window, then what waits into a
+// job: the spool has the order in which messages came.
 func (l *lane) collect(j *spoolJob, now int64) {
-	if l.overdue(now) || l.config.durable && len(l.waiting) > 0 {
-		for i := range l.entries {
-			if e := &l.entries[i]; e.place == 0 && !e.writing && len(j.add) < l.addMax {
-				e.writing = true
-				j.add = append(j.add, Spooled{Kind: e.kind, Body: e.body})
-				j.copies = append(j.copies, e.last)
-			}
+	copies := func(e *entry) {
+		if e.place == 0 && !e.writing && len(j.add) < l.addMax {
+			e.writing = true
+			j.add = append(j.add, Spooled{Kind: e.kind, Body: e.body})
+			j.copies = append(j.copies, e.last)
 		}
 	}
 	if l.config.durable {
 		for i := range l.parked {
-			if p := &l.parked[i]; p.place == 0 && !p.writing && len(j.add) < l.addMax {
-				p.writing = true
-				j.add = append(j.add, Spooled{Kind: p.kind, Body: p.body})
-				j.copies = append(j.copies, p.last)
-			}
+			copies(&l.parked[i].entry)
+		}
+	}
+	if l.overdue(now) || l.config.durable && len(l.waiting) > 0 {
+		for i := range l.entries {
+			copies(&l.entries[i])
 		}
 	}
 	n, bytes := 0, 0

@@ -115,11 +115,15 @@ func (l *lane) check() string {
 			places++
 		}
 	}
-	bytes := 0
+	bytes, blocking, sorted := 0, 0, true
 	for i := range l.parked {
 		if l.parked[i].place != 0 {
 			places++
 		}
+		if l.parked[i].blocks {
+			blocking++
+		}
+		sorted = sorted && (i == 0 || l.parked[i-1].born < l.parked[i].born)
 	}
 	for i := range l.waiting {
 		bytes += len(l.waiting[i].body)
@@ -129,6 +133,8 @@ func (l *lane) check() string {
 		return "(2) loaded is not what is in memory"
 	case bytes != l.waitingBytes:
 		return "(3) waitingBytes is not the sum"
+	case blocking != l.blocking || !sorted:
+		return "(4) parked is out of order, or miscounted"
 	case l.stored < uint64(len(l.loaded)):
 		return "(1) more loaded than stored"
 	}

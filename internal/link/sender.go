@@ -16,6 +16,7 @@ var (
 // entry is one message of a stream, from push to its end. A value.
 type entry struct {
 	first, last uint64 // its frames
+	born        uint64 // its first frame when it was first sent: messages came in this order
 	kind        wire.Type
 	body        []byte // shared, never changed
 	ticket      Ticket // nil once it was told
@@ -79,6 +80,9 @@ func (s *sender) push(e entry) bool {
 	}
 	e.first = s.next
 	e.last = s.next + framesOf(e.body) - 1
+	if e.born == 0 {
+		e.born = e.first
+	}
 	s.next = e.last + 1
 	s.bytes += len(e.body)
 	s.entries = append(s.entries, e)

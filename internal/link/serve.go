@@ -192,8 +192,8 @@ func (l *lane) wait(now int64) time.Duration {
 			}
 		}
 	}
-	for i := range l.parked {
-		earlier(l.parked[i].due)
+	if len(l.parked) > 0 {
+		earlier(max(now+int64(time.Millisecond), l.retryAt))
 	}
 	soon := now + int64(time.Millisecond)
 	if len(l.waiting) > 0 {

@@ -16,6 +16,10 @@ func (r Result) String() string {
 	return [...]string{"stored", "no_match", "refused", "unknown"}[min(r, results)]
 }
 
+// NotStored is the reason of a Refused message if the receiver's store takes nothing
+// now, whatever the message is.
+const NotStored uint8 = 0x80
+
 // Outcome is the end of one message that was not stored. Sequence is that of
 // its last frame. Reason is one of MQTT 5's codes, or 0.
 type Outcome struct {

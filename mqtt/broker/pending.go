@@ -70,7 +70,7 @@ func (w *pending) settle(b *Broker, r *round) {
 		}
 		w.parent.settle(b, r)
 	case w.done != nil && failed:
-		w.done(wire.Refused, uint8(packet.UnspecifiedError))
+		w.done(wire.Refused, wire.NotStored)
 	case w.done != nil && w.missed != 0:
 		w.done(wire.NoMatch, w.missed)
 	case w.done != nil:
