@@ -243,10 +243,16 @@ func (s *Store) dueLocked() time.Duration {
 	now := s.c.Clock.Now()
 	n := 0
 	wait := idleWait
+	until := now
+	if s.fewWaitLocked() {
+		// What is soon due goes along: by itself it would cost a sync that the next
+		// message waits for.
+		until = now.Add(s.c.AckDelay / 2)
+	}
 	for _, d := range s.mu.dirty {
 		// A cursor that was written before it was due left a stale entry.
 		stale := !d.lane.dirty || !d.lane.dueAt.Equal(d.at)
-		if !stale && d.at.After(now) {
+		if !stale && d.at.After(until) {
 			wait = d.at.Sub(now)
 			break
 		}
@@ -257,6 +263,13 @@ func (s *Store) dueLocked() time.Duration {
 	}
 	s.mu.dirty = append(s.mu.dirty[:0], s.mu.dirty[n:]...)
 	return wait
+}
+
+// fewWaitLocked says that the group that is committed next is one of few messages.
+// Where many come there are commits enough.
+func (s *Store) fewWaitLocked() bool {
+	n := len(s.mu.open.tickets)
+	return n > 0 && n < delayWorth && len(s.mu.sealed) == 0
 }
 
 // cursorLocked writes the cursors of a queue that changed and deletes what they

@@ -100,6 +100,33 @@ func TestAcksAreGathered(t *testing.T) {
 	})
 }
 
+// TestAcksGoAlong: acknowledgements that are half way to being written go with the
+// commit of a message, and have no commit of their own any more.
+func TestAcksGoAlong(t *testing.T) {
+	const delay = 10 * time.Millisecond
+	hands := clock.NewManual(time.Unix(1000, 0))
+	s := start(t, kv.OpenMemory(), StoreConfig{Clock: hands, AckCount: 64, AckDelay: delay})
+	id, st := s.open("a")
+	for i := range 5 {
+		s.put(numbered(i, 10), id)
+	}
+	es := s.all(id, st)
+	s.sync()
+	written := s.counts.cursors.Value()
+	s.ack(id, es[0])
+	hands.Advance(delay / 2)
+	s.put("takes it along", id)
+	if n := s.counts.cursors.Value() - written; n != 1 {
+		t.Fatalf("%d cursors were written with the message, want 1", n)
+	}
+	commits := s.counts.commits.Value()
+	hands.Advance(delay)
+	s.put("comes when the acknowledgement would have been due", id)
+	if n, c := s.counts.cursors.Value()-written, s.counts.commits.Value()-commits; n != 1 || c != 1 {
+		t.Errorf("%d cursors and %d commits, want one each", n, c)
+	}
+}
+
 // TestBusyQueueDoesNotHoldUpAnother: a cursor that is written early again and
 // again must not hide that another one is due.
 func TestBusyQueueDoesNotHoldUpAnother(t *testing.T) {
