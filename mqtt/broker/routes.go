@@ -53,8 +53,9 @@ type ownRoute struct {
 type routes struct {
 	mu struct {
 		sync.Mutex
-		own   map[ownKey]*ownRoute
-		stale []routeKey
+		own    map[ownKey]*ownRoute
+		digest RouteDigest // of the keys of own
+		stale  []routeKey
 	}
 }
 
@@ -126,6 +127,7 @@ func (b *Broker) countRoute(k routeKey, members, online int) {
 	if first {
 		e = &ownRoute{}
 		t.mu.own[at] = e
+		t.mu.digest.add(&k)
 	}
 	e.members = uint32(int(e.members) + members)
 	e.online = uint32(int(e.online) + online)
@@ -133,6 +135,7 @@ func (b *Broker) countRoute(k routeKey, members, online int) {
 	switch {
 	case e.members == 0:
 		delete(t.mu.own, at)
+		t.mu.digest.remove(&k)
 		b.cfg.Cluster.Announce(k.route(e))
 	case first || k.group != "" && uint32(now)-e.toldAt >= countsEvery:
 		e.toldAt = uint32(now)
