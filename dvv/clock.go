@@ -169,7 +169,13 @@ func (c Clock) AddSpan(s Span) Clock {
 
 // Meet is the dots that both have seen.
 func (c Clock) Meet(o Clock) Clock {
-	var out Clock
+	switch { // mostly one of the two has it all
+	case o.Descends(c):
+		return c
+	case c.Descends(o):
+		return o
+	}
+	out := Clock{make([]entry, 0, len(c.entries))}
 	for _, e := range c.entries {
 		if m := meetEntry(e, o.entry(e.actor)); m.base > 0 || len(m.runs) > 0 {
 			out.entries = append(out.entries, m)
@@ -224,10 +230,10 @@ func norm(e entry) entry {
 
 // Join is the dots that either has seen.
 func (c Clock) Join(o Clock) Clock {
-	if len(o.entries) == 0 {
+	switch {
+	case c.Descends(o):
 		return c
-	}
-	if len(c.entries) == 0 {
+	case len(c.entries) == 0:
 		return o
 	}
 	out := make([]entry, 0, len(c.entries)+1)
@@ -282,7 +288,10 @@ func (c Clock) Descends(o Clock) bool {
 		for i < len(c.entries) && c.entries[i].actor < e.actor {
 			i++
 		}
-		if i == len(c.entries) || c.entries[i].actor != e.actor || len(missing(nil, e, c.entries[i])) > 0 {
+		if i == len(c.entries) || c.entries[i].actor != e.actor {
+			return false
+		}
+		if have := &c.entries[i]; e.top() > have.base && len(missing(nil, e, *have)) > 0 {
 			return false
 		}
 	}

@@ -28,6 +28,9 @@ const (
 
 // Put sets key to value; both are copied in.
 func (b *Batch) Put(key, value []byte) {
+	if b.data == nil {
+		b.data = make([]byte, 0, 256+len(key)+len(value))
+	}
 	b.data = append(b.data, kindPut)
 	b.data = append(binary.AppendUvarint(b.data, uint64(len(key))), key...)
 	b.data = append(binary.AppendUvarint(b.data, uint64(len(value))), value...)

@@ -404,7 +404,7 @@ func (r *Replica) sealBatch() {
 	b := r.batch()
 	r.sealIndex(b)
 	r.hlcLease = r.hlc.lease()
-	b.Put(metaState, r.state.append(nil))
+	b.Put(metaState, r.state.append(make([]byte, 0, 256)))
 	if r.dirty.identity {
 		b.Put(metaIdentity, r.identity.append(nil))
 	}

@@ -21,15 +21,16 @@ type state struct {
 }
 
 func (s *state) append(dst []byte) []byte {
+	var room [512]byte // for each of the clocks in turn
 	dst = pack.AppendArray(dst, 8)
 	dst = pack.AppendUint(dst, recordVersion)
-	dst = pack.AppendBytes(dst, s.clock.Append(nil))
+	dst = pack.AppendBytes(dst, s.clock.Append(room[:0]))
 	dst = pack.AppendUint(dst, s.digest)
 	dst = pack.AppendInt(dst, s.live)
 	dst = pack.AppendInt(dst, s.garbage)
-	dst = pack.AppendBytes(dst, s.collected.Append(nil))
+	dst = pack.AppendBytes(dst, s.collected.Append(room[:0]))
 	dst = pack.AppendUint(dst, s.hlcLease)
-	return pack.AppendBytes(dst, s.trimmed.Append(nil))
+	return pack.AppendBytes(dst, s.trimmed.Append(room[:0]))
 }
 
 func decodeState(b []byte) (s state, err error) {
