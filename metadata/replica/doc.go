@@ -36,8 +36,8 @@
 //	        the same snapshot, every key with a dot that the asker lacks. After the
 //	        last chunk, and not before, the asker adopts the other's whole clock
 //	join    all keys, when a pull would not be enough: an empty store, one that was
-//	        away for too long or whose disk went back, two that went apart. In
-//	        order of the keys, in pieces, and resumable
+//	        away for too long or whose disk went back. In order of the keys, in
+//	        pieces, and resumable
 //	ranges  digests of what lies on the disk, at a cut of two clocks: finds and
 //	        mends what a disk changed, whatever is being written (R32)
 //	collect what a delete leaves behind goes when every durable member is known to

@@ -11,7 +11,7 @@ const (
 	EventAmnesia                      // a peer knows dots of ours that we lack (R30)
 	EventRollback                     // a peer came back with less than it had
 	EventQuarantined                  // one dot was seen with two values
-	EventDigest                       // equal clocks, different digests: full join
+	EventDigest                       // equal clocks and different digests, or two stores that went apart
 	EventJoinBegan                    // a full join began
 	EventJoinEnded                    // and ended
 	EventServing                      // writes are taken from now on

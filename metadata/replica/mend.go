@@ -161,6 +161,9 @@ func (r *Replica) mendKey(p *peer, name, ours, theirs []byte) error {
 			return err
 		}
 	}
+	if g.union {
+		return r.takeMore(p, name, ours, next)
+	}
 	old, err := dvv.Object{}, error(nil)
 	if len(ours) > 0 {
 		old, err = decodeObject(ours)
@@ -192,6 +195,27 @@ func (r *Replica) mendKey(p *peer, name, ours, theirs []byte) error {
 	}
 	r.put(b, key, next, contribution(r.config.Policy, name, next), nil)
 	r.event(Event{Kind: EventMended, Peer: p.id, Text: string(name)})
+	return nil
+}
+
+// takeMore adds what theirs has more to ours, although we have seen it: that it went is
+// what only one of the two stores knows of, and a loss is worse than a return.
+func (r *Replica) takeMore(p *peer, name, ours []byte, theirs dvv.Object) error {
+	var old dvv.Object
+	if len(ours) > 0 {
+		var err error
+		if old, err = decodeObject(ours); err != nil {
+			return err
+		}
+	}
+	theirs = dvv.NewObject(dvv.VV{}, theirs.Siblings()...)
+	if conflicts := dvv.Conflicts(old, theirs); len(conflicts) > 0 {
+		r.quarantine(name, conflicts, old, theirs)
+	}
+	if next := dvv.Sync(old, theirs); !next.Equal(old) {
+		r.store(objectKey(name), old, next)
+		r.event(Event{Kind: EventMended, Peer: p.id, Text: string(name)})
+	}
 	return nil
 }
 

@@ -29,8 +29,8 @@ import (
 //
 // Where sums differ, a disk that does not hold what its own digest says is the one at
 // fault: the asker's is mended, key by key; the other one finds out by itself, and asks in
-// its turn. If both hold what they ought to, the two have gone apart, and a full join
-// brings them together, as it does at equal clocks.
+// its turn. If both hold what they ought to, the two have gone apart, by a fault of ours or
+// by a join from a disk that had lost something: each takes what the other one has more.
 
 // The bounds of a comparison.
 const (
@@ -54,6 +54,7 @@ type ranging struct {
 	left   []mark          // what the asker has touched, and
 	heard  bool            // that this has come
 	mask   uint64          // the ranges that are mended
+	union  bool            // nothing is given up for what is taken over
 	cursor []byte          // up to there
 	noted  map[uint64]bool // hashes of names that changed since and may look as they did
 	blind  bool            // there were too many of them
@@ -283,9 +284,9 @@ func (r *Replica) compareRanges(now time.Time, p *peer) {
 		r.rightDisk(now, p)
 	case apart && p.apart:
 		r.event(Event{Kind: EventDigest, Peer: p.id, Text: "both stores hold what they ought to, and not the same"})
-		r.endRanging(now, r.config.RangesEvery)
-		r.startJoin(now, p, "digests differ at a common cut")
-	case apart: // it costs a full join: only if it lasts
+		g.union = true
+		r.askMend(p)
+	case apart: // only if it lasts
 		r.endRanging(now, rangesAgain)
 	case !g.sure || g.sound():
 		r.endRanging(now, r.config.RangesEvery) // it is the other side's disk, or both: that one asks a third

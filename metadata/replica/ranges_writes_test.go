@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tombolo/dvv"
+	"tombolo/internal/kv"
 )
 
 // steady runs a cluster in which a write is made at every node before each round of
@@ -114,27 +115,59 @@ func TestR32DeletedMeanwhile(t *testing.T) {
 	c.check(false)
 }
 
-// TestR32Apart: two stores that hold what they ought to, and not the same, are brought
-// together by a full join once that has lasted, under writes as well: there the digests of
+// TestR32Apart: two stores that hold what they ought to, and not the same, take from each
+// other what they lack once that has lasted, under writes as well: there the digests of
 // equal clocks are never compared.
 func TestR32Apart(t *testing.T) {
 	c := compared(t, 2)
-	b := c.nodes[1]
-	key := objectKey([]byte("s20"))
-	old, err := b.core.get(key)
-	if err != nil || old.IsEmpty() {
-		t.Fatal(old, err)
-	}
-	b.core.store(key, old, dvv.Object{}) // as a fault of the protocol would
-	c.take(b)
-	began := func() (n int) {
-		for _, n1 := range c.nodes {
-			n += n1.events[EventDigest]
+	a, b := c.nodes[0], c.nodes[1]
+	drop := func(n *node, name string) { // as a fault of the protocol would
+		key := objectKey([]byte(name))
+		old, err := n.core.get(key)
+		if err != nil || old.IsEmpty() {
+			t.Fatal(old, err)
 		}
-		return n
+		n.core.store(key, old, dvv.Object{})
+		c.take(n)
 	}
-	c.steady(3000, func() bool { return began() > 0 })
+	drop(a, "s10")
+	drop(b, "s20")
+	drop(b, "r30")
+	joins := a.events[EventJoinBegan] + b.events[EventJoinBegan]
+	c.steady(3000, func() bool { return a.events[EventMended]+b.events[EventMended] == 3 })
 	c.settle(2000)
+	c.wantAll("s10", "value 10")
+	c.wantAll("s20", "value 20")
+	c.wantAll("r30", "value 30")
+	c.check(false)
+	if a.events[EventDigest]+b.events[EventDigest] == 0 || a.events[EventJoinBegan]+b.events[EventJoinBegan] != joins {
+		t.Errorf("%v, %v", a.events, b.events)
+	}
+}
+
+// TestR32JoinFromALoser: a store joins from a disk that has lost a value, and claims to have
+// seen it. Who still has it does not lose it to the two: they get it back.
+func TestR32JoinFromALoser(t *testing.T) {
+	c := compared(t, 3)
+	b := c.nodes[1]
+	c.rot(b, "s12", func([]byte) []byte { return nil })
+	a := c.nodes[0]
+	a.core.Release()
+	a.db, a.core = kv.NewMemory(), nil
+	c.cut[[2]int{0, 2}], c.cut[[2]int{2, 0}] = true, true
+	c.start(a)
+	c.members(a, 1, 3)
+	c.link()
+	for n := 0; a.events[EventJoinEnded] == 0; n++ {
+		if n > 500 {
+			c.fatalf("no join: %v", a.events)
+		}
+		c.run(20 * time.Millisecond)
+	}
+	c.cut = map[[2]int]bool{}
+	c.link()
+	c.compareAll()
+	c.wantAll("s12", "value 12")
 	c.check(false)
 }
 
