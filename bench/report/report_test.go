@@ -17,6 +17,7 @@ import (
 
 	"tombolo/bench"
 	"tombolo/bench/compare"
+	"tombolo/bench/split"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -52,6 +53,30 @@ func comparison() *compare.Comparison {
 	}
 }
 
+// cutCluster is a run on two nodes of which one was closed for some seconds.
+func cutCluster() *split.Result {
+	r := &split.Result{
+		Machine: sample("", 1).Machine, CutAt: 1.5, HealAt: 3, Hung: 1,
+		Settings: split.Settings{Version: "5", Every: 0.2, Cut: []string{"sh", "-c", "cut 1 <2>"}, Heal: []string{"heal"}},
+	}
+	for _, target := range []string{"a:1883", "b<b>:1883"} {
+		n := split.Node{Target: target, Noticed: map[split.Probe]float64{}, OpenAgain: map[split.Probe]float64{}}
+		for second := range 6 {
+			cells := map[split.Probe]split.Cell{}
+			for _, p := range split.Probes() {
+				cells[p] = split.Cell{OK: 5, Slowest: 0.01}
+			}
+			if target != "a:1883" && second >= 2 && second < 4 {
+				cells[split.ProbePublish] = split.Cell{OK: 1, Refused: 3, Failed: 1, Codes: map[string]int{"0x83": 3}, Slowest: 2.5}
+			}
+			n.Seconds = append(n.Seconds, cells)
+		}
+		r.Nodes = append(r.Nodes, n)
+	}
+	r.Nodes[1].Noticed[split.ProbePublish], r.Nodes[1].OpenAgain[split.ProbePublish] = 0.75, 1.25
+	return r
+}
+
 // TestGolden pins the table and the page of a comparison and of results.
 func TestGolden(t *testing.T) {
 	results := []Labelled{{"a", sample("", 1)}, {"b <c>", sample("", 2)}}
@@ -61,6 +86,7 @@ func TestGolden(t *testing.T) {
 	}{
 		{"comparison.txt", func(w io.Writer) error { return WriteComparison(w, comparison()) }},
 		{"comparison.html", func(w io.Writer) error { return WriteComparisonHTML(w, comparison()) }},
+		{"split.html", func(w io.Writer) error { return WriteSplitHTML(w, cutCluster()) }},
 		{"results.txt", func(w io.Writer) error { return WriteResults(w, results) }},
 		{"results.html", func(w io.Writer) error { return WriteHTML(w, results) }},
 	} {
@@ -93,6 +119,10 @@ func TestPageStandsAlone(t *testing.T) {
 			return WriteHTML(w, []Labelled{{`<script>alert("x")</script>`, sample("", 1)}, {"empty", &bench.Result{}}})
 		},
 		func(w io.Writer) error { return WriteHTML(w, nil) },
+		func(w io.Writer) error { return WriteSplitHTML(w, cutCluster()) },
+		func(w io.Writer) error {
+			return WriteSplitHTML(w, &split.Result{Nodes: []split.Node{{Target: "none"}}})
+		},
 	} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {

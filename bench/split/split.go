@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 	"time"
 
+	"tombolo/bench"
 	"tombolo/internal/client"
 	"tombolo/mqtt/packet"
 )
@@ -61,6 +63,9 @@ const (
 
 var probes = []Probe{ProbeConnect, ProbePublish, ProbeSubscribe}
 
+// Probes lists them in the order of the table.
+func Probes() []Probe { return slices.Clone(probes) }
+
 // Cell is what one kind of probe met at one node within one second. A probe
 // counts in the second in which it began.
 type Cell struct {
@@ -82,8 +87,19 @@ type Node struct {
 	OpenAgain map[Probe]float64 `json:"open_again_after_seconds"`
 }
 
+// Settings are what the run was told, for the record.
+type Settings struct {
+	Version string   `json:"version"`
+	Every   float64  `json:"seconds_between_probes"`
+	Cut     []string `json:"cut"`
+	Heal    []string `json:"heal"`
+}
+
 // Result is the outcome of a run.
 type Result struct {
+	Machine  bench.Machine `json:"machine"`
+	Settings Settings      `json:"settings"`
+
 	CutAt  float64 `json:"cut_at_seconds"`
 	HealAt float64 `json:"heal_at_seconds"`
 	Nodes  []Node  `json:"nodes"`
@@ -119,7 +135,8 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 			wg.Go(func() { s.probe(ctx, n, p) })
 		}
 	}
-	res := &Result{}
+	res := &Result{Machine: bench.ThisMachine(),
+		Settings: Settings{Version: c.Version.String(), Every: c.Every.Seconds(), Cut: c.Cut, Heal: c.Heal}}
 	err := s.story(ctx, res)
 	// Probes that wait for an answer get the time that an answer may take.
 	time.AfterFunc(HangAfter, cancel)

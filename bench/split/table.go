@@ -40,21 +40,35 @@ func Write(w io.Writer, r *Result) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	for _, n := range r.Nodes {
-		for _, p := range probes {
-			if at := n.Noticed[p]; at > 0 {
-				again := "not open again before the end"
-				if at, ok := n.OpenAgain[p]; ok {
-					again = fmt.Sprintf("open again %.2f s after the heal", at)
-				}
-				fmt.Fprintf(w, "%s %s: first refused or failed %.2f s after the cut, %s\n", n.Target, p, at, again)
-			} else {
-				fmt.Fprintf(w, "%s %s: open all the time\n", n.Target, p)
-			}
+	for i := range r.Nodes {
+		for _, line := range r.Nodes[i].Told() {
+			fmt.Fprintf(w, "%s %s\n", r.Nodes[i].Target, line)
 		}
 	}
-	_, err := fmt.Fprintf(w, "without an answer within %v: %d\n", HangAfter, r.Hung)
+	_, err := fmt.Fprintln(w, r.Hanging())
 	return err
+}
+
+// Told says of each probe when it was refused first and when it was answered well
+// again.
+func (n *Node) Told() (lines []string) {
+	for _, p := range probes {
+		if at := n.Noticed[p]; at > 0 {
+			again := "not open again before the end"
+			if at, ok := n.OpenAgain[p]; ok {
+				again = fmt.Sprintf("open again %.2f s after the heal", at)
+			}
+			lines = append(lines, fmt.Sprintf("%s: first refused or failed %.2f s after the cut, %s", p, at, again))
+		} else {
+			lines = append(lines, fmt.Sprintf("%s: open all the time", p))
+		}
+	}
+	return lines
+}
+
+// Hanging says how many probes had no answer.
+func (r *Result) Hanging() string {
+	return fmt.Sprintf("without an answer within %v: %d", HangAfter, r.Hung)
 }
 
 // short9 is the end of a target, enough to tell nodes apart.

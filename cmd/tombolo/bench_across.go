@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -70,16 +70,11 @@ func runAcross(cmd *cobra.Command, cfg across.Config, out *benchOutput) error {
 		return explainBench(ctx, err)
 	}
 	stamp(&r.Machine)
-	if out.json {
-		err = json.NewEncoder(cmd.OutOrStdout()).Encode(r)
-	} else {
-		err = across.Write(cmd.OutOrStdout(), r)
+	if err := out.print(cmd.OutOrStdout(), r, func(w io.Writer) error { return across.Write(w, r) }, nil); err != nil {
+		return err
 	}
-	if err == nil && len(r.Faults) > 0 {
-		err = errors.New("messages were lost, duplicated or reordered: see the warnings")
-	}
-	if err != nil {
-		return fail(exitFailure, err)
+	if len(r.Faults) > 0 {
+		return fail(exitFailure, errors.New("messages were lost, duplicated or reordered: see the warnings"))
 	}
 	return nil
 }

@@ -1,14 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"tombolo/bench/report"
 	"tombolo/bench/split"
 	"tombolo/mqtt/packet"
 )
@@ -29,6 +30,7 @@ The cluster is cut and healed by commands. Their defaults are for the cluster of
 tombolo dev; give those of your laboratory for any other.`,
 		Example: `  tombolo dev --nodes 3
   tombolo bench netsplit --target 127.0.0.1:1883 --target 127.0.0.1:1884 --target 127.0.0.1:1885
+  tombolo bench netsplit --target 127.0.0.1:1883 --target 127.0.0.1:1884 --target 127.0.0.1:1885 --html split.html
   tombolo bench netsplit --target n1:1883 --target n2:1883 --cut 'ssh n1 ./cut' --heal 'ssh n1 ./heal'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,8 +58,7 @@ tombolo dev; give those of your laboratory for any other.`,
 	fl.StringVarP(&version, "protocol-version", "V", "mqttv5", "mqttv311 or mqttv5; also 311, 5")
 	fl.StringVarP(&cfg.Username, "username", "u", "", "user name of every client")
 	fl.StringVarP(&cfg.Password, "pw", "P", "", "password of every client")
-	fl.BoolVar(&out.json, "json", false, "print the result as JSON, not as a table")
-	fl.BoolVar(&out.quiet, "quiet", false, "no progress on standard error")
+	out.flags(fl)
 	return cmd
 }
 
@@ -76,16 +77,13 @@ func runNetsplit(cmd *cobra.Command, cfg split.Config, out *benchOutput) error {
 	if err != nil {
 		return explainBench(ctx, err)
 	}
-	if out.json {
-		err = json.NewEncoder(cmd.OutOrStdout()).Encode(r)
-	} else {
-		err = split.Write(cmd.OutOrStdout(), r)
+	stamp(&r.Machine)
+	table := func(w io.Writer) error { return split.Write(w, r) }
+	if err := out.print(cmd.OutOrStdout(), r, table, func(w io.Writer) error { return report.WriteSplitHTML(w, r) }); err != nil {
+		return err
 	}
-	if err == nil && r.Hung > 0 {
-		err = errors.New("some clients got no answer: see the last line")
-	}
-	if err != nil {
-		return fail(exitFailure, err)
+	if r.Hung > 0 {
+		return fail(exitFailure, errors.New("some clients got no answer: see the last line"))
 	}
 	return nil
 }

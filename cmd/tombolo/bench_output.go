@@ -52,6 +52,17 @@ func (o *benchOutput) all(w io.Writer, results []*bench.Result) error {
 	return o.page(func(w io.Writer) error { return report.WriteHTML(w, labelled) })
 }
 
+// print prints a result, as JSON or as a table, and writes its page if it has one.
+func (o *benchOutput) print(w io.Writer, result any, table, page func(io.Writer) error) error {
+	if o.json {
+		table = func(w io.Writer) error { return json.NewEncoder(w).Encode(result) }
+	}
+	if err := table(w); err != nil {
+		return fail(exitEnvironment, err)
+	}
+	return o.page(page)
+}
+
 // page writes the report if one is wanted.
 func (o *benchOutput) page(write func(io.Writer) error) error {
 	if o.html == "" {
