@@ -213,6 +213,7 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 	}
 	n.part(&wg, cancel, "reports", func() error { return n.report(serving) })
 	n.part(&wg, cancel, "upkeep", func() error { return n.upkeep(serving) })
+	n.part(&wg, cancel, "memory", func() error { return beThrifty(serving) })
 	n.part(&wg, cancel, "files", func() error { return n.security.run(serving) })
 	ended := n.ports.serve(run)
 	if n.cfg.OnReady != nil {
