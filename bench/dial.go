@@ -113,7 +113,7 @@ func connect(ctx context.Context, cfg *Config, cl client) (session, error) {
 	}
 	s.rest = h.in
 	ours = false
-	if s.fd, err = descriptor(conn); err != nil {
+	if s.fd, err = descriptor(conn, cfg.Scenario == Idle); err != nil {
 		return fail(err)
 	}
 	return s, nil

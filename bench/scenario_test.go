@@ -3,10 +3,12 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +83,28 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f := res.Idle; f.Connections != 2000 || f.Broken != 0 || f.BytesEach < 100 || f.BytesEach > 20_000 || f.ConnectsPerSecond <= 0 {
+		t.Errorf("idle: %+v", f)
+	}
+}
+
+// TestIdleOverTLS: as many connections over TLS as descriptors, none of which is taken
+// for broken because of what TLS says by itself.
+func TestIdleOverTLS(t *testing.T) {
+	cert, key, roots := certificate(t)
+	b := peertest.Mosquitto(t, fmt.Sprintf("certfile %s\nkeyfile %s", cert, key))
+	cfg := short(Idle, "mqtts://"+b.Extra[0])
+	cfg.Connections, cfg.PIDs, cfg.TLS = 100, []int{b.PID}, &tls.Config{RootCAs: roots}
+	goroutines := runtime.NumGoroutine()
+	cfg.Tick = func(p Progress) {
+		if n := runtime.NumGoroutine(); p.Phase == "idle" && n > goroutines+50 {
+			t.Errorf("%d goroutines hold silent connections", n)
+		}
+	}
+	res, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := res.Idle; f.Connections != 100 || f.Broken != 0 || f.BytesEach < 1000 {
 		t.Errorf("idle: %+v", f)
 	}
 }

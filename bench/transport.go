@@ -71,8 +71,11 @@ func transport(ctx context.Context, cfg *Config, target string) (net.Conn, error
 // descriptor gives the event loop a connection whose handshake is done; conn
 // must not be used after it. What is not a plain socket goes on behind a pair
 // of sockets, with two goroutines that copy: that costs the generator, not the
-// broker.
-func descriptor(conn net.Conn) (int, error) {
+// broker. One over TLS that will be silent needs neither.
+func descriptor(conn net.Conn, silent bool) (int, error) {
+	if secured, ok := conn.(*tls.Conn); ok && silent {
+		conn = secured.NetConn()
+	}
 	if plain, ok := conn.(*net.TCPConn); ok {
 		defer plain.Close()
 		return detach(plain)

@@ -18,7 +18,12 @@ type Scenario struct {
 	Config bench.Config
 	// Brokers are the names of those that it is run on; none: all.
 	Brokers []string
+	// Repeat, if it is more than that of the comparison, counts in its place.
+	Repeat int
 }
+
+// repeat is how often the scenario is run on each broker.
+func (s *Scenario) repeat(usual int) int { return max(usual, s.Repeat) }
 
 // on reports whether the scenario is run on the broker of that name.
 func (s *Scenario) on(name string) bool {
@@ -103,9 +108,15 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 
 // takeTurns makes all runs, on the brokers that are running or on new ones.
 func (c *Comparison) takeTurns(ctx context.Context, cfg *Config, running []*peer.Broker) error {
-	run := 0
-	for repetition := range cfg.Repeat {
+	run, most := 0, cfg.Repeat
+	for i := range cfg.Scenarios {
+		most = max(most, cfg.Scenarios[i].Repeat)
+	}
+	for repetition := range most {
 		for i := range cfg.Scenarios {
+			if repetition >= cfg.Scenarios[i].repeat(cfg.Repeat) {
+				continue
+			}
 			for k := range cfg.Brokers {
 				at := (k + repetition) % len(cfg.Brokers)
 				if !cfg.Scenarios[i].on(cfg.Brokers[at].Name) {
@@ -126,7 +137,7 @@ func (cfg *Config) runs() (n int) {
 	for i := range cfg.Scenarios {
 		for k := range cfg.Brokers {
 			if cfg.Scenarios[i].on(cfg.Brokers[k].Name) {
-				n += cfg.Repeat
+				n += cfg.Scenarios[i].repeat(cfg.Repeat)
 			}
 		}
 	}
@@ -191,18 +202,27 @@ func Once(ctx context.Context, d peer.Definition, cfg bench.Config, p peer.Profi
 	if err != nil {
 		return nil, err
 	}
-	cfg.Targets, cfg.PIDs, cfg.Tick = b.Targets, b.PIDs(), tick
-	cfg.Cross = cfg.Cross || d.Cross
-	result, err := bench.Run(ctx, cfg)
-	if result != nil {
-		result.Settings.Broker = d.Name
-	}
+	result, err := measure(ctx, &d, b, cfg, tick)
 	if err != nil {
 		if words, ended := b.Ended(); ended {
 			err = fmt.Errorf("%w; it ended: %s", err, words)
 		}
 	}
 	return result, errors.Join(err, b.Stop())
+}
+
+// measure runs a scenario on a broker that is up.
+func measure(ctx context.Context, d *peer.Definition, b *peer.Broker, cfg bench.Config, tick func(bench.Progress)) (*bench.Result, error) {
+	cfg.Targets, cfg.PIDs, cfg.Tick = b.Targets, b.PIDs(), tick
+	cfg.Cross = cfg.Cross || d.Cross
+	if b.TLS != nil {
+		cfg.TLS = b.TLS
+	}
+	result, err := bench.Run(ctx, cfg)
+	if result != nil {
+		result.Settings.Broker = d.Name
+	}
+	return result, err
 }
 
 // Present are the brokers, by their places, that the row was run on.

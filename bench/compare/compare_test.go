@@ -126,3 +126,21 @@ func TestSpread(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// TestRepeatOfOne: a scenario may ask for more runs than the rest has.
+func TestRepeatOfOne(t *testing.T) {
+	often := short(bench.P2P)
+	often.Repeat = 3
+	broken := peer.Definition{Name: "broken", Command: []string{"sh", "-c", "exit 1"}}
+	runs := 0
+	c, err := Run(t.Context(), Config{
+		Brokers: []peer.Definition{broken}, Scenarios: []Scenario{often, short(bench.FanOut)}, Repeat: 2,
+		Tick: func(p Progress) { runs = p.Runs },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := len(c.Rows[0].Cells[0].Failures), len(c.Rows[1].Cells[0].Failures); a != 3 || b != 2 || runs != 5 {
+		t.Errorf("%d and %d runs of %d announced, want 3 and 2 of 5", a, b, runs)
+	}
+}

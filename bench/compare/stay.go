@@ -41,12 +41,7 @@ func on(ctx context.Context, d *peer.Definition, b *peer.Broker, cfg bench.Confi
 	if words, ended := b.Ended(); ended {
 		return nil, fmt.Errorf("%w: %s", errEnded, words)
 	}
-	cfg.Targets, cfg.PIDs, cfg.Tick = b.Targets, b.PIDs(), tick
-	result, err := bench.Run(ctx, cfg)
-	if result != nil {
-		result.Settings.Broker = d.Name
-	}
-	return result, err
+	return measure(ctx, d, b, cfg, tick)
 }
 
 // Paired is the ratio of a broker to the first one, run by run: what the machine

@@ -3,6 +3,7 @@ package peer
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -27,9 +28,10 @@ const (
 
 // Broker is a running broker. Owned by who started it.
 type Broker struct {
-	Address string   // the first target
-	Targets []string // all nodes
-	Command []string // as it was started
+	Address string      // the first target
+	Targets []string    // all nodes
+	TLS     *tls.Config // how to speak to it over TLS; nil if it has a certificate that can be verified, or none
+	Command []string    // as it was started
 	ready   string
 	cmd     *exec.Cmd
 	dir     string
@@ -103,6 +105,12 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 		if err := os.WriteFile(file, []byte(fill.Replace(text)), 0o600); err != nil {
 			return err
 		}
+	}
+	if d.Certificate {
+		if err := certify(b.dir); err != nil {
+			return err
+		}
+		b.TLS = &tls.Config{InsecureSkipVerify: true}
 	}
 	arguments := d.Command[1:]
 	if p.Kind != "" {
@@ -188,7 +196,7 @@ func (b *Broker) look(ctx context.Context) error {
 		return fmt.Errorf("it has not said %q yet", b.ready)
 	}
 	for _, t := range b.Targets {
-		if err := probe(ctx, t); err != nil {
+		if err := b.probe(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -196,9 +204,14 @@ func (b *Broker) look(ctx context.Context) error {
 }
 
 // probe connects as a client once.
-func probe(ctx context.Context, address string) error {
-	dialer := net.Dialer{Timeout: probeTimeoutMax}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
+func (b *Broker) probe(ctx context.Context, target string) error {
+	dialer := &net.Dialer{Timeout: probeTimeoutMax}
+	dial := dialer.DialContext
+	address, secured := strings.CutPrefix(target, tlsWay)
+	if secured {
+		dial = (&tls.Dialer{NetDialer: dialer, Config: b.TLS}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +32,9 @@ type Definition struct {
 	// Profile are arguments that make it write a profile of {kind} to
 	// {profile}; empty if it cannot.
 	Profile []string `json:"profile,omitempty"`
+	// Certificate has cert.pem and key.pem put into {dir}, which vouch for
+	// themselves; clients do not verify them.
+	Certificate bool `json:"certificate,omitempty"`
 }
 
 // sbin is where Debian keeps servers; it stands in few users' PATH.
@@ -100,6 +104,21 @@ func Tombolo(program, version string, arguments ...string) Definition {
 		Profile:  []string{"--profile", "{kind}", "--profile-dir", "{profile}"},
 	}
 }
+
+// TomboloTLS is this program with a listener for TLS alone.
+func TomboloTLS(program, version string) Definition {
+	d := Tombolo(program, version)
+	d.Name, d.Certificate = "tombolo-tls", true
+	at := slices.Index(d.Command, "--listener.tcp.default")
+	d.Command = slices.Replace(d.Command, at, at+1, "--listener.ssl.certfile", "{dir}/cert.pem", "--listener.ssl.keyfile", "{dir}/key.pem",
+		"--listener.ssl.default")
+	d.Targets = []string{tlsWay + "127.0.0.1:{port}"}
+	d.Settings = "anonymous, defaults, TLS 1.3"
+	return d
+}
+
+// tlsWay is what stands before a target that is spoken to over TLS.
+const tlsWay = "mqtts://"
 
 // TomboloCluster is three nodes of this program on one machine. With cross,
 // publisher and subscriber of a message are never at the same node.

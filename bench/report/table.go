@@ -145,8 +145,16 @@ func pairs(c *compare.Comparison, row *compare.Row) (texts []string) {
 	return texts
 }
 
-// remarks are the failures and warnings of a scenario, each once for a broker.
+// remarks are the failures and warnings of a scenario, each once for a broker, and
+// how often it was run if that is more than the rest.
 func remarks(c *compare.Comparison, row *compare.Row) (texts []string) {
+	runs := 0
+	for i := range row.Cells {
+		runs = max(runs, len(row.Cells[i].Results)+len(row.Cells[i].Failures))
+	}
+	if runs > c.Repeat {
+		texts = append(texts, fmt.Sprintf("%d runs each", runs))
+	}
 	for i := range row.Cells {
 		times, order := map[string]int{}, []string{}
 		note := func(text string) {
