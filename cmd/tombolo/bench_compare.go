@@ -51,8 +51,12 @@ Such a file:
    "version": ["flashmq", "--version"], "settings": "as its package has it"}
 
 {port} is where it has to listen, {port2} and {port3} are free as well, {dir} is
-its own directory; "environment" is possible too. Without --broker it takes all
+its own directory; "environment" is possible too, and "certificate": true puts
+cert.pem and key.pem into {dir}, for "targets": ["mqtts://127.0.0.1:{port}"]. Without --broker it takes all
 that are installed, except RabbitMQ.
+
+The full suite runs what is small, latency and lone messages, five times when the
+rest is run three times, and each row on the brokers that its figure is held against.
 
 With --stay the brokers are started once and are all up during all runs. From six
 runs on the ratio of processor time is also taken run by run: its median and the
@@ -99,7 +103,7 @@ func (f *compareFlags) config() (compare.Config, error) {
 	}
 	specs := f.runs
 	if len(specs) == 0 {
-		cfg.Scenarios, err = suite(f.suite, len(f.brokers) > 0, cfg.Brokers)
+		cfg.Scenarios, err = suite(f.suite, len(f.brokers) > 0, cfg.Brokers, f.repeat)
 		return cfg, err
 	}
 	for _, spec := range specs {

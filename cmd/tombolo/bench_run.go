@@ -150,12 +150,12 @@ func brokers() []peer.Definition {
 	}
 	own := "tombolo " + version
 	return append([]peer.Definition{
-		peer.Tombolo(program, own), peer.TomboloCluster(program, own, false), peer.TomboloCluster(program, own, true),
+		peer.Tombolo(program, own), peer.TomboloTLS(program, own), peer.TomboloCluster(program, own, false), peer.TomboloCluster(program, own, true),
 	}, peer.Builtin()...)
 }
 
 func brokerNames() string {
-	names := []string{"tombolo", threeNodes, threeAcross}
+	names := []string{"tombolo", overTLS, threeNodes, threeAcross}
 	for _, d := range peer.Builtin() {
 		names = append(names, d.Name)
 	}
