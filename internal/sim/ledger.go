@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tombolo/dvv"
+	"tombolo/internal/kv"
 	"tombolo/metadata/replica"
 )
 
@@ -120,6 +121,24 @@ func (m *mirror) verifyKey(key string, clock dvv.Clock) string {
 func (m *mirror) verifyDot(d dvv.Dot) string {
 	if e, waits := m.index[d]; waits && e.del == m.objects[e.key].Live(d) {
 		return fmt.Sprintf("I6: garbage entry of %v names %q, where it is live: %v", d, e.key, e.del)
+	}
+	return ""
+}
+
+// verifyLasting holds what was written of lasting contexts to what lies on the disk: no
+// sum counts them, and who lost one finds out when what it names comes back (I28).
+func (m *mirror) verifyLasting(at kv.Snapshot) string {
+	it := at.Iterator(kv.PrefixRange([]byte{'l'}))
+	defer it.Close()
+	n := 0
+	for ; it.Next(); n++ {
+		v, err := decodeReplicaLasting(it.Value())
+		if key := string(it.Key()[1:]); err != nil || !v.Equal(m.lasting[key]) {
+			return fmt.Sprintf("I30: the lasting context of %q is %v on the disk (%v), and was written as %v", key, v, err, m.lasting[key])
+		}
+	}
+	if n != len(m.lasting) {
+		return fmt.Sprintf("I30: %d lasting contexts were written, and %d are on the disk", len(m.lasting), n)
 	}
 	return ""
 }

@@ -249,7 +249,7 @@ func (t *replicaCore) verifyAll() string {
 		return err.Error()
 	}
 	if len(faults) == 0 {
-		return ""
+		return t.mirror.verifyLasting(snap)
 	}
 	text := strings.Join(faults, "; ")
 	for _, id := range []string{"I2", "I5", "I6", "I7", "I9", "I32"} {

@@ -65,6 +65,7 @@ func TestOnceFailed(t *testing.T) {
 	}{
 		{"everything", 40_070}, // a directory that came back twice went on under its actor: the proof of a later one had taken the place of its own (I1)
 		{"members", 52_253},    // a late pull of a member that had been removed and taken back was answered a second time (I14)
+		{"losses", 62_889},     // who was told of a peer's end of joining by a frame that was lost never asked it for its own join (I16)
 		{"members", 21_049},    // a resumed full join was adopted before what lay between its snapshots (I14)
 	} {
 		list := Profiles(ReplicaMaker())

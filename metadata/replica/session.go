@@ -412,8 +412,8 @@ func (r *Replica) tickSessions(now time.Time) {
 		if p.established() && p.proved && now.Sub(p.heardAt) > 2*r.config.SilenceMax+2*r.config.ExchangeEvery {
 			p.proved, p.helloAt = false, now // it may have been opened anew
 		}
-		if p.up && !p.proved && !now.Before(p.helloAt) {
-			r.hello(now, p)
+		if p.up && (!p.proved || p.challenge != 0) && !now.Before(p.helloAt) {
+			r.hello(now, p) // also one that told that our join has ended: who never hears of it asks us for none
 		}
 	}
 	if r.phase == Proving && (len(r.peers) == 0 || !now.Before(r.proveEnd)) {
