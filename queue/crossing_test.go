@@ -3,12 +3,14 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"tombolo/internal/kv"
+	"tombolo/internal/kv/faulty"
 	"tombolo/internal/wire"
 )
 
@@ -37,9 +39,11 @@ func (m *mortal) Write(b *kv.Batch, sync bool) error {
 	return errDied
 }
 
-// shore is one of the two stores of a crossing.
+// shore is one of the two stores of a crossing, in memory or, if disk is set, on
+// goleveldb.
 type shore struct {
-	db   *kv.Memory
+	db   kv.DB
+	disk *faulty.Disk
 	m    *mortal
 	r    *running
 	life int
@@ -51,12 +55,25 @@ func (s *shore) begin(t *testing.T, dies int, after bool) {
 	s.r = start(t, s.m, StoreConfig{TidyEvery: 1 << 40, AckDelay: time.Hour, AckCount: 1})
 }
 
-// rise starts a store again on what its disk holds.
+// rise starts a store again on what its disk holds: on goleveldb what was not
+// synced is gone, or garbled.
 func (s *shore) rise(t *testing.T) {
 	_ = s.r.end()
-	s.db = s.db.Fork()
+	if s.disk == nil {
+		s.db = s.db.(*kv.Memory).Fork()
+	} else {
+		s.disk.PowerLoss()
+		_ = s.db.Close()
+		s.disk.Arm(faulty.Faults{})
+		s.db = openFaulty(t, s.disk)
+	}
 	audit(t, s.db)
 	s.begin(t, 0, false)
+}
+
+// dead reports whether an error is that of a process that died.
+func (s *shore) dead(err error) bool {
+	return errors.Is(err, errDied) || s.disk != nil && s.disk.Dead()
 }
 
 // crossing moves a queue from b to c, frame by frame, while its client at c takes
@@ -71,21 +88,22 @@ type crossing struct {
 	want     []string // what is in the queue, in order
 	got      []string // what was delivered, in order
 	acked    map[string]int
+	lostC    bool   // c has died
+	messages int    // of another queue at b, which stays
 	sequence uint64 // of the frames of b's process
 	at       Place
 }
 
 const oldEpoch, olderEpoch, newEpoch = 150, 100, 200
 
-// prepare makes a queue of two generations at b, with gaps, shared bodies, and
-// QoS 2 state.
-func newCrossing(t *testing.T) *crossing {
-	x := &crossing{t: t, acked: map[string]int{}}
-	x.b.db, x.c.db = kv.NewMemory(), kv.NewMemory()
+// newCrossing makes a queue of two generations at b, with gaps, shared bodies, and
+// QoS 2 state: 20 messages and 8, or more of them.
+func newCrossing(t *testing.T, b, c shore, times int) *crossing {
+	x := &crossing{t: t, acked: map[string]int{}, b: b, c: c, messages: 20 * times}
 	s := start(t, x.b.db, StoreConfig{TidyEvery: 1 << 40})
 	id, st := s.generation("s", olderEpoch)
 	other, _ := s.open("other")
-	for i := range 20 {
+	for i := range x.messages {
 		s.put(numbered(i, []int{20, 300}[i%2]), id, other)
 	}
 	es := s.all(id, st)
@@ -98,7 +116,7 @@ func newCrossing(t *testing.T) *crossing {
 	}
 	s.do(id, Op{Kind: OpBind, Seq: 2, PacketID: 9})
 	s.generation("s", oldEpoch)
-	for i := range 8 {
+	for i := range 8 * times {
 		s.put(fmt.Sprint("later ", i), id)
 		x.want = append(x.want, fmt.Sprint("later ", i))
 	}
@@ -126,6 +144,7 @@ func (x *crossing) openC() error {
 	}
 	if err == nil {
 		x.target, x.d = id, newDrinker(x.c.r, id, st)
+		x.d.mayDie = x.c.disk != nil
 		x.d.q.SetMoving(true)
 		x.d.online()
 	}
@@ -145,9 +164,10 @@ func (x *crossing) retry(step func() error) {
 		if err == nil {
 			return
 		}
-		if try > 3 || !errors.Is(err, errDied) {
+		if try > 3 || !x.c.dead(err) {
 			x.t.Fatalf("%s: %v", x.where, err)
 		}
+		x.lostC = true
 		x.c.rise(x.t)
 		for x.openC() != nil {
 			x.c.rise(x.t)
@@ -161,6 +181,11 @@ func (x *crossing) run() {
 	x.retry(x.openC)
 	for range 1000 {
 		b, err := x.b.r.exported(x.source, x.at, 3, 1<<20)
+		if err != nil && x.b.dead(err) {
+			x.b.rise(x.t)
+			x.openB()
+			continue
+		}
 		if err != nil {
 			x.t.Fatalf("%s: %v", x.where, err)
 		}
@@ -232,7 +257,7 @@ func (x *crossing) check(exact bool) {
 	if _, st := x.b.r.open("s"); st.Total() != 0 || len(st.Received) != 0 {
 		x.t.Errorf("%s: the source holds %+v", x.where, st)
 	}
-	if _, st := x.b.r.open("other"); st.Total() != 20 {
+	if _, st := x.b.r.open("other"); st.Total() != x.messages {
 		x.t.Errorf("%s: another queue at the source holds %+v", x.where, st)
 	}
 	_ = x.b.r.end()
@@ -243,7 +268,8 @@ func (x *crossing) check(exact bool) {
 // target, or both die with each of their commits: nothing is lost or out of
 // order, and nothing comes twice unless the node died that delivered it.
 func TestCrashAtEveryCommitOfAMigration(t *testing.T) {
-	whole := newCrossing(t)
+	inMemory := func() *crossing { return newCrossing(t, shore{db: kv.NewMemory()}, shore{db: kv.NewMemory()}, 1) }
+	whole := inMemory()
 	whole.where = "without a crash"
 	whole.b.begin(t, 0, false)
 	whole.c.begin(t, 0, false)
@@ -254,7 +280,7 @@ func TestCrashAtEveryCommitOfAMigration(t *testing.T) {
 		t.Fatalf("%d and %d writes, %d messages", atB, atC, len(whole.want))
 	}
 	cross := func(diesB, diesC int, after bool) {
-		x := newCrossing(t)
+		x := inMemory()
 		x.where = fmt.Sprintf("source dies with write %d, target with %d, written %v", diesB, diesC, after)
 		x.b.begin(t, diesB, after)
 		x.c.begin(t, diesC, after)
@@ -270,7 +296,41 @@ func TestCrashAtEveryCommitOfAMigration(t *testing.T) {
 		}
 		for n := 2; n <= atC; n++ {
 			cross(0, n, after)
-			cross(2+n*7%(atB-1), n, after)
+			for m := 2; m <= atB && !testing.Short(); m++ {
+				cross(m, n, after)
+			}
 		}
+	}
+}
+
+// TestPowerLossInAMigration is the same on goleveldb, with ten times the messages:
+// the machine of the source, of the target, or of both loses power after so many
+// bytes, and with it what was not synced.
+func TestPowerLossInAMigration(t *testing.T) {
+	died := [2]int{}
+	for seed := range uint64(24) {
+		rnd := rand.New(rand.NewPCG(seed, 10))
+		disks := [2]*faulty.Disk{faulty.New(seed), faulty.New(seed + 1000)}
+		x := newCrossing(t, shore{disk: disks[0], db: openFaulty(t, disks[0])}, shore{disk: disks[1], db: openFaulty(t, disks[1])}, 10)
+		x.b.begin(t, 0, false)
+		x.c.begin(t, 0, false)
+		who, dies := rnd.IntN(3), [2]int64{1 + rnd.Int64N(8_000), 1 + rnd.Int64N(80_000)}
+		x.where = fmt.Sprintf("seed %d: power lost after %v bytes, at 0 source, 1 target, 2 both: %d", seed, dies, who)
+		for i, d := range disks {
+			if who == i || who == 2 {
+				d.Arm(faulty.Faults{CrashAfterBytes: dies[i]})
+			}
+		}
+		x.run()
+		for i, s := range []*shore{&x.b, &x.c} {
+			died[i] += min(s.life-1, 1)
+		}
+		x.check(!x.lostC)
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	if died[0] < 8 || died[1] < 8 {
+		t.Errorf("the source lost power %d times, the target %d times: too few show nothing", died[0], died[1])
 	}
 }

@@ -111,6 +111,7 @@ type drinker struct {
 	id     QueueID
 	q      *Queue
 	flight []Entry
+	mayDie bool // reads may fail, and somebody else finds out
 }
 
 func newDrinker(r *running, id QueueID, st State) *drinker {
@@ -128,6 +129,10 @@ func (d *drinker) work() {
 				continue
 			}
 			a := d.r.do(d.id, op)
+			if a.err != nil && d.mayDie && op.Kind == OpRead {
+				d.q.ReadFailed(op.Tag)
+				continue
+			}
 			if a.err != nil {
 				d.r.t.Fatalf("%v: %v", op.Kind, a.err)
 			}
