@@ -124,6 +124,9 @@ func (s *Store) appendLocked(g *group, ev *Event, again *received) {
 			continue
 		}
 		t.Seq = s.sequenceLocked(g, l.current)
+		if m := l.moving; m != nil && !m.append(ev.Msg.ID, Place{l.current.generation, t.Seq}) {
+			s.counts.idsForgotten.Inc()
+		}
 		if shared {
 			holders = append(holders, holder{l.id, l.current.generation, t.Seq})
 		}
@@ -160,12 +163,9 @@ func (s *Store) sequenceLocked(g *group, st *strand) uint64 {
 // firstCopyLocked says whether a message is new to a queue whose session moved
 // here lately: it may have come through its old home too (R21).
 func (s *Store) firstCopyLocked(l *lane, id MessageID) bool {
-	if l.moving.knows(id) {
+	_, known := l.moving.knows(id)
+	if known {
 		s.counts.leftOut.Inc()
-		return false
 	}
-	if !l.moving.append(id) {
-		s.counts.idsForgotten.Inc()
-	}
-	return true
+	return !known
 }

@@ -82,35 +82,38 @@ func (q *Queue) Imported(b *Batch, stored []Record) {
 		}
 		return
 	}
-	if len(b.kept) > 0 {
-		q.elder(b.Generation).learn(b.kept)
+	for i := range b.kept {
+		k := &b.kept[i]
+		if k.generation == q.backlog.generation {
+			q.learn(&k.Record)
+		} else {
+			q.elder(k.generation).learn(&k.Record)
+		}
 	}
 	if len(stored) > 0 {
 		q.elder(b.Generation).imported(stored)
 	}
 }
 
-// learn takes over what the client was told at another home of records that are
+// learn takes over what the client was told at another home of a record that is
 // here: one that was handed out there is a duplicate, and a packet id stays.
-func (el *elder) learn(kept []Record) {
-	b := el.backlog
-	for i := range kept {
-		r := &kept[i]
-		if r.Dup {
-			el.sentThrough = max(el.sentThrough, r.Seq)
+func (q *Queue) learn(r *Record) {
+	b := q.backlog
+	if r.Dup {
+		q.sentThrough = max(q.sentThrough, r.Seq)
+	}
+	if r.PacketID == 0 || b.packetID(r.Seq) != 0 || q.flight.find(r.Seq) != nil {
+		return
+	}
+	waits := r.Seq >= b.from && r.Seq <= b.through // on the disk
+	for j := range q.waiting.n {
+		if e := q.waiting.at(j); e.Seq == r.Seq {
+			e.PacketID, waits = r.PacketID, true
+			break
 		}
-		if r.PacketID == 0 || b.packetID(r.Seq) != 0 || el.flight.find(r.Seq) != nil {
-			continue
-		}
-		waits := r.Seq >= b.from && r.Seq <= b.through
-		for j := uint32(0); j < el.waiting.n && !waits; j++ {
-			if e := el.waiting.at(j); e.Seq == r.Seq {
-				e.PacketID, waits = r.PacketID, true
-			}
-		}
-		if waits { // else it was acknowledged meanwhile
-			b.note(Binding{r.Seq, r.PacketID})
-		}
+	}
+	if waits { // else it was acknowledged meanwhile
+		b.note(Binding{r.Seq, r.PacketID})
 	}
 }
 

@@ -96,19 +96,20 @@ func (s *Store) importLocked(g *group, l *lane, b *Batch) (stored []Record) {
 		r := &b.Records[i]
 		if !st.wants(r.Seq) {
 			s.counts.leftOut.Inc()
-			if st.learn(r) {
-				b.kept = append(b.kept, *r)
-			}
+			b.learnt(st, r, r.Seq)
 			continue
 		}
 		if m := l.moving; m != nil {
-			if m.knows(r.Msg.ID) {
+			if at, known := m.knows(r.Msg.ID); known {
 				// It came another way: this one is nobody's.
 				s.counts.leftOut.Inc()
 				s.acknowledgedLocked(st, r.Seq, r.Seq+1)
+				if other := l.strand(at.Generation); other != nil {
+					b.learnt(other, r, at.Seq)
+				}
 				continue
 			}
-			if !m.bring(r.Msg.ID) {
+			if !m.bring(r.Msg.ID, Place{b.Generation, r.Seq}) {
 				s.counts.idsForgotten.Inc()
 			}
 		}
@@ -124,9 +125,21 @@ func (st *strand) wants(seq uint64) bool {
 	return seq >= st.tail || st.absent.has(seq) && !st.arriving.has(seq)
 }
 
+// learnt has the copy of a record that is here, at a sequence of a generation, take
+// over what the client was told of it at another home.
+func (b *Batch) learnt(st *strand, r *Record, seq uint64) {
+	copied := *r
+	copied.Seq = seq
+	if st.learn(&copied) {
+		st.changed = true
+		b.kept = append(b.kept, knownRecord{st.generation, copied})
+	}
+}
+
 // learn takes over what the client was told of a record at another home, if the
 // record is here as well: this node gave it away and did not hear that it had
-// arrived, and the session came back first. False if there is nothing to learn.
+// arrived, and the session came back first; or it came another way. False if there
+// is nothing to learn.
 func (st *strand) learn(r *Record) bool {
 	if !r.Dup && r.PacketID == 0 || !st.has(r.Seq) && !st.arriving.has(r.Seq) {
 		return false

@@ -40,9 +40,15 @@ type Batch struct {
 	More         bool    // Export has more at once (source only)
 	Receipt      Receipt // what Exported wants to know (source only)
 
-	// kept are the records that the target had kept, of which the source knows
+	// kept are the records that the target has already, of which the source knows
 	// more. Import sets it.
-	kept []Record
+	kept []knownRecord
+}
+
+// knownRecord is a record at its place in a generation of the target.
+type knownRecord struct {
+	generation uint64
+	Record
 }
 
 // end is the place up to which a batch tells all that its source knows.

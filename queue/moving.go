@@ -20,39 +20,38 @@ const idsMax = 4096
 type moving struct {
 	from     uint64 // the node
 	taken    uint64 // of generation 0, QoS 2 packet ids, what is here or was: up to this sequence
-	appended map[MessageID]struct{}
-	imported map[MessageID]struct{}
+	appended map[MessageID]Place // where they are
+	imported map[MessageID]Place
 	order    []MessageID // of imported, in a circle
 	next     int
 }
 
-func (m *moving) knows(id MessageID) bool {
-	if _, ok := m.appended[id]; ok {
-		return true
+func (m *moving) knows(id MessageID) (at Place, known bool) {
+	if at, known = m.appended[id]; !known {
+		at, known = m.imported[id]
 	}
-	_, ok := m.imported[id]
-	return ok
+	return at, known
 }
 
 // append remembers an id that was appended here; false at the bound.
-func (m *moving) append(id MessageID) bool {
+func (m *moving) append(id MessageID, at Place) bool {
 	if len(m.appended) >= idsMax {
 		return false
 	}
 	if m.appended == nil {
-		m.appended = map[MessageID]struct{}{}
+		m.appended = map[MessageID]Place{}
 	}
-	m.appended[id] = struct{}{}
+	m.appended[id] = at
 	return true
 }
 
 // bring remembers an id that came from another node; false if one was
 // forgotten for it.
-func (m *moving) bring(id MessageID) bool {
+func (m *moving) bring(id MessageID, at Place) bool {
 	if m.imported == nil {
-		m.imported = map[MessageID]struct{}{}
+		m.imported = map[MessageID]Place{}
 	}
-	m.imported[id] = struct{}{}
+	m.imported[id] = at
 	if len(m.order) < idsMax {
 		m.order = append(m.order, id)
 		return true
@@ -135,11 +134,11 @@ func (s *Store) loadMoving(l *lane) error {
 		return err
 	}
 	l.moving = &m
-	return s.walk(l.current.window(0), func(_ uint64, v []byte) bool {
+	return s.walk(l.current.window(0), func(seq uint64, v []byte) bool {
 		var e Entry
 		var msg Message
 		if _, err := decodeRecord(v, &e, &msg); err == nil {
-			return m.append(msg.ID)
+			return m.append(msg.ID, Place{l.current.generation, seq})
 		}
 		return true
 	})

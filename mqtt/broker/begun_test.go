@@ -162,6 +162,7 @@ func TestR21PacketIDsMissing(t *testing.T) {
 	m := rig(t, 2)
 	a, b := m.nodes[0], m.nodes[1]
 	a.dial(t, "pub", lasting).Disconnect(packet.Success)
+	eventually(t, "the session is known", func() bool { return b.b.isAway(Key{ClientID: "pub"}) })
 	away := a.cluster.hopTo(b.id)
 	away.change(func() { away.paused[wire.StreamMigration] = true })
 	b.dial(t, "pub", lasting).send("t", "1", 2)
