@@ -132,6 +132,35 @@ func TestSyncAgainstOracle(t *testing.T) {
 	}
 }
 
+// TestStable: a dot is stable when every row covers it, whatever their order, and with no
+// rows nothing is.
+func TestStable(t *testing.T) {
+	if v := Stable(); v.Len() > 0 {
+		t.Errorf("without rows %v is stable", v)
+	}
+	for seed := range uint64(500) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		rows := make([]VV, 1+rng.IntN(4))
+		for i := range rows {
+			rows[i] = randomClock(rng).Bases()
+		}
+		got := Stable(rows...)
+		for d := range setOf(Stable(rows[0]).Clock(), 50) {
+			want := true
+			for _, row := range rows {
+				want = want && row.Covers(d)
+			}
+			if got.Covers(d) != want {
+				t.Fatalf("%v in %v: stable is %v", d, rows, got)
+			}
+		}
+		rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+		if again := Stable(rows...); !again.Equal(got) || !rows[0].Descends(got) {
+			t.Fatalf("%v: stable is %v, and in another order %v", rows, got, again)
+		}
+	}
+}
+
 // TestStripFill is I8.
 func TestStripFill(t *testing.T) {
 	for _, o := range smallObjects() {

@@ -43,6 +43,8 @@ func wait(t *testing.T) (done func(error), after func()) {
 	}
 }
 
+// TestMatchRetained: what a filter matches, in order; what has expired is filtered as it
+// is read (R31).
 func TestMatchRetained(t *testing.T) {
 	s := open(t, kv.OpenMemory(), Config{})
 	topics := []string{"a", "a/b", "a/b/c", "a/d", "a!", "a\x01/x", "/a", "/", "b/b", "b/c/d", "$SYS/a", "$SYS", "c//d"}
