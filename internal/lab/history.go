@@ -342,15 +342,20 @@ func (h *History) sequence(name string, r *reader) []string {
 func (h *History) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	arrived, again, bare, strict := 0, 0, 0, 0
+	arrived, again, resent, ended, bare, strict := 0, 0, 0, 0, 0, 0
 	for _, r := range h.readers {
 		arrived += len(r.arrived)
 		seen := map[Mark]bool{}
 		for _, a := range r.arrived {
-			switch {
-			case seen[a.mark] && a.dup:
+			switch s := h.sent[a.mark]; {
+			case !seen[a.mark] || s == nil:
+			case s.times > 1:
+				resent++
+			case a.dup:
 				again++
-			case seen[a.mark]:
+			case h.ended[s.place].After(s.at):
+				ended++
+			default:
 				bare++
 			}
 			seen[a.mark] = true
@@ -359,8 +364,9 @@ func (h *History) String() string {
 			strict++
 		}
 	}
-	text := fmt.Sprintf("%d sent, %d acknowledged, %d deliveries to %d subscribers (%d without a forced move or a kill), of these again %d with DUP and %d without\n",
-		len(h.sent), len(h.acked), arrived, len(h.readers), strict, again, bare)
+	text := fmt.Sprintf("%d sent, %d acknowledged, %d deliveries to %d subscribers (%d without a forced move or a kill), "+
+		"of these again: %d with DUP, %d whose publisher sent them again, %d of nodes that ended, %d without DUP and without a reason\n",
+		len(h.sent), len(h.acked), arrived, len(h.readers), strict, again, resent, ended, bare)
 	for _, what := range slices.Sorted(maps.Keys(h.answers)) {
 		text += fmt.Sprintf("  %6d × %s\n", h.answers[what], what)
 	}

@@ -221,7 +221,9 @@ func TestHostileFrames(t *testing.T) {
 		"incarnation":     ack(&wire.Ack{Stream: wire.StreamControl, Incarnation: 7}),
 		"frame_trail":     frame(func(h *wire.Header) { h.Type = wire.TypeAck }, append(wire.AppendAck(nil, &wire.Ack{Stream: wire.StreamControl}), 0)),
 		"frame_range":     frame(func(h *wire.Header) { h.Type = wire.TypeHeartbeat }, []byte{0x95, 0xcd, 9, 9, 1, 1, 1, 0x90}),
+		"frame_deep":      frame(func(h *wire.Header) { h.Type = wire.TypeAck }, deep(&wire.Ack{Stream: wire.StreamControl})),
 		"credit":          tooMuch(control),
+		"too_long":        endless(),
 		"handshake_again": frame(func(h *wire.Header) { h.Type = wire.TypeHello }, nil),
 		"truncated":       frame(control, make([]byte, 10))[:20],
 	} {
@@ -242,7 +244,7 @@ func TestHostileFrames(t *testing.T) {
 			if err := h.dial(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := raw.Write(b); err != nil && reason != "credit" { // they close before it has all gone
+			if _, err := raw.Write(b); err != nil && reason != "credit" && reason != "too_long" { // they close before it has all gone
 				t.Fatal(err)
 			}
 			if reason == "truncated" {
@@ -253,6 +255,30 @@ func TestHostileFrames(t *testing.T) {
 		})
 	}
 }
+
+// deep is an ack with a field of a later version, of arrays in each other.
+func deep(a *wire.Ack) []byte {
+	b := wire.AppendAck(nil, a)
+	b[0]++ // one field more
+	return append(b, bytes.Repeat([]byte{0x91}, 1000)...)
+}
+
+// endless is a message without a number whose chunks have no end.
+func endless() (b []byte) {
+	body := make([]byte, wire.BodyBytesMax)
+	for i := range endlessBytes/wire.BodyBytesMax + 2 {
+		h := wire.Header{Version: 1, TTL: 1, Source: 1, Destination: 9, Incarnation: 1, Type: wire.TypeMetadata, Stream: wire.StreamMetadata, Length: wire.BodyBytesMax}
+		if i == 0 {
+			h.Flags = wire.FlagFirst
+		}
+		b = append(wire.AppendHeader(b, &h), body...)
+	}
+	return b
+}
+
+// endlessBytes is how long a message without a number may be, unless the settings
+// say something else.
+const endlessBytes = 1 << 20
 
 // tooMuch is more than a receiver grants a peer that waits for nothing.
 func tooMuch(stream func(*wire.Header)) (b []byte) {

@@ -34,6 +34,7 @@ func main() {
 	steady := flag.String("play", "", "play these steps in place of random schedules: wander 0.5, one way 2 and 0, restart [1]")
 	labs := flag.Int("labs", 1, "laboratories at a time; one takes a quarter of a core or more")
 	archive := flag.String("archive", "lab-failures", "directory for the stories of failed seeds")
+	all := flag.Bool("all", false, "archive the stories of all seeds, not only of those that failed")
 	measure := flag.Bool("measure", false, "measure in place of playing seeds")
 	trials := flag.Int("trials", 20, "with -measure: trials of each shape")
 	busy := flag.Duration("busy", 4*time.Minute, "with -measure: how long to look for false alarms")
@@ -51,7 +52,7 @@ func main() {
 		if *measure {
 			err = measureAll(ctx, c, *trials, *busy, *only)
 		} else {
-			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps, Plan: plan}, count: *seeds, archive: *archive}
+			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps, Plan: plan}, count: *seeds, archive: *archive, all: *all}
 			err = p.play(ctx, *labs)
 		}
 	}
@@ -67,6 +68,7 @@ type player struct {
 	first   lab.Seed
 	count   int
 	archive string
+	all     bool // stories are archived
 
 	mu     sync.Mutex
 	begun  int
@@ -120,6 +122,11 @@ func (p *player) next(ctx context.Context) bool {
 	if len(faults) == 0 {
 		summary, _, _ := strings.Cut(strings.SplitN(story, "\n", 3)[1], "\n")
 		fmt.Printf("seed %d: %s\n", s.Number, summary)
+		if p.all {
+			if _, err := s.Archive(p.archive, nil, story); err != nil {
+				fmt.Println(err)
+			}
+		}
 		return true
 	}
 	p.failed = append(p.failed, s.Number)
