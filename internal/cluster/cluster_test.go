@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -224,4 +225,41 @@ func TestR5AuditRepairs(t *testing.T) {
 	peer.parts.Broker.TakeRoutes(1, &wire.Routes{List: []wire.Route{{Filter: "nobody/announced", Members: 1}}})
 	within(t, 10*time.Second, "the same routes again", audited)
 	within(t, 10*time.Second, "the snapshot to be confirmed", func() bool { return owner.feeds.fed(2) })
+}
+
+// TestJoinOfAnotherRelease: a node whose versions have none in common with this
+// one's is refused, and a join that waits on it is told why and what to do, by this
+// node's own word, whichever of the two dialled (P14).
+func TestJoinOfAnotherRelease(t *testing.T) {
+	r := &rig{t: t}
+	x := r.start(2, "127.0.0.1:0", []wire.Member{{ID: 2, Name: "n2"}}, netsplit.Policy{})
+	if err := x.cluster.mesh.AddPeer(1, "127.0.0.1:1"); err != nil {
+		t.Fatal(err)
+	}
+	if why := x.cluster.refusedBy(); why != "" {
+		t.Fatalf("before: %q", why)
+	}
+	conn, err := net.Dial("tcp", x.cluster.mesh.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	hello := wire.AppendHello(nil, &wire.Hello{VersionMin: wire.Version + 1, VersionMax: wire.Version + 3, Cluster: "test", Node: 1, Name: "later",
+		Incarnation: 1, Durability: "fsync", Secret: true, Challenge: make([]byte, wire.ChallengeBytes)})
+	proof := wire.AppendProof(nil, &wire.Proof{MAC: make([]byte, 32)})
+	for kind, body := range [][]byte{hello, proof} {
+		head := wire.Header{Version: wire.Version, Type: wire.TypeHello + wire.Type(kind), Flags: wire.FlagFirst | wire.FlagLast,
+			TTL: 1, Source: 1, Incarnation: 1, Length: uint32(len(body))}
+		if _, err := conn.Write(append(wire.AppendHeader(nil, &head), body...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, 5*time.Second, "the reason", func() bool { return x.cluster.refusedBy() != "" })
+	want := `node "later" speaks versions 2 to 4, "n2" 1 to 1: upgrade the older one first`
+	if why := x.cluster.refusedBy(); !strings.Contains(why, want) {
+		t.Errorf("a join is told %q, want %q", why, want)
+	}
+	if n := x.cluster.mesh.Stats().Refusals[wire.RefuseVersion.String()]; n != 1 {
+		t.Errorf("%d refusals for the version are counted, want 1", n)
+	}
 }

@@ -91,6 +91,7 @@ func (j *judge) apply() {
 		}
 	}
 	if e.Verdict != nil {
+		j.c.reached(e.Verdict)
 		j.c.refresh(e.Verdict)
 		j.c.nudge()
 	}

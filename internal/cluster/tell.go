@@ -99,6 +99,19 @@ func (c *Cluster) tiebreaker() netsplit.NodeID {
 	return 0
 }
 
+// reached tells the broker of peers that a verdict has back, before the gate opens by
+// it: what is admitted then matches what their clients subscribe to (R7, R28). The
+// teller tells all the rest, a moment later.
+func (c *Cluster) reached(v *netsplit.Verdict) {
+	s := c.current.Load()
+	for i := range s.members {
+		m := &s.members[i]
+		if m.ID != c.config.Node && m.State != wire.MemberAbsent && !s.reaches(m.ID) && !slices.Contains(v.Unreachable, netsplit.NodeID(m.ID)) {
+			c.parts.Broker.PeerReachable(m.ID, true)
+		}
+	}
+}
+
 // tellVerdict tells what has changed since told, and returns what is told now.
 // A peer that went down and came back meanwhile is told as both: what was soft
 // about it has to go.
