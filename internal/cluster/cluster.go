@@ -40,7 +40,9 @@ type Config struct {
 	Policy      netsplit.Policy
 	Tiebreaker  string        // the name of a node, "" none
 	ConfirmWait time.Duration // R9; 0: 100 ms
-	Spool       link.Spool    // nil: in memory
+	// WaitingBytes is what may wait for the spool of one peer (R11); 0: 8 MiB.
+	WaitingBytes int
+	Spool        link.Spool // nil: in memory
 
 	// Members is how the durable member set is kept and found; what a Cluster
 	// knows itself is filled in. Nil: the members given to Open, for good.
@@ -167,7 +169,8 @@ func (c *Cluster) Open(p Parts, list []wire.Member) error {
 		Cluster: cfg.Name, Node: cfg.Node, Name: cfg.NodeName, Incarnation: cfg.Incarnation, Durability: cfg.Durability,
 		Bind: cfg.Bind, Advertise: cfg.Advertise, TLS: cfg.TLS, Secret: cfg.Secret, Insecure: cfg.Insecure,
 		Handler: (*handler)(c), Detector: j, Applied: applied{p.Queue}, Spool: cfg.Spool, ConfirmWait: cfg.ConfirmWait, Clock: cfg.Clock,
-		Log: func(text string) { cfg.Log.Info(text) },
+		WaitingBytes: cfg.WaitingBytes,
+		Log:          func(text string) { cfg.Log.Info(text) },
 	})
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (n *Node) openCluster() error {
 		Durability: n.set.String("durability"), Bind: at.link, Advertise: at.advertisedLink,
 		TLS: secure, Secret: secret, Insecure: n.set.Bool("cluster.insecure"),
 		Gate: &n.gate, Policy: netsplitPolicy(n.set), Tiebreaker: n.set.String("cluster.tiebreaker"),
-		ConfirmWait: n.set.Duration("cluster.publish_confirm_wait"),
+		ConfirmWait: n.set.Duration("cluster.publish_confirm_wait"), WaitingBytes: waitingBytes(n.set),
 		Members: &member.Config{
 			Seeds: withPort(n.set.List("cluster.seeds"), n.set.Int("cluster.gossip_port")), Expected: n.set.Int("cluster.expected_members"),
 			Path: filepath.Join(dir, membersFile), DeadMemberTimeout: finite(n.set.Duration("cluster.dead_member_timeout")),
@@ -251,6 +251,14 @@ func gossipConfig(set *option.Settings, at addresses, secret []byte) member.Goss
 		GossipInterval: duration("gossip_interval"), GossipToTheDeadTime: duration("gossip_to_the_dead_time"),
 		IndirectChecks: count("indirect_checks"), RetransmitMult: count("retransmit_mult"), SuspicionMult: count("suspicion_mult"),
 	}
+}
+
+// waitingBytesMin is the least that may wait for a spool.
+const waitingBytesMin = 1 << 20
+
+// waitingBytes is how much may wait in memory for the spool of one peer.
+func waitingBytes(set *option.Settings) int {
+	return int(max(set.Bytes("outgoing_clustering_buffer_size"), waitingBytesMin))
 }
 
 // netsplitPolicy reads the four flags.

@@ -136,3 +136,17 @@ func TestMemoryBudgets(t *testing.T) {
 		t.Errorf("budgets %d and %d, want a quarter and the rest of 64 MiB", meta, msgs)
 	}
 }
+
+// TestR11WaitingBytes: what may wait for a spool is what VerneMQ's option says, but
+// never less than a burst needs.
+func TestR11WaitingBytes(t *testing.T) {
+	for value, want := range map[string]int{"": 8 << 20, "10000": 1 << 20, "67108864": 64 << 20} {
+		var pairs []string
+		if value != "" {
+			pairs = []string{"outgoing_clustering_buffer_size", value}
+		}
+		if got := waitingBytes(load(t, pairs...)); got != want {
+			t.Errorf("%q: %d bytes, want %d", value, got, want)
+		}
+	}
+}

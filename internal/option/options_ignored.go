@@ -29,7 +29,7 @@ func ignoredOptions() []Option {
 	add(whyDirs, "In VerneMQ: a directory.", "vmq_generic_msg_store.store_dir", "vmq_swc.directory", "vmq_swc.dkm_directory", "plumtree.directory", "leveldb.data_root", "platform_data_dir", "setup.log_dir", "setup.data_dir")
 	add("registrations of one client id are always serialised", "In VerneMQ: whether they are.", "coordinate_registrations=on")
 	add(whyReadiness, "In VerneMQ: the limit of the readiness check.", "cluster_ready_rpc_timeout=5000")
-	add(whyBuffers, "In VerneMQ: buffering between nodes.", "remote_enqueue_timeout=5000", "outgoing_clustering_buffer_size=67108864", "incoming_clustering_buffer_size=67108864", "outgoing_clustering_flush_threshold=65536", "outgoing_cluster_handshake_ack_timeout=250")
+	add(whyBuffers, "In VerneMQ: buffering between nodes.", "remote_enqueue_timeout=5000", "incoming_clustering_buffer_size=67108864", "outgoing_clustering_flush_threshold=65536", "outgoing_cluster_handshake_ack_timeout=250")
 	add(whyErlang, "In VerneMQ: Erlang socket options.", "outgoing_connect_options", "tcp_listen_options")
 	add(whyRegView, "In VerneMQ: the routing table.", "default_reg_view=vmq_reg_trie", "reg_views", "systree_reg_view=vmq_reg_trie")
 	add("fan-out to local subscribers is not sharded: each has its own outbox", "In VerneMQ: shards of local fan-out.", "fanout.shard_count=1", "fanout.async_handoff=off")
