@@ -333,6 +333,11 @@ func TestDescriptorLimit(t *testing.T) {
 		c.Close()
 	}
 	open = nil
+	// Who comes while the node has not noticed yet that they left is refused at once.
+	eventually(t, patience, "descriptors of those that left are free", func() bool {
+		used, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.pid()))
+		return err == nil && len(used) < 40
+	})
 	n.join("after", nil).send("a", "b", 1, false)
 	if refused := n.metric("tombolo_connections_refused_descriptors_total", ""); refused < 10 {
 		t.Errorf("%v connections were counted as refused, want at least 10", refused)
