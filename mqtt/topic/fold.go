@@ -3,8 +3,19 @@ package topic
 // foldScanMax is up to how many hits a subscriber is looked for one by one.
 const foldScanMax = 32
 
+// lone is a result with one hit, which most are, in one piece.
+type lone[S comparable] struct {
+	Result[S]
+	hit [1]Hit[S]
+}
+
 // assemble makes the result of the leaves that match, in their order.
 func assemble[S comparable](leaves []*leaf[S]) *Result[S] {
+	if len(leaves) == 1 && leaves[0].crowd == nil {
+		l := &lone[S]{hit: [1]Hit[S]{leaves[0].only.hit()}}
+		l.Direct = l.hit[:]
+		return &l.Result
+	}
 	r := new(Result[S])
 	var buf [8][]Hit[S]
 	parts, total := buf[:0], 0 // the hits of each leaf that has a crowd
