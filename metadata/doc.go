@@ -15,7 +15,7 @@
 // All keys of the database that it is given, and nothing beside it. Memory: the
 // writes that wait (bounded by Config.QueueBytes), what is on its way to the disk,
 // up to 4096 keys for each watch, up to 65,536 callers that wait for other members,
-// 1024 frames that came in and 1024 that are to go out, and 90 bytes for each of the keys that were
+// 1024 frames that came in and 1024 that are to go out, and 50 bytes for each of the keys that were
 // written last (replica.Config.SummariesMax). The index lies on disk.
 //
 // # Concurrency

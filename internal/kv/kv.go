@@ -74,6 +74,9 @@ type Iterator interface {
 // Range is the keys k with Start ≤ k < Limit; nil leaves that end open.
 type Range struct {
 	Start, Limit []byte
+	// Once is for a walk through much that is not looked at again soon: it leaves the
+	// block cache to those that read here and there.
+	Once bool
 }
 
 // PrefixRange is the range of all keys that begin with prefix.

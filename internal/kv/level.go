@@ -97,8 +97,10 @@ func (l *levelDB) Snapshot() (Snapshot, error) {
 }
 
 func (l *levelDB) Iterator(r Range) Iterator {
-	return &levelIterator{l: l, it: l.db.NewIterator(&util.Range{Start: r.Start, Limit: r.Limit}, nil)}
+	return &levelIterator{l: l, it: l.db.NewIterator(&util.Range{Start: r.Start, Limit: r.Limit}, readOnce(r))}
 }
+
+func readOnce(r Range) *opt.ReadOptions { return &opt.ReadOptions{DontFillCache: r.Once} }
 
 func (l *levelDB) CompactRange(r Range) error {
 	return classify(l.disk, "compact", l.db.CompactRange(util.Range{Start: r.Start, Limit: r.Limit}))
@@ -223,7 +225,7 @@ func (s *levelSnapshot) Get(key []byte) ([]byte, error) {
 }
 
 func (s *levelSnapshot) Iterator(r Range) Iterator {
-	return &levelIterator{l: s.l, it: s.s.NewIterator(&util.Range{Start: r.Start, Limit: r.Limit}, nil)}
+	return &levelIterator{l: s.l, it: s.s.NewIterator(&util.Range{Start: r.Start, Limit: r.Limit}, readOnce(r))}
 }
 
 func (s *levelSnapshot) Release() { s.s.Release() }

@@ -25,7 +25,7 @@ func Recount(ctx context.Context, snapshot kv.Snapshot, policy Policy) (Delta, e
 	}
 	var sum uint64
 	var live int64
-	it := snapshot.Iterator(kv.PrefixRange([]byte{AreaObject}))
+	it := snapshot.Iterator(allOf(AreaObject))
 	defer it.Close()
 	for n := 0; it.Next(); n++ {
 		if n%1024 == 0 && ctx.Err() != nil {

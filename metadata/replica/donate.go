@@ -28,7 +28,7 @@ type walk struct {
 // newWalk begins behind cursor.
 func newWalk(at kv.Snapshot, cursor []byte) *walk {
 	from := func(area byte) kv.Iterator {
-		keys := kv.PrefixRange([]byte{area})
+		keys := allOf(area)
 		if len(cursor) > 0 {
 			keys.Start = append(withArea(area, cursor), 0)
 		}

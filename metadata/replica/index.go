@@ -172,7 +172,7 @@ func newDotWalk(at kv.Snapshot, request dvv.Clock, s *state) *dotWalk {
 		return w
 	}
 	if !request.Descends(s.clock.Meet(s.trimmed)) {
-		w.area, w.ranges = AreaObject, []kv.Range{kv.PrefixRange([]byte{AreaObject})}
+		w.area, w.ranges = AreaObject, []kv.Range{allOf(AreaObject)}
 		return w
 	}
 	for _, span := range w.all {

@@ -68,3 +68,10 @@ func objectKey(key []byte) []byte { return withArea(AreaObject, key) }
 func withArea(area byte, key []byte) []byte {
 	return append(append(make([]byte, 0, 1+len(key)), area), key...)
 }
+
+// allOf is area for a walk through all of it.
+func allOf(area byte) kv.Range {
+	r := kv.PrefixRange([]byte{area})
+	r.Once = true
+	return r
+}

@@ -14,7 +14,7 @@ func TestPushLeavesNoContext(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		c := calm(t, 2, func(c *Config) { c.ChunkBytes = 1 << 10 })
 		a, b := c.nodes[0], c.nodes[1]
-		c.wire = nil
+		c.wire, c.now = nil, c.now.Add(sweepEvery)
 		const keys = 6000 // more than a second's piece of a sweep
 		for i := range keys {
 			c.write(a, fmt.Sprintf("s%04d", i), "value")
@@ -39,8 +39,8 @@ func TestPushLeavesNoContext(t *testing.T) {
 		if residual := count(t, b.db, areaResidual); !late && (residual > 2 || stored > keys) {
 			t.Errorf("%d keys stored %d times, %d with a context", keys, stored, residual)
 		}
-		for range 2 { // the second one for what the first batch did not hold
-			c.now = c.now.Add(sweepEvery)
+		for range 10 { // half a second
+			c.now = c.now.Add(sweepSoon)
 			b.core.Tick(c.now)
 			for b.core.Busy() {
 				b.core.Work(c.now)

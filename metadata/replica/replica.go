@@ -38,7 +38,7 @@ type Config struct {
 	GarbageMax      int64         // or with this many deletes pending: 1,000,000
 	DriftMax        time.Duration // from the median of the peers: 2 s
 	ChunkBytes      int           // of records in one frame: 48 KiB
-	SummariesMax    int           // keys whose last write is remembered, about 90 bytes each: 524,288
+	SummariesMax    int           // keys whose last write is remembered, about 50 bytes each: 524,288
 }
 
 func (c *Config) defaults() {

@@ -10,18 +10,16 @@ import (
 )
 
 // summary is all that a write needs to know of the one value that it overwrites:
-// that it is one, and what it adds to the digest.
-type summary struct {
-	dot dvv.Dot // zero: there is something, and it has to be read
-	sum uint64
-}
+// that it is one, and what it adds to the digest. Zero: there is something, and it has
+// to be read.
+type summary uint64
 
 // summaryKey is 128 bits of hash, half of them under a seed that nobody outside
 // knows: that two keys share one is not to be expected, by chance or by design.
 type summaryKey [2]uint64
 
 // summaries remembers what was written lately, so that writing a key again does
-// not read it: about 90 bytes a key, for at most max keys. It is what store last
+// not read it: about 50 bytes a key, for at most max keys. It is what store last
 // did to them, so that it is never wrong; what is not in it is read. Owned by the
 // Replica. At the bound the older half is forgotten.
 type summaries struct {
@@ -47,7 +45,7 @@ func (s *summaries) absent(h summaryKey) bool {
 
 func (s *summaries) get(h summaryKey) (v summary, ok bool) {
 	v, ok = s.lookup(h)
-	return v, ok && v.dot != dvv.Dot{}
+	return v, ok && v != 0
 }
 
 func (s *summaries) lookup(h summaryKey) (summary, bool) {
@@ -76,11 +74,11 @@ func (s *summaries) note(key []byte, next dvv.Object, sum uint64) {
 	h := s.hash(key)
 	siblings := next.Siblings()
 	if len(siblings) == 1 && next.Context().Len() == 0 && !isTomb(siblings[0].Value) {
-		s.set(h, summary{dot: siblings[0].Dot, sum: sum})
+		s.set(h, summary(sum))
 	} else if next.IsEmpty() {
 		s.drop(h)
 	} else {
-		s.set(h, summary{})
+		s.set(h, 0)
 	}
 }
 
@@ -96,7 +94,7 @@ func (r *Replica) Knows(key []byte) bool {
 func (r *Replica) replace(key []byte, old summary, next dvv.Object, raw []byte) {
 	b, name := r.batch(), key[1:]
 	sum := contribution(r.config.Policy, name, next)
-	r.digest ^= old.sum ^ sum
+	r.digest ^= uint64(old) ^ sum
 	r.live += seen(r.config.Policy, name, next) - 1
 	r.reindex(b, name, dvv.Object{}, next)
 	r.put(b, key, next, sum, raw)

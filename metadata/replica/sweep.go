@@ -11,58 +11,67 @@ import (
 // A merge stores an object with the context that the clock does not say yet, since it
 // has gaps. Once they are filled the object is written again without it, here.
 
-// sweepMax is how many objects one step looks at.
-const sweepMax = 512
-
-// sweepEvery is how often contexts that were waiting for a gap are looked at.
-const sweepEvery = time.Second
+// The pace of it. An object takes some ten microseconds, and a write here waits for one
+// step at most.
+const (
+	sweepStepMax = 128                   // objects that one step looks at
+	sweepEvery   = time.Second           // between looks at contexts that did not strip,
+	sweepLookMax = 4096                  // so many at a time
+	sweepSoon    = 50 * time.Millisecond // and while they do strip,
+	sweepSoonMax = 512                   // so many: 10,000 a second, a third of a core
+)
 
 // sweeping is a round in which contexts are stripped. Owned by the Replica.
 type sweeping struct {
 	from    []byte // the next key; nil: no round is under way
 	again   bool   // there is reason for another round
-	goesOn  bool   // the last piece was worth its while: the next one need not wait
-	next    time.Time
+	strips  bool   // the last step was worth its while
+	left    int    // objects until the next turn,
+	turn    time.Time
 	settled map[dvv.Actor]bool // what this round found out
 }
 
-// tickSweep looks at the next contexts that were waiting for a gap. What Work does
-// of a round is all that can be stripped; of what will not strip, and is put aside, or
-// stays, a piece is looked at every second.
+// due is when the next turn is.
+func (s *sweeping) due() time.Time {
+	if s.strips {
+		return s.turn.Add(sweepSoon)
+	}
+	return s.turn.Add(sweepEvery)
+}
+
+// tickSweep has Work go on with the contexts that were waiting for a gap: to strip
+// them, and to put aside what will not strip.
 func (r *Replica) tickSweep(now time.Time) {
 	s := &r.sweep
-	if now.Before(s.next) || !s.again && s.from == nil || r.join != nil {
+	if now.Before(s.due()) || !s.again && s.from == nil || r.join != nil {
 		return // what a full join brings is stripped by the clock that it adopts at its end
 	}
-	s.next = now.Add(sweepEvery)
 	if s.from == nil {
 		s.again, s.from, s.settled = false, []byte{areaResidual}, map[dvv.Actor]bool{}
 		r.stripLasting()
 	}
-	for range 8 {
-		if r.sweepStep(); s.from == nil || s.goesOn {
-			return
-		}
+	s.turn, s.left = now, sweepLookMax
+	if s.strips {
+		s.left = sweepSoonMax
 	}
 }
 
 // sweeps says that Work has something to strip.
-func (r *Replica) sweeps() bool { return r.sweep.goesOn && r.join == nil }
+func (r *Replica) sweeps() bool { return r.sweep.from != nil && r.sweep.left > 0 && r.join == nil }
 
-// sweepStep strips the next piece.
+// sweepStep looks at the next objects.
 func (r *Replica) sweepStep() {
 	s := &r.sweep
-	s.goesOn = false
 	keys := kv.PrefixRange([]byte{areaResidual})
 	keys.Start = s.from
 	it := r.view.Iterator(keys)
 	defer it.Close()
 	s.from = nil
-	stripped := 0
-	for n := 0; it.Next(); n++ {
-		if n == sweepMax {
-			s.from, s.goesOn = slices.Clone(it.Key()), stripped >= sweepMax/4
-			return
+	looked, stripped := 0, 0
+	for it.Next() {
+		if looked == sweepStepMax {
+			s.from = slices.Clone(it.Key())
+			break
 		}
 		key := objectKey(it.Key()[1:])
 		old, err := r.get(key)
@@ -75,8 +84,11 @@ func (r *Replica) sweepStep() {
 			r.store(key, old, next)
 			stripped++
 		}
+		looked++
 	}
 	if err := it.Err(); err != nil {
 		r.event(Event{Kind: EventDamaged, Text: "sweep: " + err.Error()})
 	}
+	s.left -= looked
+	s.strips = stripped > looked/4
 }

@@ -149,7 +149,7 @@ func (v *verifier) fault(format string, args ...any) {
 
 // walk calls fn for every entry of area.
 func (v *verifier) walk(area byte, fn func(key, value []byte) error) error {
-	it := v.view.Iterator(kv.PrefixRange([]byte{area}))
+	it := v.view.Iterator(allOf(area))
 	defer it.Close()
 	for it.Next() {
 		if err := fn(it.Key(), it.Value()); err != nil {

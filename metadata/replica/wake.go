@@ -39,7 +39,7 @@ func (r *Replica) Wake(now time.Time) time.Duration {
 		}
 	}
 	if r.sweep.again || r.sweep.from != nil {
-		sooner(r.sweep.next)
+		sooner(r.sweep.due())
 	}
 	sooner(r.nextCollect)
 	return max(next.Sub(now), wakeMin)

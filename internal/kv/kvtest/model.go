@@ -105,7 +105,7 @@ func walk(t *testing.T, rng *rand.Rand, it kv.Iterator, twin model, r kv.Range, 
 		}
 		on := at >= 0 && at < len(keys)
 		if ok != on || on && (string(it.Key()) != keys[at] || string(it.Value()) != twin[keys[at]]) {
-			t.Fatalf("%s: range %q: %s: %v on %q = %q, want place %d of %q", where, r, moved, ok, it.Key(), it.Value(), at, keys)
+			t.Fatalf("%s: range %q to %q: %s: %v on %q = %q, want place %d of %q", where, r.Start, r.Limit, moved, ok, it.Key(), it.Value(), at, keys)
 		}
 		if len(keys) == 0 {
 			return // where a cursor stands in an empty range has no meaning
