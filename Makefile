@@ -61,13 +61,15 @@ fuzz: ## a minute of fuzzing for each target
 conformance: ## Eclipse Paho's interoperability suite: make conformance SUITE=DIRECTORY
 	SUITE="$(SUITE)" bash .ci/conformance
 
-pgo: build ## make cmd/tombolo/default.pgo anew: a profile of the broker under load (80 s; machine otherwise idle)
+pgo: build ## make cmd/tombolo/default.pgo anew: a profile of the broker under load (100 s; machine otherwise idle)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(BIN) bench compare --broker tombolo --profile cpu --profile-dir "$$dir" \
 		--run 'latency --pairs 50 --duration 20s' --run 'p2p --duration 5s' --run 'p2p -q 1 --duration 5s' \
 		--run 'fanout --duration 4s' --run 'fanout -q 1 --duration 3s' --run 'fanin --duration 3s' \
 		--run 'connect --connections 10000' --run 'connect --connections 10000 --window 50' && \
-	$(GO) tool pprof -proto "$$dir"/*/cpu.pprof > "$$dir/merged" && mv "$$dir/merged" cmd/tombolo/default.pgo
+	$(BIN) bench compare --broker tombolo-3-cross --profile cpu --profile-dir "$$dir/across" \
+		--run 'p2p --duration 4s' --run 'p2p -q 1 --duration 4s' && \
+	$(GO) tool pprof -proto $$(find "$$dir" -name cpu.pprof) > "$$dir/merged" && mv "$$dir/merged" cmd/tombolo/default.pgo
 
 figures-queue: build ## what queues have to bear, beside what is asked (quiet machine, 15 min): make figures-queue SCALE=0.05
 	$(BIN) bench queue --scale $(SCALE) --duration $(DURATION) --quiet

@@ -130,6 +130,7 @@ func TomboloCluster(program, version string, cross bool) Definition {
 		Targets:  []string{"127.0.0.1:{port}", "127.0.0.1:{port+1}", "127.0.0.1:{port+2}"},
 		Ready:    "is ready",
 		Version:  []string{"echo", version},
+		Profile:  []string{"--profile", "{kind}", "--profile-dir", "{profile}"},
 		Settings: "three nodes, each message published and received at one node",
 	}
 	if cross {

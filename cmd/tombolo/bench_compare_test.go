@@ -112,6 +112,23 @@ func TestBenchProfiles(t *testing.T) {
 	}
 }
 
+// TestBenchProfilesOfNodes: each node of a cluster writes its own, which is what
+// the program is compiled with for messages that cross nodes (make pgo).
+func TestBenchProfilesOfNodes(t *testing.T) {
+	t.Setenv(asProgram, "1")
+	dir := t.TempDir()
+	got := runTool(t, "", "bench", "p2p", "--broker", "tombolo-3-cross", "--pairs", "2", "--duration", "60ms", "--warm-up", "20ms", "--drain", "10s",
+		"--broker-profile", "cpu", "--profile-dir", dir)
+	if got.code != 0 {
+		t.Fatalf("exit code %d: %s%s", got.code, got.out.String(), got.err.String())
+	}
+	for _, node := range []string{"node1", "node2", "node3"} {
+		if info, err := os.Stat(filepath.Join(dir, "broker-1", node, "cpu.pprof")); err != nil || info.Size() < 200 {
+			t.Errorf("%s: %v", node, err)
+		}
+	}
+}
+
 // TestBenchReport holds two kept results beside each other.
 func TestBenchReport(t *testing.T) {
 	dir := t.TempDir()

@@ -43,11 +43,22 @@ Any option can be set beside it as a flag: tombolo config doc lists them.`,
 	c.Flags().IntVar(&first, "first-port", 0, "with --nodes: MQTT port of node 1; the ports of every kind lie within 50 of it (0: 1883, 8083, 8888, …)")
 	c.Flags().BoolVar(&line, "one-line", false, "say one line only")
 	_ = c.Flags().MarkHidden("one-line") // it was defined above
+	p := &profiling{}
+	p.flags(c.Flags())
+	c.Flags().Lookup("profile-dir").Usage = "directory of the profile; with --nodes that of node 1 in node1 below it, and so on"
 	c.AddCommand(newDevSplit(), newDevHeal())
 	return withOptions(c, func(cmd *cobra.Command, src option.Sources) error {
 		if nodes > 1 {
-			return runDevNodes(cmd, nodes, devPortsFrom(first), src)
+			if err := p.check(); err != nil {
+				return err
+			}
+			return runDevNodes(cmd, nodes, devPortsFrom(first), src, *p)
 		}
+		stop, err := p.start()
+		if err != nil {
+			return err
+		}
+		defer stop() // after the drain
 		for _, d := range devDefaults {
 			src.Base = append(src.Base, option.Assignment{Key: d[0], Value: d[1], Origin: option.Origin{Kind: option.FromOption, Name: "tombolo dev"}})
 		}

@@ -58,12 +58,13 @@ type devCluster struct {
 	cmd   *cobra.Command
 	dir   string
 	ports devPorts
+	prof  profiling // of each node
 	nodes []*devNode
 	out   sync.Mutex // lines of the nodes
 }
 
 // runDevNodes runs n nodes until a signal ends it.
-func runDevNodes(cmd *cobra.Command, n int, ports devPorts, src option.Sources) error {
+func runDevNodes(cmd *cobra.Command, n int, ports devPorts, src option.Sources, prof profiling) error {
 	if n > devNodesMax {
 		return fail(exitUsage, fmt.Errorf("--nodes %d: %d are the most", n, devNodesMax))
 	}
@@ -72,7 +73,7 @@ func runDevNodes(cmd *cobra.Command, n int, ports devPorts, src option.Sources) 
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	c := &devCluster{cmd: cmd, dir: "data", ports: ports}
+	c := &devCluster{cmd: cmd, dir: "data", ports: ports, prof: prof}
 	own := map[string]string{}
 	for _, a := range src.Flags {
 		own[a.Key] = a.Value
@@ -154,6 +155,9 @@ func (c *devCluster) start(i, n int, own map[string]string, key string, files []
 	}
 	options := devOptions(i, n, c.ports, c.dir, own)
 	args := []string{"dev", "--one-line"}
+	if c.prof.kind != "" {
+		args = append(args, "--profile", c.prof.kind, "--profile-dir", filepath.Join(c.prof.dir, options["nodename"]))
+	}
 	for _, f := range files {
 		args = append(args, "--config", f)
 	}
