@@ -66,7 +66,12 @@ func TestP8AfterHeal(t *testing.T) {
 	a.awaitNothing(t, "s")
 }
 
-// TestP8ConnectedTwice: the client is connected on both sides when they meet.
+// TestP8ConnectedTwice: the client is connected on both sides when they meet. What is
+// published from then on reaches the one that stays. That it comes once and in order
+// is not asked: at a takeover which a split forced the new home counts a node that it
+// could not reach as one without a cut, and takes both what that node matched for the
+// old home and what the old home sends (R21, R22; docs/guarantees.md, "Twice"). Where
+// the cut is known R22's order is asked for: TestR21Moves, TestP8AfterHeal.
 func TestP8ConnectedTwice(t *testing.T) {
 	m := rig(t, 3)
 	a, b := m.nodes[0], m.nodes[1]
