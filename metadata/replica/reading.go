@@ -96,7 +96,7 @@ func (d *reading) step() (last bool, err error) {
 			return false, nil
 		}
 		if d.it == nil {
-			d.it = d.snapshot.Iterator(kv.PrefixRange(d.areas[:1]))
+			d.it = d.snapshot.Iterator(allOf(d.areas[0]))
 		}
 		if d.it.Next() && !d.crowded() {
 			d.entry(d.it.Key(), d.it.Value())

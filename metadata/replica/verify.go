@@ -89,7 +89,7 @@ func (f frozen) Iterator(r kv.Range) kv.Iterator { return f.at.Iterator(r) }
 func (f frozen) Snapshot() (kv.Snapshot, error)  { return f.at, nil }
 
 func countArea(v View, area byte) (n int64, err error) {
-	it := v.Iterator(kv.PrefixRange([]byte{area}))
+	it := v.Iterator(allOf(area))
 	defer it.Close()
 	for it.Next() {
 		n++
