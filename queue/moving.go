@@ -18,8 +18,8 @@ const idsMax = 4096
 // moving is what is known of a queue while a part of it is at another node.
 // Guarded by Store.mu.
 type moving struct {
-	from     uint64 // the node
-	taken    uint64 // of generation 0, QoS 2 packet ids, what is here or was: up to this sequence
+	from     uint64              // the node
+	taken    uint64              // of generation 0, QoS 2 packet ids, what is here or was: up to this sequence
 	appended map[MessageID]Place // where they are
 	imported map[MessageID]Place
 	order    []MessageID // of imported, in a circle
