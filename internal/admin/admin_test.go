@@ -127,6 +127,10 @@ func (n *node) Subscribers(_, topic string) ([]Subscriber, error) {
 	return nil, nil
 }
 
+func (n *node) Orphans() ([]Orphan, error) { return []Orphan{{ClientID: "lost", Messages: 7}}, nil }
+
+func (n *node) DiscardOrphan(s SessionName) (bool, error) { return s.ClientID == "lost", nil }
+
 func (n *node) Stores() []StoreInfo { return nil }
 
 func (n *node) InspectStore(name string) (any, error) {

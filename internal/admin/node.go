@@ -88,6 +88,23 @@ type Sessions interface {
 	// Disconnect ends the connection of a session and, with cleanup, discards
 	// the session; found is false if there is no such session.
 	Disconnect(ctx context.Context, s SessionName, cleanup bool) (found bool, err error)
+	// Orphans lists the stored queues of which no session is known.
+	Orphans() ([]Orphan, error)
+	// DiscardOrphan drops one; found is false if there is no such queue.
+	DiscardOrphan(s SessionName) (found bool, err error)
+}
+
+// Orphan is a stored queue of which no session is known. A value.
+type Orphan struct {
+	Mountpoint string    `json:"mountpoint"`
+	ClientID   string    `json:"client_id"`
+	Messages   int       `json:"messages"`
+	DroppedAt  time.Time `json:"dropped_at"` // at the earliest
+}
+
+// OrphanList is the answer of GET /api/v1/queues/orphaned. A value.
+type OrphanList struct {
+	Orphans []Orphan `json:"orphans"`
 }
 
 // SessionName tells one session from all others. A value.

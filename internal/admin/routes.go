@@ -34,6 +34,8 @@ var routeTable = []Route{
 	{"PUT", "/api/v1/log/levels", "", `Change levels; body {"levels": [{"subsystem": "mqtt", "level": "debug"}]}; subsystem "" is the common level, level "" follows it again.`, (*Server).putLevels},
 	{"GET", "/api/v1/sessions", "limit=100, fields=a,b, any field as filter: field=value or field=~regular-expression", "Sessions; a field of a subscription gives one row a subscription.", (*Server).getSessions},
 	{"DELETE", "/api/v1/sessions", "client_id, mountpoint, cleanup=true", "End the connection of a session and, with cleanup, discard the session.", (*Server).deleteSession},
+	{"GET", "/api/v1/queues/orphaned", "", "Stored queues of which no session is known: each is served when its session turns up, and dropped when it has not by the time given.", (*Server).getOrphans},
+	{"DELETE", "/api/v1/queues/orphaned", "client_id, mountpoint", "Drop one of them now.", (*Server).deleteOrphan},
 	{"GET", "/api/v1/subscriptions", "topic, mountpoint", "Who would receive a message published to the topic.", (*Server).getSubscribers},
 	{"GET", "/api/v1/retained", "filter, mountpoint, limit=100", "Retained messages; payloads in base64.", (*Server).getRetained},
 	{"DELETE", "/api/v1/retained", "topic, mountpoint", "Delete one retained message.", (*Server).deleteRetained},

@@ -241,3 +241,31 @@ func (s *Server) deleteSession() endpoint {
 		return Done{true}, err
 	}
 }
+
+func (s *Server) getOrphans() endpoint {
+	return func(*http.Request) (any, error) {
+		if s.config.Sessions == nil {
+			return nil, missing("its sessions")
+		}
+		list, err := s.config.Sessions.Orphans()
+		return OrphanList{append([]Orphan{}, list...)}, err
+	}
+}
+
+func (s *Server) deleteOrphan() endpoint {
+	return func(r *http.Request) (any, error) {
+		if s.config.Sessions == nil {
+			return nil, missing("its sessions")
+		}
+		q := r.URL.Query()
+		name := SessionName{Mountpoint: q.Get("mountpoint"), ClientID: q.Get("client_id")}
+		if name.ClientID == "" {
+			return nil, Invalid("add ?client_id=…", "no client id is given")
+		}
+		found, err := s.config.Sessions.DiscardOrphan(name)
+		if err == nil && !found {
+			err = NotFound("tombolo queue orphans lists them", "there is no orphaned queue of %q under mountpoint %q", name.ClientID, name.Mountpoint)
+		}
+		return Done{true}, err
+	}
+}

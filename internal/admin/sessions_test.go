@@ -77,3 +77,19 @@ func TestDisconnect(t *testing.T) {
 		}
 	}
 }
+
+func TestOrphans(t *testing.T) {
+	c := NewSocketClient(serveSocket(t, config(newNode())))
+	defer c.Close()
+	var list OrphanList
+	if err := c.Do(t.Context(), "GET", "/api/v1/queues/orphaned", nil, nil, &list); err != nil || len(list.Orphans) != 1 || list.Orphans[0].Messages != 7 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for id, status := range map[string]int{"lost": 0, "other": 404, "": 400} {
+		err := c.Do(t.Context(), "DELETE", "/api/v1/queues/orphaned", url.Values{"client_id": {id}}, nil, nil)
+		var e *Error
+		if errors.As(err, &e); (err == nil) != (status == 0) || err != nil && (e == nil || e.Status != status) {
+			t.Errorf("%q: %v, want %d", id, err, status)
+		}
+	}
+}

@@ -180,6 +180,20 @@ func (v *view) Disconnect(_ context.Context, s admin.SessionName, cleanup bool) 
 	return v.n.broker.Disconnect(broker.Key{Mountpoint: s.Mountpoint, ClientID: s.ClientID}, cleanup), nil
 }
 
+// Orphans implements admin.Sessions.
+func (v *view) Orphans() (list []admin.Orphan, err error) {
+	found, err := v.n.broker.Orphans()
+	for _, o := range found {
+		list = append(list, admin.Orphan{Mountpoint: o.Key.Mountpoint, ClientID: o.Key.ClientID, Messages: o.Messages, DroppedAt: time.UnixMilli(o.DroppedAt)})
+	}
+	return list, err
+}
+
+// DiscardOrphan implements admin.Sessions.
+func (v *view) DiscardOrphan(s admin.SessionName) (bool, error) {
+	return v.n.broker.DiscardOrphan(broker.Key{Mountpoint: s.Mountpoint, ClientID: s.ClientID})
+}
+
 // Subscribers implements admin.Subscriptions.
 func (v *view) Subscribers(mountpoint, topic string) ([]admin.Subscriber, error) {
 	subs, err := v.n.broker.Subscribers(mountpoint, topic)

@@ -23,9 +23,10 @@ func queueOptions() []Option {
 			Doc:  "How long a migration waits at most after a failed step before it tries again; the first times it waits less.",
 			More: "More spares a peer in trouble; less resumes sooner.",
 			Zero: "0 tries again at once."},
-		{Key: "outgoing_clustering_buffer_size", Kind: KindBytes, Unit: "bytes", Default: "8388608", Min: 0, Max: 1 << 30, Hidden: true,
-			Doc:  "How much may wait in memory for the spool of one other node, while the disk is slower than publishers. Beyond it publishes that would need that spool are not admitted until it has caught up. Less than 1 MiB counts as 1 MiB: VerneMQ's usual value, for a buffer of another kind, would refuse ordinary bursts.",
-			More: "More rides out longer pauses of the disk, for as much memory a node; less tells publishers sooner."},
+		{Key: "outgoing_clustering_buffer_size", Kind: KindBytes, Unit: "bytes", Default: "67108864", Min: 0, Max: 1 << 30, Hidden: true,
+			Doc:  "How much may wait in memory for the spool of one other node, while the disk is slower than publishers. Beyond it publishes that would need that spool are not admitted until it has caught up. Less than 1 MiB counts as 1 MiB.",
+			More: "More rides out longer pauses of the disk, for as much memory a node; less tells publishers sooner.",
+			Zero: "0 counts as 1 MiB."},
 	})
 }
 

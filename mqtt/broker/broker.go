@@ -53,6 +53,7 @@ type Broker struct {
 	held      atomic.Int64 // bytes of publishes that wait in lines
 	left      left
 	heirs     heirs
+	orphans   atomic.Pointer[orphanQueues] // nil: none were found
 	settling  settling
 	resumed   atomic.Bool  // what an earlier process left undone was looked for
 	withheld  atomic.Bool  // what is due of sessions was kept when last looked at (R29)

@@ -2,7 +2,11 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+
+	"tombolo/queue"
 )
 
 // How long a stored queue may be without a session before it is dropped: tables
@@ -14,11 +18,54 @@ const (
 )
 
 // orphanQueues are queues in the message store of which nobody here knows the
-// session. Owned by its timer and the worker that this starts, one after the other.
+// session. Changed by its timer and the worker that this starts, one after the other;
+// list is guarded by mu.
 type orphanQueues struct {
 	b     *Broker
 	since int64 // unix ms
+	mu    sync.Mutex
 	list  []Key
+}
+
+// Orphan is a stored queue of which no session is known. A copy.
+type Orphan struct {
+	Key       Key
+	Messages  int
+	DroppedAt int64 // unix ms, at the earliest
+}
+
+// Orphans lists the stored queues without a session, in the order of their names.
+func (b *Broker) Orphans() (list []Orphan, err error) {
+	o := b.orphans.Load()
+	if o == nil {
+		return nil, nil
+	}
+	keys := o.keys()
+	err = b.cfg.Queue.Each(func(name string, _ queue.QueueID, st queue.State) bool {
+		mountpoint, id, _ := strings.Cut(name, "\x00")
+		if k := (Key{mountpoint, id}); slices.Contains(keys, k) && b.registry.get(k) == nil {
+			list = append(list, Orphan{Key: k, Messages: st.Total(), DroppedAt: o.since + orphanKeptMax})
+		}
+		return true
+	})
+	return list, err
+}
+
+// DiscardOrphan drops a stored queue without a session before its time; false if
+// there is none, or if its session has turned up.
+func (b *Broker) DiscardOrphan(k Key) (dropped bool, err error) {
+	o := b.orphans.Load()
+	if o == nil || !slices.Contains(o.keys(), k) {
+		return false, nil
+	}
+	_, dropped, err = b.adoptQueue(k, b.cfg.Now().UnixMilli(), true)
+	return dropped, err
+}
+
+func (o *orphanQueues) keys() []Key {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.list)
 }
 
 // findOrphans looks for stored queues without a client here, once all sessions
@@ -38,6 +85,7 @@ func (b *Broker) findOrphans(now int64) error {
 	b.gauge.orphans.Store(int64(len(o.list)))
 	b.cfg.Log.Warn("stored queues have no session: they are served if it turns up, and dropped if it does not",
 		"queues", len(o.list), "first", o.list[0].ClientID, "dropped_after", fmt.Sprint(orphanKeptMax/60_000, "m"))
+	b.orphans.Store(o)
 	b.wheel.at(now+orphanCheckGap, o)
 	return nil
 }
@@ -55,9 +103,9 @@ func (o *orphanQueues) due(now int64) int64 {
 func (o *orphanQueues) look(now int64) (more bool) {
 	b := o.b
 	late := now-o.since >= orphanKeptMax && !b.withholds()
-	left := o.list[:0]
+	var left []Key
 	served, dropped := 0, 0
-	for _, k := range o.list {
+	for _, k := range o.keys() {
 		switch found, over, err := b.adoptQueue(k, now, late); {
 		case err != nil:
 			b.cfg.Log.Error("a stored queue without a session could not be seen to", "client", k.ClientID, "error", err)
@@ -70,7 +118,9 @@ func (o *orphanQueues) look(now int64) (more bool) {
 			left = append(left, k)
 		}
 	}
+	o.mu.Lock()
 	o.list = left
+	o.mu.Unlock()
 	b.gauge.orphans.Store(int64(len(left)))
 	if served+dropped > 0 {
 		b.cfg.Log.Info("stored queues without a session", "served", served, "dropped", dropped, "left", len(left))

@@ -46,6 +46,10 @@ func TestOrphanedQueues(t *testing.T) {
 	if n := a.counter("queues_orphaned"); n != 3 {
 		t.Fatalf("%d queues are orphaned, want 3", n)
 	}
+	list, err := a.b.Orphans()
+	if err != nil || len(list) != 3 || list[1].Key != none || list[1].Messages != 1 {
+		t.Fatalf("listed as %+v, %v", list, err)
+	}
 	look := func(late bool) (found, dropped int) {
 		for _, id := range []string{"served", "moved", "none"} {
 			f, d, err := a.b.adoptQueue(Key{ClientID: id}, now, late)
@@ -74,4 +78,35 @@ func TestOrphanedQueues(t *testing.T) {
 	for i, id := range []string{"served", "moved"} {
 		m.nodes[i].dial(t, id, lasting).expect("1")
 	}
+}
+
+// TestDiscardOrphan: an operator discards an orphaned queue before its time, and no
+// other queue.
+func TestDiscardOrphan(t *testing.T) {
+	m := rig(t, 1)
+	a := m.nodes[0]
+	for _, id := range []string{"orphan", "other"} {
+		a.dial(t, id, lasting).Disconnect(packet.Success)
+	}
+	orphan, other := Key{ClientID: "orphan"}, Key{ClientID: "other"}
+	a.b.forgetClient(a.b.registry.get(orphan))
+	gone := make(chan error, 1)
+	a.meta.DeleteSession(orphan.meta(), func(err error) { gone <- err })
+	if err := <-gone; err != nil {
+		t.Fatal(err)
+	}
+	if err := a.b.findOrphans(a.b.cfg.Now().UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	if dropped, err := a.b.DiscardOrphan(other); dropped || err != nil {
+		t.Errorf("a queue with a session: %v, %v", dropped, err)
+	}
+	if dropped, err := a.b.DiscardOrphan(orphan); !dropped || err != nil {
+		t.Errorf("the orphan: %v, %v", dropped, err)
+	}
+	eventually(t, "it is gone", func() bool {
+		list, err := a.b.Orphans()
+		_, stored := a.queue.Lookup(queueName(orphan))
+		return err == nil && len(list) == 0 && !stored
+	})
 }
