@@ -26,8 +26,9 @@ type heap struct {
 // grow to as much as lives, and keeps what it frees for the next time: after a storm
 // of connections, TLS handshakes above all, twice of what they need stays resident
 // until the next storm. It is given back once, in the first quiet second after each
-// busy one, and not while there is work: then nothing stands in the way of a burst but
-// that its first pages come from the system again. Owned by the goroutine that runs it.
+// busy one, and not while work allocates: then nothing stands in the way of a burst but
+// that its first pages come from the system again. Publishing alone allocates nothing, so
+// that a collection may fall into it, as any other would. Owned by the goroutine that runs it.
 type thrift struct {
 	allocated uint64
 	busy      bool // since memory was given back
