@@ -7,6 +7,7 @@ import (
 
 	"tombolo/internal/link"
 	"tombolo/internal/wire"
+	"tombolo/mqtt/broker"
 	"tombolo/netsplit"
 )
 
@@ -50,6 +51,16 @@ func (c *Cluster) Status() Status {
 	return out
 }
 
+// removedText says what a node is that is no member any more, and what it holds
+// that the members do not have (R23).
+func removedText(left broker.Remaining) string {
+	text := "this node has left its cluster, or was removed from it: it serves nobody and looks for nobody"
+	if left.Messages > 0 {
+		text += fmt.Sprintf("; it still holds %d messages of %d sessions, which it hands to nobody: keep its data directory if they matter", left.Messages, left.Sessions)
+	}
+	return text + "; to use it again, stop it and start it with an empty data directory"
+}
+
 // Missing says why this node is not ready, in sentences; nothing if it is.
 func (c *Cluster) Missing(expected int) (reasons []string) {
 	s := c.Status()
@@ -57,7 +68,7 @@ func (c *Cluster) Missing(expected int) (reasons []string) {
 	case s.Standing == "seeking":
 		reasons = append(reasons, "not a member of a cluster yet: "+orElse(s.Waits, "looking for the seeds"))
 	case s.Standing == "removed":
-		reasons = append(reasons, "this node has left its cluster, or was removed from it: it serves nobody and looks for nobody; to use it again, stop it and start it with an empty data directory")
+		reasons = append(reasons, removedText(c.parts.Broker.Remaining()))
 	case !s.Opened:
 		reasons = append(reasons, "the routes of the other members are not here yet")
 	}
