@@ -28,14 +28,14 @@ func storedDisk(t *testing.T, clean bool) *faulty.Disk {
 			t.Fatal(err)
 		}
 		s := start(t, db, StoreConfig{TidyEvery: 1 << 40})
-		a, st := s.open("a")
+		a, _ := s.open("a")
 		b, _ := s.open("b")
 		for i := range heldMax / 3 {
 			s.Append(s.event(numbered(round*heldMax/3+i, []int{20, 300}[i%2]), a, b), nil)
 		}
 		if round == 0 {
 			s.sync()
-			_, st = s.open("a")
+			_, st := s.open("a")
 			s.ack(a, s.all(a, st)[:100]...)
 		}
 		s.sync()
