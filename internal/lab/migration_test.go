@@ -175,7 +175,7 @@ func (m *migration) end(away bool) {
 		// An old home that was started again does not know who publishes for whom:
 		// for five seconds it takes in everything once more and passes it on. A copy
 		// that overtakes the one which the new home gets itself, as happens to a
-		// message in one run of four, counts as old and comes before its turn.
+		// message in some runs, counts as old and comes before its turn.
 		if m.sourceKilled && (strings.HasPrefix(fault, "order: ") || strings.HasPrefix(fault, "and ")) {
 			m.t.Log("out of order after the kill of the old home: ", fault)
 			continue
