@@ -9,7 +9,7 @@ require (
 	github.com/eclipse/paho.golang v0.23.0
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/gobwas/ws v1.5.0
-	github.com/google/btree v1.1.3
+	github.com/google/btree v1.1.3 // indirect
 	github.com/hashicorp/memberlist v0.7.0
 	github.com/pires/go-proxyproto v0.15.0
 	github.com/pkg/profile v1.7.0

@@ -1,5 +1,5 @@
 // Package goldentest holds the bytes of formats against the files in testdata
-// that pin them. It is for tests.
+// that pin them, or against those of a library. It is for tests.
 //
 // State owned: the flag -regenerate. Concurrency: none. Failure: the test's.
 package goldentest
