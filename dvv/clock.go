@@ -76,11 +76,27 @@ func (c Clock) Has(d Dot) bool {
 }
 
 func (e *entry) has(n uint64) bool {
-	if n <= e.base {
-		return true
+	if n <= e.base || len(e.runs) == 0 {
+		return n <= e.base
 	}
 	i, _ := slices.BinarySearchFunc(e.runs, n, func(r Run, n uint64) int { return cmp.Compare(r.Last, n) })
 	return i < len(e.runs) && e.runs[i].First <= n
+}
+
+// Len is the number of actors.
+func (c Clock) Len() int { return len(c.entries) }
+
+// At is the ith actor in ascending order, its base, its top, and how many gaps lie
+// between.
+func (c Clock) At(i int) (a Actor, base, top uint64, gaps int) {
+	e := &c.entries[i]
+	return e.actor, e.base, e.top(), len(e.runs)
+}
+
+// SameOf says whether both have seen the same dots of a.
+func (c Clock) SameOf(o Clock, a Actor) bool {
+	x, y := c.entry(a), o.entry(a)
+	return x.base == y.base && slices.Equal(x.runs, y.runs)
 }
 
 // Actors is all that were seen, ascending.
@@ -113,8 +129,8 @@ func (c Clock) Gaps(a Actor) []Run {
 // Bases is the vector of all bases: what is known without exception.
 func (c Clock) Bases() VV {
 	v := make([]Dot, 0, len(c.entries))
-	for _, e := range c.entries {
-		if e.base > 0 {
+	for i := range c.entries {
+		if e := &c.entries[i]; e.base > 0 {
 			v = append(v, Dot{e.actor, e.base})
 		}
 	}
@@ -122,16 +138,65 @@ func (c Clock) Bases() VV {
 }
 
 // Tops is the vector of the highest counters.
-func (c Clock) Tops() VV {
-	v := make([]Dot, 0, len(c.entries))
-	for _, e := range c.entries {
-		v = append(v, Dot{e.actor, e.top()})
+func (c Clock) Tops() VV { return VV{c.AppendTops(make([]Dot, 0, len(c.entries)))} }
+
+// AppendTops appends the last dot of each actor.
+func (c Clock) AppendTops(dst []Dot) []Dot {
+	dst = slices.Grow(dst, len(c.entries))
+	for i := range c.entries {
+		dst = append(dst, Dot{c.entries[i].actor, c.entries[i].top()})
 	}
-	return VV{v}
+	return dst
+}
+
+// Same says, at a glance, that both are one value; two that came about apart may be
+// equal and not the same.
+func (c Clock) Same(o Clock) bool {
+	return len(c.entries) == len(o.entries) && (len(c.entries) == 0 || &c.entries[0] == &o.entries[0])
+}
+
+// HasBases says whether v is the vector of all bases.
+func (c Clock) HasBases(v VV) bool {
+	n := 0
+	for i := range c.entries {
+		if e := &c.entries[i]; e.base > 0 {
+			if n == len(v.entries) || v.entries[n] != (Dot{e.actor, e.base}) {
+				return false
+			}
+			n++
+		}
+	}
+	return n == len(v.entries)
+}
+
+// Is says whether c has seen exactly what v covers.
+func (c Clock) Is(v VV) bool {
+	if len(c.entries) != len(v.entries) {
+		return false
+	}
+	for i := range c.entries {
+		if e := &c.entries[i]; len(e.runs) > 0 || v.entries[i] != (Dot{e.actor, e.base}) {
+			return false
+		}
+	}
+	return true
 }
 
 // Add is c with the dots seen; a zero counter is no dot.
 func (c Clock) Add(dots ...Dot) Clock {
+	unseen, last := 0, 0
+	for i, d := range dots {
+		if d.Counter == 0 || c.Has(d) || unseen == 1 && d == dots[last] {
+			continue
+		}
+		unseen, last = unseen+1, i
+	}
+	switch { // most often they come one at a time
+	case unseen == 0:
+		return c
+	case unseen == 1:
+		return c.addOne(dots[last])
+	}
 	sorted := slices.Clone(dots)
 	slices.SortFunc(sorted, Dot.Compare)
 	var add Clock
@@ -157,12 +222,40 @@ func (c Clock) Add(dots ...Dot) Clock {
 	return c.Join(add)
 }
 
+// addOne is c with d seen, which was not.
+func (c Clock) addOne(d Dot) Clock {
+	i, ok := c.find(d.Actor)
+	n := len(c.entries)
+	if !ok {
+		n++
+	}
+	out := append(make([]entry, 0, n), c.entries[:i]...)
+	switch {
+	case !ok && d.Counter == 1:
+		out = append(out, entry{actor: d.Actor, base: 1})
+	case !ok:
+		out = append(out, entry{actor: d.Actor, runs: []Run{{d.Counter, d.Counter}}})
+	case len(c.entries[i].runs) == 0 && d.Counter == c.entries[i].base+1:
+		out = append(out, entry{actor: d.Actor, base: d.Counter})
+	default:
+		one := [1]Run{{d.Counter, d.Counter}}
+		out = append(out, joinRuns(&c.entries[i], 0, one[:]))
+	}
+	if ok {
+		i++
+	}
+	return Clock{append(out, c.entries[i:]...)}
+}
+
 // AddSpan is c with all dots of s seen. An empty span, and counter zero, add
 // nothing.
 func (c Clock) AddSpan(s Span) Clock {
 	first := max(s.First, 1)
-	if s.Last < first {
+	switch {
+	case s.Last < first:
 		return c
+	case s.Last == first:
+		return c.Add(Dot{s.Actor, first})
 	}
 	return c.Join(Clock{[]entry{norm(entry{actor: s.Actor, runs: []Run{{first, s.Last}}})}})
 }
@@ -189,10 +282,14 @@ func meetEntry(a, b entry) entry {
 	if len(a.runs) == 0 && len(b.runs) == 0 {
 		return entry{actor: a.actor, base: min(a.base, b.base)}
 	}
-	x, y := a.all(), b.all()
+	var room [2][8]Run // enough for most
+	x, y := a.appendAll(room[0][:0]), b.appendAll(room[1][:0])
 	out := entry{actor: a.actor}
 	for len(x) > 0 && len(y) > 0 {
 		if r := (Run{max(x[0].First, y[0].First), min(x[0].Last, y[0].Last)}); r.First <= r.Last {
+			if out.runs == nil {
+				out.runs = make([]Run, 0, len(x)+len(y)-1)
+			}
 			out.runs = append(out.runs, r)
 		}
 		if x[0].Last < y[0].Last {
@@ -204,12 +301,12 @@ func meetEntry(a, b entry) entry {
 	return norm(out)
 }
 
-// all is every run of e, the base among them.
-func (e entry) all() []Run {
-	if e.base == 0 {
-		return e.runs
+// appendAll appends every run of e, the base among them.
+func (e entry) appendAll(dst []Run) []Run {
+	if e.base > 0 {
+		dst = append(dst, Run{1, e.base})
 	}
-	return append([]Run{{1, e.base}}, e.runs...)
+	return append(dst, e.runs...)
 }
 
 // Seal is c with the gaps of a closed: for an actor that will never be heard of
@@ -233,7 +330,7 @@ func (c Clock) Join(o Clock) Clock {
 	switch {
 	case c.Descends(o):
 		return c
-	case len(c.entries) == 0:
+	case o.Descends(c):
 		return o
 	}
 	out := make([]entry, 0, len(c.entries)+1)
@@ -247,20 +344,18 @@ func (c Clock) Join(o Clock) Clock {
 			out = append(out, b[0])
 			b = b[1:]
 		default:
-			out = append(out, joinEntry(a[0], b[0]))
+			out = append(out, joinRuns(&a[0], b[0].base, b[0].runs))
 			a, b = a[1:], b[1:]
 		}
 	}
 	return Clock{out}
 }
 
-// joinEntry merges the runs of both, the base being the run from 1.
-func joinEntry(a, b entry) entry {
-	out := entry{actor: a.actor, base: max(a.base, b.base)}
-	if len(a.runs) == 0 && len(b.runs) == 0 {
-		return out
-	}
-	x, y := a.runs, b.runs
+// joinRuns merges what e has and another entry, the bases being the runs from 1. It keeps
+// nothing of runs.
+func joinRuns(e *entry, base uint64, runs []Run) entry {
+	out := entry{actor: e.actor, base: max(e.base, base)}
+	x, y := e.runs, runs
 	for len(x) > 0 || len(y) > 0 {
 		var r Run
 		if len(y) == 0 || len(x) > 0 && x[0].First <= y[0].First {
@@ -275,87 +370,10 @@ func joinEntry(a, b entry) entry {
 		case n > 0 && r.First <= out.runs[n-1].Last+1:
 			out.runs[n-1].Last = max(out.runs[n-1].Last, r.Last)
 		default:
+			if n == 0 {
+				out.runs = make([]Run, 0, 1+len(x)+len(y))
+			}
 			out.runs = append(out.runs, r)
-		}
-	}
-	return out
-}
-
-// Descends says whether c has seen all that o has.
-func (c Clock) Descends(o Clock) bool {
-	i := 0
-	for _, e := range o.entries {
-		for i < len(c.entries) && c.entries[i].actor < e.actor {
-			i++
-		}
-		if i == len(c.entries) || c.entries[i].actor != e.actor {
-			return false
-		}
-		if have := &c.entries[i]; e.top() > have.base && len(missing(nil, e, *have)) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// Equal says whether both have seen the same dots.
-func (c Clock) Equal(o Clock) bool {
-	return slices.EqualFunc(c.entries, o.entries, func(a, b entry) bool {
-		return a.actor == b.actor && a.base == b.base && slices.Equal(a.runs, b.runs)
-	})
-}
-
-// Missing is what c has seen and o has not, ascending.
-func (c Clock) Missing(o Clock) []Span {
-	var spans []Span
-	for _, e := range c.entries {
-		spans = missing(spans, e, o.entry(e.actor))
-	}
-	return spans
-}
-
-// missing appends the dots of e that o lacks.
-func missing(dst []Span, e, o entry) []Span {
-	lack := func(first, last uint64) { // what o lacks of first..last
-		first = max(first, o.base+1)
-		for _, r := range o.runs {
-			if first > last || r.First > last {
-				break
-			}
-			if r.Last < first {
-				continue
-			}
-			if r.First > first {
-				dst = append(dst, Span{e.actor, first, r.First - 1})
-			}
-			first = r.Last + 1
-		}
-		if first <= last {
-			dst = append(dst, Span{e.actor, first, last})
-		}
-	}
-	if e.base > 0 {
-		lack(1, e.base)
-	}
-	for _, r := range e.runs {
-		lack(r.First, r.Last)
-	}
-	return dst
-}
-
-// Clip is the dots of c that limit covers.
-func (c Clock) Clip(limit VV) Clock {
-	var out Clock
-	for _, e := range c.entries {
-		top := limit.Get(e.actor)
-		k := entry{actor: e.actor, base: min(e.base, top)}
-		for _, r := range e.runs {
-			if r.First <= top {
-				k.runs = append(k.runs, Run{r.First, min(r.Last, top)})
-			}
-		}
-		if k.base > 0 || len(k.runs) > 0 {
-			out.entries = append(out.entries, k)
 		}
 	}
 	return out

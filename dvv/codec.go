@@ -28,7 +28,7 @@ func (v VV) Append(dst []byte) []byte {
 	if dst == nil {
 		dst = make([]byte, 0, 1+12*len(v.entries))
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(v.entries)))
+	dst = appendUvarint(dst, uint64(len(v.entries)))
 	for _, d := range v.entries {
 		dst = appendDot(dst, d)
 	}
@@ -37,7 +37,16 @@ func (v VV) Append(dst []byte) []byte {
 
 func appendDot(dst []byte, d Dot) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(d.Actor))
-	return binary.AppendUvarint(dst, d.Counter)
+	return appendUvarint(dst, d.Counter)
+}
+
+// appendUvarint is binary.AppendUvarint, which for the small numbers that most are is
+// not worth a call.
+func appendUvarint(dst []byte, n uint64) []byte {
+	if n < 0x80 {
+		return append(dst, byte(n))
+	}
+	return binary.AppendUvarint(dst, n)
 }
 
 // DecodeVV reads a vector from the front of b and returns what follows it.
@@ -52,14 +61,15 @@ func (c Clock) Append(dst []byte) []byte {
 	if dst == nil {
 		dst = make([]byte, 0, 1+14*len(c.entries))
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(c.entries)))
-	for _, e := range c.entries {
+	dst = appendUvarint(dst, uint64(len(c.entries)))
+	for i := range c.entries {
+		e := &c.entries[i]
 		dst = appendDot(dst, Dot{e.actor, e.base})
-		dst = binary.AppendUvarint(dst, uint64(len(e.runs)))
+		dst = appendUvarint(dst, uint64(len(e.runs)))
 		end := e.base
 		for _, r := range e.runs {
-			dst = binary.AppendUvarint(dst, r.First-end-2)
-			dst = binary.AppendUvarint(dst, r.Last-r.First)
+			dst = appendUvarint(dst, r.First-end-2)
+			dst = appendUvarint(dst, r.Last-r.First)
 			end = r.Last
 		}
 	}
@@ -75,7 +85,11 @@ func DecodeClock(b []byte) (c Clock, rest []byte, err error) {
 	}
 	for range n {
 		e := entry{actor: p.actor(), base: p.counter()}
-		e.runs = p.runs(e.base)
+		if len(p.rest) > 0 && p.rest[0] == 0 { // as most: none is early
+			p.rest = p.rest[1:]
+		} else {
+			e.runs = p.runs(e.base)
+		}
 		if k := len(c.entries); e.base == 0 && len(e.runs) == 0 || k > 0 && c.entries[k-1].actor >= e.actor {
 			p.fail()
 		}
@@ -93,10 +107,10 @@ func DecodeClock(b []byte) (c Clock, rest []byte, err error) {
 // Append appends the canonical bytes of o.
 func (o Object) Append(dst []byte) []byte {
 	dst = o.context.Append(dst)
-	dst = binary.AppendUvarint(dst, uint64(len(o.siblings)))
+	dst = appendUvarint(dst, uint64(len(o.siblings)))
 	for _, s := range o.siblings {
 		dst = appendDot(dst, s.Dot)
-		dst = binary.AppendUvarint(dst, uint64(len(s.Value)))
+		dst = appendUvarint(dst, uint64(len(s.Value)))
 		dst = append(dst, s.Value...)
 	}
 	return dst
@@ -150,15 +164,22 @@ func (p *parser) bytes(n uint64) []byte {
 }
 
 func (p *parser) actor() Actor {
-	b := p.bytes(8)
-	if b == nil {
+	if len(p.rest) < 8 {
+		p.fail()
 		return 0
 	}
-	return Actor(binary.BigEndian.Uint64(b))
+	a := Actor(binary.BigEndian.Uint64(p.rest))
+	p.rest = p.rest[8:]
+	return a
 }
 
 // uvarint refuses a number that was written longer than it need be.
 func (p *parser) uvarint() uint64 {
+	if len(p.rest) > 0 && p.rest[0] < 0x80 { // as most
+		u := uint64(p.rest[0])
+		p.rest = p.rest[1:]
+		return u
+	}
 	u, n := binary.Uvarint(p.rest)
 	if n <= 0 || n > 1 && p.rest[n-1] == 0 {
 		p.fail()

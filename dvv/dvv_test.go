@@ -29,7 +29,23 @@ func TestClockAgainstOracle(t *testing.T) {
 		if got, want := a.Equal(b), reflect.DeepEqual(sa, sb); got != want {
 			t.Fatalf("%v equal %v: got %v", a, b, got)
 		}
+		if got, want := a.HasBases(b.Bases()), a.Bases().Equal(b.Bases()); got != want {
+			t.Fatalf("%v has the bases of %v: got %v", a, b, got)
+		}
+		for _, v := range []VV{a.Bases(), a.Tops(), b.Bases(), b.Tops()} {
+			if got, want := a.Is(v), a.Equal(v.Clock()); got != want {
+				t.Fatalf("%v is %v: %v, want %v", a, v, got, want)
+			}
+		}
+		if !a.Same(a) || a.Same(b) && !a.Equal(b) {
+			t.Fatalf("%v and %v are the same, or one is not itself", a, b)
+		}
+		limit := all[(i*5+1)%len(all)].Tops()
+		if got, want := a.DescendsUpTo(limit, b), a.Descends(b.Clip(limit)); got != want {
+			t.Fatalf("%v descends %v up to %v: got %v", a, b, limit, got)
+		}
 		checkMissing(t, a, b, sa, sb)
+		checkAt(t, a, b)
 		checkEntry(t, a, sa)
 		checkClip(t, a, b.Bases(), sa)
 	}
@@ -57,6 +73,24 @@ func checkMissing(t *testing.T, a, b Clock, sa, sb dotSet) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%v missing %v: got %v, want %v", a, b, got, want)
+	}
+}
+
+// checkAt holds the looks at one actor to one another.
+func checkAt(t *testing.T, a, b Clock) {
+	t.Helper()
+	if got := len(a.Actors()); got != a.Len() {
+		t.Fatalf("%v has %d actors, and %d", a, got, a.Len())
+	}
+	for i, actor := range a.Actors() {
+		at, base, top, gaps := a.At(i)
+		if at != actor || base != a.Base(at) || top != a.Top(at) || gaps != len(a.Gaps(at)) {
+			t.Fatalf("%v at %d: %v %d %d, %d gaps", a, i, at, base, top, gaps)
+		}
+		same := base == b.Base(at) && top == b.Top(at) && reflect.DeepEqual(a.Gaps(at), b.Gaps(at))
+		if got := a.SameOf(b, at); got != same {
+			t.Fatalf("%v and %v have the same of %v: %v", a, b, at, got)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package dvv
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -32,7 +31,15 @@ func NewVV(dots ...Dot) VV {
 }
 
 func (v VV) find(a Actor) (int, bool) {
-	return slices.BinarySearchFunc(v.entries, a, func(d Dot, a Actor) int { return cmp.Compare(d.Actor, a) })
+	low, high := 0, len(v.entries) // by hand, as Clock.find
+	for low < high {
+		if mid := int(uint(low+high) >> 1); v.entries[mid].Actor < a {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < len(v.entries) && v.entries[low].Actor == a
 }
 
 // Get is the number of a, zero if a is unknown.
@@ -48,6 +55,9 @@ func (v VV) Covers(d Dot) bool { return d.Counter <= v.Get(d.Actor) }
 
 // Len is the number of actors.
 func (v VV) Len() int { return len(v.entries) }
+
+// At is the ith actor in ascending order, with its number.
+func (v VV) At(i int) Dot { return v.entries[i] }
 
 // Entries is the actors with their numbers, ascending; it is the caller's.
 func (v VV) Entries() []Dot { return slices.Clone(v.entries) }
@@ -76,33 +86,34 @@ func (v VV) Join(o VV) VV {
 	if o.Descends(v) {
 		return o
 	}
-	return v.merge(o, func(a, b uint64) uint64 { return max(a, b) })
+	out := make([]Dot, 0, max(len(v.entries), len(o.entries))+1) // most actors are in both
+	a, b := v.entries, o.entries
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0].Actor < b[0].Actor:
+			out, a = append(out, a[0]), a[1:]
+		case b[0].Actor < a[0].Actor:
+			out, b = append(out, b[0]), b[1:]
+		default:
+			out = append(out, Dot{a[0].Actor, max(a[0].Counter, b[0].Counter)})
+			a, b = a[1:], b[1:]
+		}
+	}
+	return VV{append(append(out, a...), b...)}
 }
 
 // Meet is the pointwise minimum.
 func (v VV) Meet(o VV) VV {
-	return v.merge(o, func(a, b uint64) uint64 { return min(a, b) })
-}
-
-// merge walks both vectors; pick gets zero where one lacks the actor.
-func (v VV) merge(o VV, pick func(a, b uint64) uint64) VV {
-	out := make([]Dot, 0, len(v.entries)+len(o.entries))
-	add := func(a Actor, n uint64) {
-		if n > 0 {
-			out = append(out, Dot{a, n})
-		}
-	}
+	var out []Dot
 	a, b := v.entries, o.entries
-	for len(a) > 0 || len(b) > 0 {
+	for len(a) > 0 && len(b) > 0 {
 		switch {
-		case len(b) == 0 || len(a) > 0 && a[0].Actor < b[0].Actor:
-			add(a[0].Actor, pick(a[0].Counter, 0))
+		case a[0].Actor < b[0].Actor:
 			a = a[1:]
-		case len(a) == 0 || b[0].Actor < a[0].Actor:
-			add(b[0].Actor, pick(0, b[0].Counter))
+		case b[0].Actor < a[0].Actor:
 			b = b[1:]
 		default:
-			add(a[0].Actor, pick(a[0].Counter, b[0].Counter))
+			out = append(out, Dot{a[0].Actor, min(a[0].Counter, b[0].Counter)})
 			a, b = a[1:], b[1:]
 		}
 	}
