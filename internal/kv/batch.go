@@ -29,7 +29,7 @@ const (
 // Put sets key to value; both are copied in.
 func (b *Batch) Put(key, value []byte) {
 	if b.data == nil {
-		b.data = make([]byte, 0, 256+len(key)+len(value))
+		b.data = make([]byte, 0, 640+len(key)+len(value))
 	}
 	b.data = append(b.data, kindPut)
 	b.data = append(binary.AppendUvarint(b.data, uint64(len(key))), key...)
@@ -74,6 +74,10 @@ func (b *Batch) Each(fn func(key, value []byte, deleted bool)) {
 // prefixed splits off the bytes that follow their length. Only this file
 // writes what it reads, so that a fault is ours.
 func prefixed(b []byte) (field, rest []byte) {
+	if len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) { // as most
+		end := 1 + int(b[0])
+		return b[1:end:end], b[end:]
+	}
 	n, size := binary.Uvarint(b)
 	invariant.Check(size > 0 && n <= uint64(len(b)-size), "a batch holds half a record")
 	return b[size : size+int(n) : size+int(n)], b[size+int(n):]

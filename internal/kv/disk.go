@@ -35,7 +35,8 @@ type DiskReader interface {
 	Size() (int64, error)
 }
 
-// DiskWriter appends to a file. It belongs to one goroutine at a time.
+// DiskWriter appends to a file. It belongs to one goroutine at a time, but that
+// another one may Sync what was written before it began.
 type DiskWriter interface {
 	io.Writer
 	io.Closer

@@ -13,7 +13,10 @@
 //
 // Concurrency: a DB and a Snapshot are safe from any goroutine. A Batch and an
 // Iterator belong to one goroutine at a time. Writers do not queue fairly; the
-// stores above have one committer each.
+// stores above have one committer each. Under SyncAlways compactions rest while
+// others write; under SyncNever a journal is synced beside its writes, so that its
+// end holds nobody up. Files that are not needed any more are removed by a goroutine
+// that lives as long as there are some; Close waits for both.
 //
 // Guarantees:
 //  1. A batch is atomic: after a crash at any byte all of it is there or none.

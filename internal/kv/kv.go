@@ -40,7 +40,8 @@ type DB interface {
 	Suspect() []string
 	// ClearSuspect forgets the reasons; the store above has dealt with them.
 	ClearSuspect() error
-	// Close waits for what runs. Iterators and snapshots must be closed first.
+	// Close waits for reads and writes, and breaks off a compaction. Iterators and
+	// snapshots must be closed first.
 	Close() error
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/cache"
 	"github.com/syndtr/goleveldb/leveldb/iterator"
 	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/util"
@@ -19,6 +20,7 @@ type levelDB struct {
 	disk        Disk
 	st          *levelStorage
 	db          *leveldb.DB
+	blocks      cache.Cacher // what of the tables is in memory
 	writeSynced *opt.WriteOptions
 	policy      SyncPolicy
 	readOnly    bool
@@ -36,10 +38,10 @@ type levelDB struct {
 	}
 }
 
-func newLevelDB(d Disk, st *levelStorage, engine *leveldb.DB, o Options) *levelDB {
+func newLevelDB(d Disk, st *levelStorage, engine *leveldb.DB, blocks cache.Cacher, o Options) *levelDB {
 	writeBuffer, _ := split(o.MemoryBudget)
 	return &levelDB{
-		disk: d, st: st, db: engine,
+		disk: d, st: st, db: engine, blocks: blocks,
 		writeSynced: &opt.WriteOptions{Sync: o.Sync == SyncAlways},
 		policy:      o.Sync, readOnly: o.ReadOnly, buffers: writeBuffers * int64(writeBuffer),
 		batches: sync.Pool{New: func() any { return new(leveldb.Batch) }},
@@ -166,24 +168,6 @@ func (l *levelDB) ClearSuspect() error {
 	defer l.mu.Unlock()
 	l.mu.suspect = nil
 	return nil
-}
-
-func (l *levelDB) Close() error {
-	l.mu.Lock()
-	if l.mu.closed {
-		l.mu.Unlock()
-		return ErrClosed
-	}
-	l.mu.closed = true
-	l.mu.Unlock()
-	err := l.db.Close()
-	if err == nil {
-		err = l.st.err()
-	}
-	if err == nil && l.failed.Load() == nil && !l.readOnly {
-		err = markClean(l.disk)
-	}
-	return classify(l.disk, "close", errors.Join(err, l.unlock()))
 }
 
 // readError classifies the error of a read and remembers damage.

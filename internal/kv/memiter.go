@@ -1,67 +1,62 @@
 package kv
 
-import (
-	"bytes"
-
-	"github.com/google/btree"
-)
-
-// The tree has no cursor, only walks with a callback. So the iterator fetches
-// a run of keys at a time: a short one first, since most cursors take few
-// steps, then longer ones.
-const (
-	runFirst = 4
-	runMax   = 64
-)
+import "bytes"
 
 // place says where a cursor stands relative to its keys.
 type place uint8
 
 const (
 	placeFresh  place = iota // before the first move
-	placeOn                  // on run[at]
+	placeOn                  // on a key
 	placeBefore              // moved before the first key
 	placeAfter               // moved past the last key
 )
 
-// memoryIterator is owned by the goroutine that made it. The tree is shared
-// and never written.
+// memoryIterator is owned by the goroutine that made it. The leaves are shared
+// and not written until it is closed.
 type memoryIterator struct {
-	tree    *btree.BTreeG[item]
-	r       Range
-	run     []item // consecutive keys, ascending
-	at      int
-	length  int // of the next run
-	place   place
-	closed  bool
-	failure error
+	l        *leaves
+	r        Range
+	upTo     uint64 // the head of the range's limit
+	leaf, at int    // while placeOn
+	place    place
+	closed   bool
+	failure  error
+}
+
+// newMemoryIterator walks r in l, which its owner leaves alone from now on.
+func newMemoryIterator(l *leaves, r Range) *memoryIterator {
+	l.readers.Add(1)
+	return &memoryIterator{l: l, r: r, upTo: headOf(r.Limit)}
 }
 
 func (i *memoryIterator) First() bool {
 	if i.dead() {
 		return false
 	}
-	i.length = runFirst
-	return i.ascend(i.r.Start, false)
+	return i.ascend(i.r.Start)
 }
 
 func (i *memoryIterator) Last() bool {
 	if i.dead() {
 		return false
 	}
-	i.length = runFirst
-	return i.descend(i.r.Limit, i.r.Limit == nil)
+	if i.r.Limit != nil {
+		i.leaf, i.at, _ = i.l.find(i.r.Limit)
+	} else {
+		i.leaf, i.at = len(i.l.list), 0
+	}
+	return i.back()
 }
 
 func (i *memoryIterator) Seek(key []byte) bool {
 	if i.dead() {
 		return false
 	}
-	i.length = runFirst
 	if bytes.Compare(key, i.r.Start) < 0 {
 		key = i.r.Start
 	}
-	return i.ascend(key, false)
+	return i.ascend(key)
 }
 
 func (i *memoryIterator) Next() bool {
@@ -74,11 +69,8 @@ func (i *memoryIterator) Next() bool {
 	case placeFresh, placeBefore:
 		return i.First()
 	}
-	if i.at+1 < len(i.run) {
-		i.at++
-		return true
-	}
-	return i.ascend(i.run[i.at].key, true)
+	i.at++
+	return i.forth()
 }
 
 func (i *memoryIterator) Prev() bool {
@@ -91,63 +83,47 @@ func (i *memoryIterator) Prev() bool {
 	case placeFresh, placeAfter:
 		return i.Last()
 	}
-	if i.at > 0 {
-		i.at--
-		return true
-	}
-	return i.descend(i.run[0].key, false)
+	return i.back()
 }
 
-// ascend fetches the run that begins at from, or behind it.
-func (i *memoryIterator) ascend(from []byte, behind bool) bool {
-	var next []item
-	i.tree.AscendGreaterOrEqual(item{key: from}, func(it item) bool {
-		if i.r.Limit != nil && bytes.Compare(it.key, i.r.Limit) >= 0 {
-			return false
-		}
-		if !behind || !bytes.Equal(it.key, from) {
-			if next == nil {
-				next = make([]item, 0, i.length)
-			}
-			next = append(next, it)
-		}
-		return len(next) < i.length
-	})
-	return i.landed(next, 0, placeAfter)
+// ascend goes to from, or to the first key behind it.
+func (i *memoryIterator) ascend(from []byte) bool {
+	i.leaf, i.at, _ = i.l.find(from)
+	return i.forth()
 }
 
-// descend fetches the run that ends before limit, or at the very last key.
-func (i *memoryIterator) descend(limit []byte, last bool) bool {
-	var back []item
-	visit := func(it item) bool {
-		if bytes.Compare(it.key, i.r.Start) < 0 {
-			return false
-		}
-		if last || bytes.Compare(it.key, limit) < 0 {
-			back = append(back, it)
-		}
-		return len(back) < i.length
+// forth lands on the key at leaf and at, which may lie past the end of its leaf.
+func (i *memoryIterator) forth() bool {
+	if i.leaf < len(i.l.list) && i.at == len(i.l.list[i.leaf].items) {
+		i.leaf, i.at = i.leaf+1, 0
 	}
-	if last {
-		i.tree.Descend(visit)
-	} else {
-		i.tree.DescendLessOrEqual(item{key: limit}, visit)
-	}
-	for a, b := 0, len(back)-1; a < b; a, b = a+1, b-1 {
-		back[a], back[b] = back[b], back[a]
-	}
-	return i.landed(back, len(back)-1, placeBefore)
-}
-
-func (i *memoryIterator) landed(run []item, at int, end place) bool {
-	i.length = min(2*i.length, runMax)
-	if len(run) == 0 {
-		i.run, i.place = nil, end
+	i.place = placeAfter
+	if i.leaf == len(i.l.list) || i.r.Limit != nil && i.item().compare(i.upTo, i.r.Limit) >= 0 {
 		return false
 	}
-	i.run, i.at, i.place = run, at, placeOn
+	i.place = placeOn
 	return true
 }
+
+// back lands on the key before leaf and at.
+func (i *memoryIterator) back() bool {
+	i.place = placeBefore
+	if i.at == 0 {
+		if i.leaf == 0 {
+			return false
+		}
+		i.leaf--
+		i.at = len(i.l.list[i.leaf].items)
+	}
+	i.at--
+	if bytes.Compare(i.item().key(), i.r.Start) < 0 {
+		return false
+	}
+	i.place = placeOn
+	return true
+}
+
+func (i *memoryIterator) item() *item { return &i.l.list[i.leaf].items[i.at] }
 
 func (i *memoryIterator) dead() bool {
 	if i.closed {
@@ -160,19 +136,21 @@ func (i *memoryIterator) Key() []byte {
 	if i.place != placeOn {
 		return nil
 	}
-	return i.run[i.at].key
+	return i.item().key()
 }
 
 func (i *memoryIterator) Value() []byte {
 	if i.place != placeOn {
 		return nil
 	}
-	return i.run[i.at].value
+	return i.item().value()
 }
 
 func (i *memoryIterator) Err() error { return i.failure }
 
 func (i *memoryIterator) Close() {
-	i.closed = true
-	i.run, i.tree, i.place = nil, nil, placeAfter
+	if !i.closed {
+		i.l.readers.Add(-1)
+	}
+	i.closed, i.l, i.place = true, nil, placeAfter
 }

@@ -1,30 +1,17 @@
 package kv
 
-import (
-	"bytes"
-	"sync"
-
-	"github.com/google/btree"
-)
-
-// memoryDegree is the branching of the tree: wide enough that a look-up in
-// a million keys touches four nodes, small enough that the copy of a node
-// after a snapshot stays below 1 KiB.
-const memoryDegree = 16
-
-type item struct{ key, value []byte }
-
-func itemLess(a, b item) bool { return bytes.Compare(a.key, b.key) < 0 }
+import "sync"
 
 // Memory is a DB in memory. It forgets everything on Close; nothing about it
 // is durable. Its fields are guarded by mu.
 //
-// Snapshots and forks share the tree and copy a node when it is next written,
-// so that both cost nothing at the instant they are taken.
+// Snapshots, iterators and forks share the leaves; what is written while one of
+// them is open goes to copies. An iterator that is closed before the next write
+// costs nothing.
 type Memory struct {
 	mu struct {
 		sync.RWMutex
-		tree   *btree.BTreeG[item]
+		leaves *leaves
 		bytes  int64 // keys and values
 		closed bool
 	}
@@ -33,7 +20,7 @@ type Memory struct {
 // NewMemory returns an empty database.
 func NewMemory() *Memory {
 	m := &Memory{}
-	m.mu.tree = btree.NewG(memoryDegree, itemLess)
+	m.mu.leaves = newLeaves()
 	return m
 }
 
@@ -46,7 +33,10 @@ func (m *Memory) Fork() *Memory {
 	f := &Memory{}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f.mu.tree, f.mu.bytes = m.mu.tree.Clone(), m.mu.bytes
+	if !m.mu.leaves.shared { // else another fork may be reading it
+		m.mu.leaves.shared = true
+	}
+	f.mu.leaves, f.mu.bytes = m.mu.leaves, m.mu.bytes
 	return f
 }
 
@@ -54,7 +44,7 @@ func (m *Memory) Fork() *Memory {
 func (m *Memory) Len() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.mu.tree.Len()
+	return m.mu.leaves.count
 }
 
 // Get returns a copy of the value of key.
@@ -64,15 +54,15 @@ func (m *Memory) Get(key []byte) ([]byte, error) {
 	if m.mu.closed {
 		return nil, ErrClosed
 	}
-	return treeGet(m.mu.tree, key)
+	return copyOf(m.mu.leaves, key)
 }
 
-func treeGet(t *btree.BTreeG[item], key []byte) ([]byte, error) {
-	it, ok := t.Get(item{key: key})
+func copyOf(l *leaves, key []byte) ([]byte, error) {
+	value, ok := l.get(key)
 	if !ok {
 		return nil, ErrNotFound
 	}
-	return append(make([]byte, 0, len(it.value)), it.value...), nil
+	return append([]byte{}, value...), nil
 }
 
 // Write applies b under one hold of the lock.
@@ -82,46 +72,39 @@ func (m *Memory) Write(b *Batch, _ bool) error {
 	if m.mu.closed {
 		return ErrClosed
 	}
+	m.mu.leaves = m.mu.leaves.writable()
 	b.Each(m.applyLocked)
 	return nil
 }
 
 func (m *Memory) applyLocked(key, value []byte, deleted bool) {
 	if deleted {
-		if old, had := m.mu.tree.Delete(item{key: key}); had {
-			m.mu.bytes -= int64(len(old.key) + len(old.value))
-		}
-		return
-	}
-	// One allocation for both; they die together in most uses.
-	kv := make([]byte, len(key)+len(value))
-	copy(kv, key)
-	copy(kv[len(key):], value)
-	old, had := m.mu.tree.ReplaceOrInsert(item{kv[:len(key):len(key)], kv[len(key):]})
-	m.mu.bytes += int64(len(kv))
-	if had {
-		m.mu.bytes -= int64(len(old.key) + len(old.value))
+		old, _ := m.mu.leaves.remove(key)
+		m.mu.bytes -= int64(len(old.data))
+	} else {
+		m.mu.bytes += int64(m.mu.leaves.put(key, value))
 	}
 }
 
 // Snapshot is the database at this instant.
 func (m *Memory) Snapshot() (Snapshot, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	if m.mu.closed {
 		return nil, ErrClosed
 	}
-	return &memorySnapshot{tree: m.mu.tree.Clone()}, nil
+	m.mu.leaves.readers.Add(1)
+	return &memorySnapshot{leaves: m.mu.leaves}, nil
 }
 
 // Iterator walks r at this instant.
 func (m *Memory) Iterator(r Range) Iterator {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	if m.mu.closed {
 		return failedIterator{ErrClosed}
 	}
-	return &memoryIterator{tree: m.mu.tree.Clone(), r: r}
+	return newMemoryIterator(m.mu.leaves, r)
 }
 
 // CompactRange has nothing to do.
@@ -169,35 +152,38 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// memorySnapshot shares its tree with nobody who writes; immutable once built,
-// but for released.
+// memorySnapshot shares its leaves with nobody who writes; immutable once built,
+// but for its release.
 type memorySnapshot struct {
-	mu   sync.RWMutex // guards tree, which Release sets to nil
-	tree *btree.BTreeG[item]
+	mu     sync.RWMutex // guards leaves, which Release sets to nil
+	leaves *leaves
 }
 
 func (s *memorySnapshot) Get(key []byte) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.tree == nil {
+	if s.leaves == nil {
 		return nil, ErrClosed
 	}
-	return treeGet(s.tree, key)
+	return copyOf(s.leaves, key)
 }
 
 func (s *memorySnapshot) Iterator(r Range) Iterator {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.tree == nil {
+	if s.leaves == nil {
 		return failedIterator{ErrClosed}
 	}
-	return &memoryIterator{tree: s.tree, r: r}
+	return newMemoryIterator(s.leaves, r)
 }
 
 func (s *memorySnapshot) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tree = nil
+	if s.leaves != nil {
+		s.leaves.readers.Add(-1)
+	}
+	s.leaves = nil
 }
 
 // failedIterator is an iterator that could not be made. Immutable.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/cache"
 	"github.com/syndtr/goleveldb/leveldb/filter"
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
@@ -74,7 +75,9 @@ func openLocked(d Disk, o Options) (*levelDB, *Report, error) {
 		err = removeIfThere(d, verifyName)
 	}
 	if err != nil {
-		return nil, report, errors.Join(err, db.db.Close())
+		err = errors.Join(err, db.db.Close())
+		db.st.removals.close()
+		return nil, report, err
 	}
 	report.Suspect = suspect
 	db.mu.suspect = append([]string(nil), suspect...)
@@ -116,16 +119,28 @@ func openReadOnly(d Disk, o Options, x *examination, report *Report, suspect []s
 // ignores the manifest, so that tables which were deleted, but whose files were
 // still there, come back: the database is suspect after it.
 func openEngine(d Disk, o Options, rebuild bool) (*levelDB, error) {
-	st := newLevelStorage(d)
+	var p *pace
+	if o.Sync == SyncAlways && !o.ReadOnly {
+		writeBuffer, _ := split(o.MemoryBudget)
+		p = newPace(writeBuffer)
+	}
+	st := newLevelStorage(d, p)
 	open := leveldb.Open
 	if rebuild {
 		open = leveldb.Recover
 	}
-	engine, err := open(st, o.engine())
+	settings := o.engine()
+	blocks := cache.NewLRU(settings.BlockCacheCapacity)
+	settings.BlockCacher = opt.PassthroughCacher(blocks)
+	engine, err := open(st, settings)
 	if err != nil {
+		st.removals.close()
 		return nil, err
 	}
-	return newLevelDB(d, st, engine, o), nil
+	if p != nil {
+		p.opened(engine)
+	}
+	return newLevelDB(d, st, engine, blocks, o), nil
 }
 
 // split divides a memory budget: goleveldb holds three write buffers at times,

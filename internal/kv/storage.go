@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
@@ -25,7 +27,10 @@ const logLinesMax = 200
 // when it is closed, so that rotation cannot lose unsynced writes that
 // precede synced ones. Guarded by mu.
 type levelStorage struct {
-	disk Disk
+	disk     Disk
+	pace     *pace // nil where nobody syncs
+	removals *removals
+	closing  atomic.Bool // no table is read any more
 
 	mu struct {
 		sync.Mutex
@@ -36,7 +41,11 @@ type levelStorage struct {
 	}
 }
 
-func newLevelStorage(d Disk) *levelStorage { return &levelStorage{disk: d} }
+func newLevelStorage(d Disk, p *pace) *levelStorage {
+	s := &levelStorage{disk: d, pace: p}
+	s.removals = newRemovals(s)
+	return s
+}
 
 // levelLock lets go of the storage's own lock; the disk's is held outside.
 type levelLock struct{ s *levelStorage }
@@ -144,25 +153,36 @@ func (s *levelStorage) Open(fd storage.FileDesc) (storage.Reader, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &levelReader{SectionReader: io.NewSectionReader(f, 0, size), f: f}, nil
+	return &levelReader{SectionReader: io.NewSectionReader(f, 0, size), f: f, s: s, table: fd.Type == storage.TypeTable}, nil
 }
 
 // levelReader adds a position to a DiskReader; it belongs to one goroutine,
 // but for ReadAt.
 type levelReader struct {
 	*io.SectionReader
-	f DiskReader
+	f     DiskReader
+	s     *levelStorage
+	table bool
+}
+
+func (r *levelReader) ReadAt(p []byte, off int64) (int, error) {
+	if r.table && r.s.closing.Load() {
+		return 0, storage.ErrClosed
+	}
+	return r.SectionReader.ReadAt(p, off)
 }
 
 func (r *levelReader) Close() error { return r.f.Close() }
 
 func (s *levelStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
+	s.removals.keep(fd)
 	w, err := s.disk.Create(fileName(fd))
 	if err != nil {
 		return nil, err
 	}
-	lw := &levelWriter{DiskWriter: w, s: s, journal: fd.Type == storage.TypeJournal, unlisted: true}
+	lw := &levelWriter{DiskWriter: w, s: s, journal: fd.Type == storage.TypeJournal, table: fd.Type == storage.TypeTable, unlisted: true}
 	if lw.journal {
+		s.pace.journalMade()
 		// The manifest will name this journal before its first sync.
 		if err := lw.list(); err != nil {
 			return nil, errors.Join(err, w.Close())
@@ -172,6 +192,18 @@ func (s *levelStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
 }
 
 func (s *levelStorage) Remove(fd storage.FileDesc) error {
+	switch fd.Type {
+	case storage.TypeJournal:
+		s.pace.journalRemoved()
+	case storage.TypeTable:
+	default:
+		return s.removeNow(fd)
+	}
+	s.removals.add(fd)
+	return nil
+}
+
+func (s *levelStorage) removeNow(fd storage.FileDesc) error {
 	err := s.disk.Remove(fileName(fd))
 	if err != nil && fd.Type == storage.TypeTable && errors.Is(err, fs.ErrNotExist) {
 		err = s.disk.Remove(fmt.Sprintf("%06d.sst", fd.Num))
@@ -195,20 +227,113 @@ type levelWriter struct {
 	DiskWriter
 	s        *levelStorage
 	journal  bool
+	table    bool
 	unlisted bool // its directory entry is not durable yet
 	dirty    bool
+
+	gathered []byte // of a table, not given to the disk yet
+
+	piece  int        // bytes of a table since the last piece ended, or of a journal that nobody syncs
+	seen   uint64     // commits by then
+	behind chan error // of a sync that goes on beside the writes, if there is one
 }
+
+// gatherBytes is how much of a table is written at once. goleveldb hands out block by
+// block, some hundred bytes each where values are compressed.
+const gatherBytes = 64 << 10
 
 func (w *levelWriter) Write(p []byte) (int, error) {
 	w.dirty = true
-	return w.DiskWriter.Write(p)
+	if w.table {
+		if w.gathered == nil {
+			w.gathered = make([]byte, 0, gatherBytes)
+		}
+		if w.gathered = append(w.gathered, p...); len(w.gathered) < gatherBytes {
+			return len(p), nil
+		}
+		if err := w.writeGathered(); err != nil {
+			return 0, err
+		}
+		if w.piece < pieceBytes {
+			return len(p), nil
+		}
+		w.piece = 0
+		return len(p), w.yield()
+	}
+	n, err := w.DiskWriter.Write(p)
+	if err != nil {
+		return n, err
+	}
+	if w.journal {
+		w.piece += n
+		w.s.pace.journalWritten(n)
+		if w.s.pace == nil && w.piece >= behindBytes {
+			err = w.syncBehind()
+		}
+	}
+	return n, err
+}
+
+// writeGathered gives the disk what of a table has come together.
+func (w *levelWriter) writeGathered() error {
+	if len(w.gathered) == 0 {
+		return nil
+	}
+	n, err := w.DiskWriter.Write(w.gathered)
+	w.piece += n
+	w.gathered = w.gathered[:0]
+	return err
+}
+
+// behindBytes is how much of a journal that nobody syncs may wait for the disk until
+// a sync of it begins: what is left when it is full holds up whoever writes.
+const behindBytes = 2 << 20
+
+// syncBehind syncs a journal while it is written, and tells how the last such sync
+// ended: the system says it once.
+func (w *levelWriter) syncBehind() error {
+	if w.behind != nil {
+		select {
+		case err := <-w.behind:
+			w.behind = nil
+			if err != nil {
+				return err
+			}
+		default:
+			return nil // it goes on still
+		}
+	}
+	w.piece = 0
+	behind := make(chan error, 1)
+	w.behind = behind
+	go func() { behind <- w.DiskWriter.Sync() }()
+	return nil
+}
+
+// yield ends a piece of a table.
+func (w *levelWriter) yield() error {
+	if !w.s.pace.yields(&w.seen) {
+		return nil
+	}
+	began := time.Now()
+	if err := w.DiskWriter.Sync(); err != nil {
+		return err
+	}
+	w.s.pace.rest(time.Since(began))
+	return nil
 }
 
 func (w *levelWriter) Sync() error {
+	if err := w.writeGathered(); err != nil {
+		return err
+	}
 	if err := w.DiskWriter.Sync(); err != nil {
 		return err
 	}
 	w.dirty = false
+	if w.journal {
+		w.s.pace.committed()
+	}
 	return w.list()
 }
 
@@ -223,11 +348,17 @@ func (w *levelWriter) list() error {
 // Close syncs a journal first. goleveldb ignores what Close returns, so an
 // error is remembered and stops the next write.
 func (w *levelWriter) Close() error {
-	if w.journal && w.dirty {
-		if err := w.Sync(); err != nil {
-			w.s.remember(fmt.Errorf("sync a full journal: %w", err))
-		}
+	var err error
+	if w.behind != nil {
+		err = <-w.behind
 	}
+	if w.journal && w.dirty {
+		err = errors.Join(err, w.Sync())
+	}
+	if err != nil {
+		w.s.remember(fmt.Errorf("sync a full journal: %w", err))
+	}
+	// What is gathered is of a table that was not synced: goleveldb gives it up.
 	return w.DiskWriter.Close()
 }
 
