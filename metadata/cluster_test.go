@@ -75,7 +75,12 @@ func (c *trio) link(up bool) {
 // eventually polls cond until it holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(60 * time.Second)
+	within(t, time.Minute, what, cond)
+}
+
+func within(t *testing.T, limit time.Duration, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
@@ -83,7 +88,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 		select {
 		case <-poll.C:
 		case <-deadline.C:
-			t.Fatalf("%s: not within a minute", what)
+			t.Fatalf("%s: not within %v", what, limit)
 		}
 	}
 }

@@ -21,8 +21,10 @@ const batchBytesMax = 512 << 10
 // inbox, whose bound drops what comes then.
 const messagesMax = 1024
 
-// framesTurn is how many frames are taken in before writes that wait have a turn.
-const framesTurn = 4
+// framesFor is how long frames are taken in before the disk and writers are looked at
+// again; if a write is known to wait, one is. A chunk of a transfer takes a quarter of a
+// millisecond to fill, and several to merge.
+const framesFor = 300 * time.Microsecond
 
 // job is one Ready on its way to the disk with the writes that it answers.
 // Immutable once built.
@@ -159,16 +161,17 @@ func (c *committer) fail(err error) {
 // step takes what waits into the core, and what comes out of it to the disk if
 // it is free; it says whether there may be more to do at once.
 func (c *committer) step() bool {
-	worked := false
-	for n := 0; c.core.BatchBytes() < batchBytesMax && c.core.Queued() < messagesMax; n++ {
-		if n >= framesTurn && len(c.queue.ready) > 0 {
+	worked, began := false, c.now()
+	for c.core.BatchBytes() < batchBytesMax && c.core.Queued() < messagesMax {
+		now := c.now()
+		if worked && (len(c.queue.ready) > 0 || now.Sub(began) > framesFor) {
 			break // a writer here does not wait for all that others send
 		}
 		m := c.inbox.take()
 		if m == nil {
 			break
 		}
-		m(c.core, c.now())
+		m(c.core, now)
 		worked = true
 	}
 	if worked {

@@ -154,11 +154,20 @@ func (s *Store) Range(t Table, prefix, from []byte, fn func(key, value []byte) b
 // Get returns the value of key as a reader sees it; the value is the caller's.
 // It waits neither for commits nor for other nodes.
 func (s *Store) Get(t Table, key []byte) (value []byte, ok bool, err error) {
-	full := append(appendTable(append(make([]byte, 0, len(key)+16), areaObject), t), key...)
+	full := objectKey(t, key)
 	if value, deleted, found := s.overlay.get(full); found {
 		return clone(value), !deleted, nil
 	}
-	raw, err := s.db.Get(full)
+	return stored(s.db, t, full)
+}
+
+func objectKey(t Table, key []byte) []byte {
+	return append(appendTable(append(make([]byte, 0, len(key)+16), areaObject), t), key...)
+}
+
+// stored reads what the database has under a full key.
+func stored(db kv.DB, t Table, full []byte) (value []byte, ok bool, err error) {
+	raw, err := db.Get(full)
 	if err != nil {
 		if isNotFound(err) {
 			return nil, false, nil
@@ -167,7 +176,7 @@ func (s *Store) Get(t Table, key []byte) (value []byte, ok bool, err error) {
 	}
 	value, ok, err = resolve(full[1:], raw)
 	if err != nil {
-		return nil, false, damaged(t, key, err)
+		return nil, false, damaged(t, full[1+len(appendTable(nil, t)):], err)
 	}
 	return value, ok, nil
 }

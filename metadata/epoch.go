@@ -3,7 +3,7 @@ package metadata
 import (
 	"cmp"
 
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // Epoch orders the lives of a session: by HLC, then by Node. The zero value is

@@ -12,7 +12,7 @@ func (s *Store) MatchRetained(mountpoint, filter string, now int64, fn func(topi
 		return err
 	}
 	defer view.Close()
-	return view.Match(filter, now, fn)
+	return view.Match(filter, "", now, fn)
 }
 
 // RetainedView is what is retained under one mountpoint, as it was when the view
@@ -44,19 +44,23 @@ func (v *RetainedView) Close() { v.m.cursor.Close() }
 
 // Match calls fn for the retained message of every topic that filter
 // matches and that has not expired at now (unix ms), in key order, until fn
-// returns false. filter is one that the protocol layer accepted, without
+// returns false; of the topics behind after only, unless that is "". filter is one that the protocol layer accepted, without
 // $share. A '+' or '#' at the first level does not match a topic that begins
 // with '$' (MQTT-4.7.2-1).
 //
 // Keys sort by level, so that the walk jumps: after a level that cannot match
 // it seeks behind all of it. The cost follows what matches and the number of
 // names at the levels of '+', not what is stored.
-func (v *RetainedView) Match(filter string, now int64, fn func(topic string, v *Retained) bool) error {
+func (v *RetainedView) Match(filter, after string, now int64, fn func(topic string, v *Retained) bool) error {
 	if v.empty {
 		return nil
 	}
 	m := &v.m
 	m.now, m.fn, m.stopped, m.err = now, fn, false, nil
+	m.after = m.after[:0]
+	if after != "" {
+		m.after = appendLevels(append(m.after, m.key[:m.root]...), after)
+	}
 	m.levels = m.levels[:0]
 	for level := range strings.SplitSeq(filter, "/") {
 		m.levels = append(m.levels, level)
@@ -77,6 +81,7 @@ type matcher struct {
 	fn      func(topic string, v *Retained) bool
 	key     []byte // mountpoint, 0x00, and the levels above the one in hand, each with its separator
 	root    int    // where the topic begins in key
+	after   []byte // the key before the first that counts
 	err     error
 	stopped bool
 }
@@ -123,9 +128,17 @@ func (m *matcher) exact() {
 	}
 }
 
+// begin finds the first key from key on that may count.
+func (m *matcher) begin() bool {
+	if bytes.Compare(m.after, m.key) > 0 {
+		return m.cursor.Seek(m.after)
+	}
+	return m.cursor.Seek(m.key)
+}
+
 // all emits everything below key.
 func (m *matcher) all(depth int) {
-	for ok := m.cursor.Seek(m.key); ok && bytes.HasPrefix(m.cursor.Key(), m.key) && !m.done(); {
+	for ok := m.begin(); ok && bytes.HasPrefix(m.cursor.Key(), m.key) && !m.done(); {
 		if depth == 0 && m.reserved() {
 			ok = m.seekBehind("$")
 			continue
@@ -138,7 +151,7 @@ func (m *matcher) all(depth int) {
 // each goes through the names at this level, jumping from one to the next.
 func (m *matcher) each(depth int, last bool) {
 	n := len(m.key)
-	for ok := m.cursor.Seek(m.key); ok && bytes.HasPrefix(m.cursor.Key(), m.key) && !m.done(); {
+	for ok := m.begin(); ok && bytes.HasPrefix(m.cursor.Key(), m.key) && !m.done(); {
 		if depth == 0 && m.reserved() {
 			ok = m.seekBehind("$")
 			continue
@@ -170,7 +183,7 @@ func (m *matcher) seekBehind(name string) bool {
 }
 
 func (m *matcher) emit() {
-	if m.done() {
+	if m.done() || bytes.Compare(m.cursor.Key(), m.after) <= 0 {
 		return
 	}
 	v, err := decodeRetained(bytes.Clone(m.cursor.Value()))

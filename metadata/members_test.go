@@ -5,15 +5,15 @@ import (
 	"testing"
 
 	"tombolo/internal/kv"
-	"tombolo/internal/wire"
+	"tombolo/internal/pack"
 )
 
 // memberRecord is the head of what internal/member writes.
 func memberRecord(version, nonce uint64) []byte {
-	b := wire.AppendUint(wire.AppendArray(nil, 6), 1)
-	b = wire.AppendUint(wire.AppendUint(b, version), nonce)
-	b = wire.AppendBool(wire.AppendUint(b, 1), false)
-	return wire.AppendArray(b, 0)
+	b := pack.AppendUint(pack.AppendArray(nil, 6), 1)
+	b = pack.AppendUint(pack.AppendUint(b, version), nonce)
+	b = pack.AppendBool(pack.AppendUint(b, 1), false)
+	return pack.AppendArray(b, 0)
 }
 
 func putMembers(s *Store, version, nonce uint64) error {

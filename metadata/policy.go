@@ -1,7 +1,7 @@
 package metadata
 
 import (
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 	"tombolo/metadata/replica"
 )
 

@@ -3,7 +3,7 @@ package metadata
 import (
 	"fmt"
 
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // recordVersion is the first value of every typed record. A later version adds

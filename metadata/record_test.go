@@ -8,16 +8,17 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"tombolo/internal/goldentest"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 var (
 	sampleSession = &Session{
 		Home: 3, Epoch: Epoch{HLC: 1 << 50, Node: 3}, Floor: Epoch{HLC: 1 << 49, Node: 2}, Connects: 9, Expiry: 0xffffffff,
-		DisconnectedAt: 1_700_000_000_000, CleanStart: true, WillFired: Epoch{HLC: 5, Node: 1}, Version: 5, Username: "user", From: 2,
+		DisconnectedAt: 1_700_000_000_000, CleanStart: true, WillFired: Epoch{HLC: 5, Node: 1}, Version: 5, Username: "user", From: 2, Blocks: 0b110, BlocksLost: 0b100,
 		Will: &Will{Topic: "a/b", Payload: []byte("gone"), QoS: 1, Retain: true, DelaySeconds: 30, Properties: []byte{1, 2}, At: 1_700_000_030_000, Epoch: Epoch{HLC: 1 << 49, Node: 2}},
 	}
 	sampleSubscription = &Subscription{QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 1, ID: 268435455, Epoch: Epoch{HLC: 1 << 50, Node: 3}}
+	sampleOwing        = &Subscription{QoS: 1, Owes: true, After: "a/b"}
 	sampleRetained     = &Retained{QoS: 1, Payload: []byte("21.5"), Properties: []byte{}, PublishedAt: 1_700_000_000_000, ExpiresAt: 1_700_000_060_000}
 )
 
@@ -26,7 +27,7 @@ func TestGoldenRecords(t *testing.T) {
 	k := ClientKey{Mountpoint: "m", ClientID: "c"}
 	for name, b := range map[string][]byte{
 		"session": appendSession(nil, sampleSession), "session-empty": appendSession(nil, &Session{}),
-		"subscription": appendSubscription(nil, sampleSubscription), "retained": appendRetained(nil, sampleRetained),
+		"subscription": appendSubscription(nil, sampleSubscription), "subscription-owing": appendSubscription(nil, sampleOwing), "retained": appendRetained(nil, sampleRetained),
 		"key-session":      recordKey(TableSession, k.append(nil)),
 		"key-subscription": recordKey(TableSubscription, subscriptionKey(k, "$share/g/a/+")),
 		"key-retained":     recordKey(TableRetained, retainedKey("m", "a//b")),
@@ -44,8 +45,10 @@ func TestRecordsRoundTrip(t *testing.T) {
 	if got, err := decodeSession(appendSession(nil, sampleSession)); err != nil || !reflect.DeepEqual(got, sampleSession) {
 		t.Errorf("session: got %+v, %v", got, err)
 	}
-	if got, err := decodeSubscription(appendSubscription(nil, sampleSubscription)); err != nil || !reflect.DeepEqual(got, sampleSubscription) {
-		t.Errorf("subscription: got %+v, %v", got, err)
+	for _, v := range []*Subscription{sampleSubscription, sampleOwing, {Owes: true}} {
+		if got, err := decodeSubscription(appendSubscription(nil, v)); err != nil || !reflect.DeepEqual(got, v) {
+			t.Errorf("subscription: got %+v, %v", got, err)
+		}
 	}
 	if got, err := decodeRetained(appendRetained(nil, sampleRetained)); err != nil || !reflect.DeepEqual(got, sampleRetained) {
 		t.Errorf("retained: got %+v, %v", got, err)
@@ -54,8 +57,8 @@ func TestRecordsRoundTrip(t *testing.T) {
 
 // TestUnknownFieldsSurvive: what a later version added is written again (R33).
 func TestUnknownFieldsSurvive(t *testing.T) {
-	b := appendSubscription(nil, sampleSubscription)
-	b[0] += 2
+	b := pack.AppendNil(appendSubscription(nil, sampleSubscription))
+	b[0] += 3
 	b = pack.AppendString(pack.AppendArray(b, 1), "later")
 	b = pack.AppendUint(b, 77)
 	v, err := decodeSubscription(b)

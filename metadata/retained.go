@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // Retained is the retained message of one topic. As a register it is won by

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"math"
 
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // ClientKey names a client: ids are unique within a mountpoint.
@@ -43,9 +43,15 @@ type Session struct {
 	Version        uint8 // protocol level of the last connection
 	Username       string
 	From           uint64 // the home before this one, where what was spooled for the session may be addressed to; 0: none
+	Blocks         uint8  // of packet ids: a bit for each in which something may be outstanding at the client (R19)
+	BlocksLost     uint8  // those of which no home knows what
 
 	extra extra
 }
+
+// Over reports whether the session has ended: an end is void as soon as a higher
+// epoch exists (R18).
+func (s *Session) Over() bool { return !s.Ended.IsZero() && !s.Ended.Less(s.Epoch) }
 
 // Will is the message that a session leaves behind.
 type Will struct {
@@ -77,7 +83,7 @@ func (v *Session) WillEpoch() Epoch {
 // sessionFields are the fields that every record has; later ones follow.
 const (
 	sessionFields      = 12
-	sessionFieldsLater = 1
+	sessionFieldsLater = 2
 )
 
 // appendSession is the codec of Session; the layout is drawn in
@@ -97,6 +103,7 @@ func appendSession(dst []byte, v *Session) []byte {
 	dst = pack.AppendUint(dst, uint64(v.Version))
 	dst = pack.AppendString(dst, v.Username)
 	dst = pack.AppendUint(dst, v.From)
+	dst = pack.AppendUint(dst, uint64(v.BlocksLost)<<8|uint64(v.Blocks))
 	return append(dst, v.extra.bytes...)
 }
 
@@ -119,6 +126,11 @@ func decodeSession(b []byte) (*Session, error) {
 	}
 	if unknown > 0 {
 		v.From = r.Uint()
+		unknown--
+	}
+	if unknown > 0 {
+		blocks := r.UintMax(math.MaxUint16)
+		v.Blocks, v.BlocksLost = uint8(blocks), uint8(blocks>>8)
 		unknown--
 	}
 	v.extra = readExtra(&r, unknown)

@@ -74,7 +74,30 @@ func TestMatchRetained(t *testing.T) {
 		if err != nil || fmt.Sprint(got) != c.want {
 			t.Errorf("filter %q: got %v, %v; want %v", c.filter, got, err, c.want)
 		}
+		for i, after := range got {
+			if rest := s.matchAfter(t, c.filter, after); fmt.Sprint(rest) != fmt.Sprint(got[i+1:]) {
+				t.Errorf("filter %q behind %q: got %q, want %q", c.filter, after, rest, got[i+1:])
+			}
+		}
 	}
+	if got := s.matchAfter(t, "+/#", "a/cleared"); fmt.Sprint(got) != "[a/d a\x01/x a! b/b b/c/d c//d]" {
+		t.Errorf("behind a topic that is not there any more: %q", got)
+	}
+}
+
+// matchAfter lists the topics behind one.
+func (s *Store) matchAfter(t *testing.T, filter, after string) []string {
+	t.Helper()
+	v, err := s.ViewRetained("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	got := []string{}
+	if err := v.Match(filter, after, 10, func(topic string, _ *Retained) bool { got = append(got, topic); return true }); err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
 
 func TestReadYourWrites(t *testing.T) {

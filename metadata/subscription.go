@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"math"
 
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // Subscription is one filter of one persistent session. Concurrent writes keep
@@ -17,6 +17,11 @@ type Subscription struct {
 	RetainHandling    uint8
 	ID                uint32 // MQTT 5 subscription identifier; 0 none
 	Epoch             Epoch  // the session's, when this was written
+
+	// Owes says that the session has yet to be sent retained messages for this
+	// filter: those of the topics behind After, in the order of their keys.
+	Owes  bool
+	After string // a topic; "" is before all
 
 	extra extra
 }
@@ -43,13 +48,23 @@ func parseSubscriptionKey(key []byte) (k ClientKey, filter string, ok bool) {
 }
 
 func appendSubscription(dst []byte, v *Subscription) []byte {
-	dst = appendHead(dst, subscriptionFields, v.extra)
+	later := 0
+	if v.Owes || v.extra.count > 0 {
+		later = 1
+	}
+	dst = appendHead(dst, subscriptionFields+later, v.extra)
 	dst = pack.AppendUint(dst, uint64(v.QoS))
 	dst = pack.AppendBool(dst, v.NoLocal)
 	dst = pack.AppendBool(dst, v.RetainAsPublished)
 	dst = pack.AppendUint(dst, uint64(v.RetainHandling))
 	dst = pack.AppendUint(dst, uint64(v.ID))
 	dst = appendEpoch(dst, v.Epoch)
+	switch {
+	case v.Owes:
+		dst = pack.AppendString(dst, v.After)
+	case later > 0:
+		dst = pack.AppendNil(dst)
+	}
 	return append(dst, v.extra.bytes...)
 }
 
@@ -63,6 +78,12 @@ func decodeSubscription(b []byte) (*Subscription, error) {
 		RetainHandling:    uint8(r.UintMax(2)),
 		ID:                uint32(r.UintMax(math.MaxUint32)),
 		Epoch:             readEpoch(&r),
+	}
+	if unknown > 0 {
+		if v.Owes = !r.Nil(); v.Owes {
+			v.After = r.String()
+		}
+		unknown--
 	}
 	v.extra = readExtra(&r, unknown)
 	if err := r.Err(); err != nil {

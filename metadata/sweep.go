@@ -109,7 +109,7 @@ func (w *sweeper) sessions() error {
 		if err != nil || !ok || v.Home != w.config.Node || v.Floor.IsZero() && v.Ended.IsZero() || !w.settled(key) {
 			return fault == nil
 		}
-		ended := !v.Ended.Less(v.Epoch) && !v.Ended.IsZero()
+		ended := v.Over()
 		fault = w.subscriptions(k, func(e Epoch) bool {
 			return e.Less(v.Floor) || ended && !v.Ended.Less(e)
 		})

@@ -12,6 +12,11 @@ func (s *Store) PutSession(k ClientKey, v *Session, done func(error)) {
 func (s *Store) GetSession(k ClientKey) (*Session, bool, error) {
 	key := k.append(nil)
 	b, ok, err := s.Get(TableSession, key)
+	return sessionIn(key, b, ok, err)
+}
+
+// sessionIn decodes what was read under a session's key.
+func sessionIn(key, b []byte, ok bool, err error) (*Session, bool, error) {
 	if err != nil || !ok {
 		return nil, false, err
 	}

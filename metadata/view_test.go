@@ -12,7 +12,7 @@ func TestRetainedView(t *testing.T) {
 	s := open(t, kv.OpenMemory(), Config{})
 	match := func(v *RetainedView, filter string) string {
 		got := []string{}
-		if err := v.Match(filter, 0, func(topic string, r *Retained) bool { got = append(got, topic); return len(got) < 3 }); err != nil {
+		if err := v.Match(filter, "", 0, func(topic string, r *Retained) bool { got = append(got, topic); return len(got) < 3 }); err != nil {
 			t.Fatalf("filter %q: %v", filter, err)
 		}
 		return fmt.Sprint(got)

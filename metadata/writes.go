@@ -157,6 +157,7 @@ func (s *Store) Delete(t Table, key []byte, done func(error)) {
 
 // Write makes several changes as one: after a crash all of them are there or
 // none. done as for Put; a nil done makes sense where another write follows.
+// Without changes it is a mark: done is called when all before it were answered.
 func (s *Store) Write(ws []Write, done func(error)) {
 	w := write{ops: make([]op, len(ws)), done: done}
 	for i, c := range ws {

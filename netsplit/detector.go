@@ -195,6 +195,7 @@ func (d *Detector) Heard(h *Heartbeat, now int64, e *Effects) {
 		d.ignored++
 		return
 	}
+	l.closed = false
 	if h.Plane == Control {
 		d.learn(h.Rows)
 	}
@@ -205,6 +206,22 @@ func (d *Detector) Heard(h *Heartbeat, now int64, e *Effects) {
 		return
 	}
 	d.Greet(h.From, now, e)
+}
+
+// Closed tells that a peer's process has closed its connections. Of a member that
+// has stopped as planned nobody waits for silence: who it served is served
+// elsewhere at once. Of any other it says nothing.
+func (d *Detector) Closed(peer NodeID, now int64, e *Effects) {
+	if l := d.link(peer); l != nil {
+		l.closed = true
+		d.settle(now, e)
+	}
+}
+
+// over reports whether the peer's process has ended as planned.
+func (d *Detector) over(l *link) bool {
+	m, ok := d.members.Get(l.id)
+	return l.closed && ok && m.State == Stopped
 }
 
 // Exchanged tells that a metadata exchange with a peer ended that began at the
@@ -350,7 +367,7 @@ func (d *Detector) pronounce(v *Verdict, now int64, e *Effects) {
 
 func (d *Detector) settleLink(l *link, now int64, e *Effects) {
 	silence := l.silence(now, millis(d.config.Interval))
-	works := silence <= millis(d.config.DownAfter)
+	works := silence <= millis(d.config.DownAfter) && !d.over(l)
 	suspect := silence > millis(d.config.SuspectAfter)
 	if suspect && !l.suspect && l.state == linkUp && works {
 		e.Events = append(e.Events, Event{Kind: LinkSuspect, Peer: l.id, For: time.Duration(silence) * time.Millisecond})

@@ -18,6 +18,7 @@ const (
 type Snapshot struct {
 	Split bool   // some durable member is not reachable, or Why holds
 	Why   string // why it is closed, if not for a netsplit
+	Soon  bool   // Why holds for a moment only, so that a client may wait for the end of it
 	open  [operations]bool
 }
 
@@ -33,6 +34,9 @@ func NewSnapshot(split bool, open ...Operation) *Snapshot {
 // Closed describes a gate that admits nothing, for another reason than a
 // netsplit.
 func Closed(why string) *Snapshot { return &Snapshot{Split: true, Why: why} }
+
+// Starting describes the gate of a node that is about to know the others.
+func Starting(why string) *Snapshot { return &Snapshot{Split: true, Why: why, Soon: true} }
 
 // Allows reports whether o is admitted under this snapshot.
 func (s *Snapshot) Allows(o Operation) bool { return !s.Split || s.open[o] }

@@ -73,6 +73,7 @@ type link struct {
 	state       linkState
 	since       int64 // of state
 	suspect     bool
+	closed      bool // the peer's process has closed its connections, and nothing was heard since
 	planes      [planes]plane
 	steadyFrom  int64 // since when the link works without a gap; 0: it does not
 	exchanged   bool  // a metadata exchange ended that began after steadyFrom
@@ -101,7 +102,7 @@ func (l *link) fresh() bool {
 
 // restart begins anew with a peer's process.
 func (l *link) restart(incarnation uint64) {
-	l.incarnation = incarnation
+	l.incarnation, l.closed = incarnation, false
 	for i := range l.planes {
 		p := &l.planes[i]
 		p.heard = 0

@@ -150,6 +150,9 @@ func (c *cluster) do(t *testing.T, line string) {
 			t.Fatal(err)
 		}
 		c.advance(d.Milliseconds())
+	case "stop": // as planned: the mark, then the end of the process; or the other way round
+		id, _ := strconv.Atoi(words[1])
+		c.stop(id, words[2:])
 	case "start": // one that was stopped
 		id, _ := strconv.Atoi(words[1])
 		c.freeze(id, false)
@@ -192,6 +195,30 @@ func (c *cluster) do(t *testing.T, line string) {
 		}
 	default:
 		t.Fatalf("unknown command %q", line)
+	}
+}
+
+// stop ends a node for the others: "mark" is what the record says, "close" the end of
+// its connections.
+func (c *cluster) stop(id int, how []string) {
+	c.freeze(id, true)
+	for _, w := range how {
+		for i, n := range c.nodes {
+			if n.frozen {
+				continue
+			}
+			var e Effects
+			if w == "close" {
+				n.d.Closed(NodeID(id), c.now, &e)
+			} else {
+				var all []Member
+				for j := range c.nodes {
+					all = append(all, Member{ID: NodeID(j + 1), State: map[bool]State{true: Stopped}[j+1 == id]})
+				}
+				n.d.SetMembers(NewMembers(2, all...), c.now, &e)
+			}
+			c.effects(i, &e)
+		}
 	}
 }
 

@@ -73,16 +73,38 @@ func (s *Store) refuseLocked(done Done, err error) {
 	s.wake()
 }
 
-// handedLocked counts what was put into g, takes done, and unlocks.
-func (s *Store) handedLocked(g *group, before int, done Done) {
+// grewLocked counts what was put into g, whose batch had before bytes.
+func (s *Store) grewLocked(g *group, before int) {
 	grown := g.batch.Bytes() - before
 	g.bytes += grown
 	s.mu.pending += grown
+}
+
+// handedLocked counts what was put into g, takes done, and unlocks.
+func (s *Store) handedLocked(g *group, before int, done Done) {
+	s.grewLocked(g, before)
 	if done != nil {
 		g.tickets = append(g.tickets, ticket{done: done})
+		if !s.sync() && g == s.mu.open && len(g.tickets) >= groupTicketsMax {
+			s.sealLocked()
+		}
 	}
 	s.mu.Unlock()
 	s.wake()
+}
+
+// note puts something small into the group in hand. put is called with the lock held,
+// done, which may be nil, when it is on the disk.
+func (s *Store) note(size int, done Done, put func(g *group)) {
+	s.mu.Lock()
+	if err := s.refusalLocked(); err != nil {
+		s.refuseLocked(done, err)
+		return
+	}
+	g := s.groupLocked(size)
+	before := g.batch.Bytes()
+	put(g)
+	s.handedLocked(g, before, done)
 }
 
 // groupLocked returns the group that takes what comes; a full one is closed.

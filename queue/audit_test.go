@@ -90,7 +90,7 @@ func auditQueues(t testing.TB, db kv.DB) (map[[2]uint64]cursor, map[QueueID]bool
 			t.Errorf("queue %d has no cursor", id)
 		}
 	}
-	for _, table := range []byte{tableInbound, tableMoving} {
+	for _, table := range []byte{tableInbound, tableMoving, tableFences} {
 		each(t, db, table, func(k, _ []byte) {
 			if _, ok := names[QueueID(number(k, 0))]; !ok {
 				t.Errorf("a key of table %q of queue %d, which has no name", table, number(k, 0))

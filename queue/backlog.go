@@ -35,6 +35,9 @@ type backlog struct {
 
 	sentDirty bool // sentThrough rose since the last Ops
 
+	early  []ahead // handed out and not committed, ascending; bounded by the in-flight window
+	landed uint64  // up to here entries came back from flight before they were committed
+
 	// Of an older generation, since the last read was asked for: how many
 	// records came from another node, and what was acknowledged that the read
 	// may find again.
@@ -122,6 +125,12 @@ func (q *Queue) commit(e *Entry) bool {
 	}
 	b.through = e.Seq
 	q.seq = e.Seq
+	if a, was := b.caughtUp(e.Seq); was {
+		if a.acked {
+			b.ack(e)
+		}
+		return true
+	}
 	if q.online && b.stored == 0 && q.room(len(e.Msg.Body)) {
 		b.bytes += len(e.Msg.Body)
 		q.waiting.push(e)
@@ -226,6 +235,7 @@ func (q *Queue) forget() {
 	// First what is due: it was to hit what waits, not what comes back.
 	b.reading = false
 	q.settleEvictions()
+	q.landEarly()
 	first := b.from
 	if q.waiting.n > 0 {
 		first = min(first, q.waiting.front().Seq)

@@ -4,31 +4,25 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 )
-
-// delayWorth is the least size of the last commit, in tickets, that makes the
-// committer wait for more: below it publishers are few and wait for us, and a
-// wait would only cost them time.
-const delayWorth = 32
 
 // commitUntil is the committer.
 func (s *Store) commitUntil(ctx context.Context) {
 	timer := s.c.Clock.NewTimer(time.Hour)
 	defer timer.Stop()
-	last := 0
 	for {
+		s.gather()
 		g, wait := s.takeGroup()
 		if g != nil {
-			last = len(g.tickets)
 			s.commit(g)
 			continue
 		}
 		timer.Reset(wait)
 		select {
 		case <-s.work:
-			last = s.linger(ctx, last)
 		case <-timer.C():
 		case <-ctx.Done():
 			s.drain()
@@ -37,26 +31,36 @@ func (s *Store) commitUntil(ctx context.Context) {
 	}
 }
 
-// linger gives a busy store a moment to gather a batch. It returns 0, so that it
-// happens at most once between two commits.
-func (s *Store) linger(ctx context.Context, last int) int {
-	if last < delayWorth || s.c.CommitDelayMax <= 0 {
-		return 0
+// gather lets those who are about to hand something in go first, as long as more
+// comes: one commit costs much the same whatever it holds. It yields and does not
+// sleep, since the shortest sleep of an idle runtime is a millisecond, in which the
+// batch would have been written; a lone publisher waits for nobody.
+func (s *Store) gather() {
+	if s.c.CommitDelayMax < 0 {
+		return
 	}
-	s.mu.Lock()
-	gathered := len(s.mu.open.tickets)
-	s.mu.Unlock()
-	if gathered >= last/2 {
-		return 0
+	until := s.c.Clock.Now().Add(s.c.CommitDelayMax)
+	for before := s.gathered(); ; {
+		runtime.Gosched()
+		n := s.gathered()
+		if n == before || !s.c.Clock.Now().Before(until) {
+			return
+		}
+		before = n
 	}
-	timer := s.c.Clock.NewTimer(s.c.CommitDelayMax)
-	defer timer.Stop()
-	select {
-	case <-timer.C():
-	case <-ctx.Done():
-	}
-	return 0
 }
+
+// gathered is how many wait for the next commit.
+func (s *Store) gathered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mu.open.tickets)
+}
+
+// groupTicketsMax is how many wait for one commit where nobody syncs. A commit costs
+// little by itself there, and what is one commit is written, and then answered, by one
+// goroutine at a time: in two halves the first is answered while the second is written.
+const groupTicketsMax = 128
 
 // takeGroup returns the next group to commit, or how long to sleep until a
 // cursor is due.
@@ -149,26 +153,27 @@ func (s *Store) drain() {
 	}
 }
 
-// complete is the completion goroutine.
+// complete is the completion goroutine. What it says of several commits that ended
+// by the time it came to them is one run for those who are told: BatchEnd has them
+// write once to a connection, not once for each commit.
 func (s *Store) complete() {
+	run := 0
 	for r := range s.completions {
-		if r.then != nil {
+		switch {
+		case r.then != nil:
 			r.then()
-			s.c.BatchEnd()
-			continue
-		}
-		if r.group == nil {
+		case r.group == nil:
 			r.answer(r.tag, r.entries, r.more, r.err)
+		default:
+			for i := range r.group.tickets {
+				r.group.tickets[i].call(r.err)
+			}
+			s.recycle(r.group)
+		}
+		if run++; run >= completionsMax || len(s.completions) == 0 {
+			run = 0
 			s.c.BatchEnd()
-			continue
 		}
-		for i := range r.group.tickets {
-			r.group.tickets[i].call(r.err)
-		}
-		if len(r.group.tickets) > 0 {
-			s.c.BatchEnd()
-		}
-		s.recycle(r.group)
 	}
 }
 
@@ -265,11 +270,15 @@ func (s *Store) dueLocked() time.Duration {
 	return wait
 }
 
+// fewTickets is what a group holds at most that is one of few messages: its
+// publishers wait for it.
+const fewTickets = 32
+
 // fewWaitLocked says that the group that is committed next is one of few messages.
 // Where many come there are commits enough.
 func (s *Store) fewWaitLocked() bool {
 	n := len(s.mu.open.tickets)
-	return n > 0 && n < delayWorth && len(s.mu.sealed) == 0
+	return n > 0 && n < fewTickets && len(s.mu.sealed) == 0
 }
 
 // cursorLocked writes the cursors of a queue that changed and deletes what they
@@ -285,9 +294,7 @@ func (s *Store) cursorLocked(g *group, l *lane) {
 	g.tickets = append(g.tickets, l.tags...)
 	clear(l.tags)
 	l.tags = l.tags[:0]
-	grown := g.batch.Bytes() - before
-	g.bytes += grown
-	s.mu.pending += grown
+	s.grewLocked(g, before)
 }
 
 func (s *Store) strandLocked(g *group, st *strand) {

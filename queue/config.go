@@ -73,6 +73,35 @@ type Stats struct {
 	Lost          uint64 // counted by the store and not there any more: damage
 }
 
+// tally is what a queue let go, and how much of that LetGo has told.
+type tally struct {
+	Stats
+	excessTold, expiredTold uint64
+}
+
+// LetGo returns how many messages the queue has dropped by itself since the last
+// call: those above MaxOnline when the client came back, and those whose time was
+// over. What it drops when it is asked for a place its answer says.
+func (q *Queue) LetGo() (excess, expired uint64) {
+	if q.counts == nil && q.elders == nil {
+		return 0, 0
+	}
+	return q.letGo()
+}
+
+func (q *Queue) letGo() (excess, expired uint64) {
+	tell := func(t *tally) {
+		if t == nil {
+			return
+		}
+		excess, expired = excess+t.DroppedExcess-t.excessTold, expired+t.Expired-t.expiredTold
+		t.excessTold, t.expiredTold = t.DroppedExcess, t.Expired
+	}
+	tell(q.counts)
+	q.eachElder(func(el *elder) { tell(el.counts) })
+	return excess, expired
+}
+
 // bound turns a limit of the configuration into one that can be compared.
 func bound(limit int) int32 {
 	if limit < 0 || limit > math.MaxInt32 {

@@ -154,7 +154,7 @@ func (s *Store) doLocked(l *lane, op *Op, done Answer) {
 }
 
 func (s *Store) inboundDoneLocked(l *lane, op *Op, done Answer) {
-	s.endReceivedLocked(l, op.PacketID, 0)
+	s.endReceivedLocked(l, op.PacketID, false)
 	var k key
 	s.mu.open.batch.Delete(k.inbound(l.id, op.PacketID))
 	if op.Tag != 0 {

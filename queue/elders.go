@@ -328,7 +328,9 @@ func (q *Queue) olderOps() {
 
 func (q *Queue) absorbCounts(el *elder) {
 	if el.counts != nil {
-		q.count().add(el.counts)
+		q.count().add(&el.counts.Stats)
+		q.counts.excessTold += el.counts.excessTold
+		q.counts.expiredTold += el.counts.expiredTold
 	}
 }
 

@@ -91,9 +91,9 @@ func (d Durability) String() string {
 // StoreConfig is the configuration of a Store; zero values take the defaults.
 type StoreConfig struct {
 	Durability Durability
-	// CommitDelayMax is how long the committer may wait for more after a
-	// larger batch; it never waits when one publisher has one message
-	// outstanding. Default 200 µs, negative for none.
+	// CommitDelayMax is how long the committer may let others go first, as long
+	// as they hand something in; it never waits when one publisher has one message
+	// outstanding. Default 200 µs, negative for not at all.
 	CommitDelayMax time.Duration
 	// MaxBytesPending bounds what was handed in and is not committed; Append
 	// blocks at the bound. Default 32 MiB.
@@ -109,8 +109,8 @@ type StoreConfig struct {
 	// Incarnation makes the first half of message ids; 0 takes one that the
 	// store keeps in the database.
 	Incarnation uint64
-	// BatchEnd is called from the completion goroutine after the Dones of one
-	// commit, and after the answer to a read.
+	// BatchEnd is called from the completion goroutine after a run of Dones and
+	// answers: those of one commit or read, or of several that ended meanwhile.
 	BatchEnd func()
 	// Fault is told about damage, once for each place.
 	Fault   func(err error)

@@ -48,6 +48,8 @@ func goldenValues() []string {
 	add("inbound packet id 514, of a message that has begun and that two queues here have", k.inbound(7, 514), begun.append(nil))
 	add("dropped queue", k.dropped(7), []byte{formatVersion})
 	add("moving mark: the rest is at node 11, packet ids up to 65,541 were taken", k.moving(9), (&moving{from: 11, taken: 65541}).value(nil))
+	add("fences of a session: the broker's own bytes", k.fences(9), []byte{formatVersion, 1, 2, 3})
+	add("stray of peer 11, mountpoint m, client id c: the broker's own bytes", strayKey(11, "m\x00c"), []byte{formatVersion, 1, 2, 3})
 	mark := appliedMark{incarnation: 1_800_000_000_123, through: 5000, ended: spans{{5002, 5004}},
 		outcomes: []outcomeRun{{4990, 3, wire.NoMatch, 16}, {5003, 1, wire.Refused, 0x97}}}
 	add("applied mark of peer 11, stream 6", k.applied(11, 6), mark.append(nil))

@@ -15,6 +15,8 @@ const (
 	tableSegment byte = 's' // segment → live count
 	tableDropped byte = 'd' // queue → nothing; its records are being deleted
 	tableMoving  byte = 'm' // queue → the node that holds a part of it
+	tableFences  byte = 'f' // queue → who publishes for which home of its session (R21)
+	tableStray   byte = 't' // peer, name → what a session's old home may still get from there (R11)
 	tableApplied byte = 'a' // peer, stream → how far it was applied (R2)
 
 	tableRemembered byte = 'i' // message id → when it was taken in; it may come again (R3)
@@ -76,6 +78,8 @@ func (k *key) applied(peer uint64, stream uint32) []byte {
 func (k *key) remembered(id MessageID) []byte { return k.two(tableRemembered, id.Ingress, id.N) }
 
 func (k *key) moving(id QueueID) []byte { return k.one(tableMoving, uint64(id)) }
+
+func (k *key) fences(id QueueID) []byte { return k.one(tableFences, uint64(id)) }
 
 func (k *key) dropped(id QueueID) []byte { return k.one(tableDropped, uint64(id)) }
 

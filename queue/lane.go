@@ -15,6 +15,7 @@ type lane struct {
 	named    bool                 // the name on disk tells which one is current
 	received map[uint16]*received // QoS 2 packet ids of the client
 	moving   *moving              // nil: nothing of the queue is at another node
+	fences   []byte               // nil: none were noted; its bytes do not change
 	dirty    bool                 // in Store.dirty: a cursor on disk is behind
 	urgent   bool                 // in Store.urgent: it is to be written with the next commit
 	count    int                  // acknowledgements since the cursors were written
@@ -78,6 +79,7 @@ func (l *lane) state() State {
 	if l.moving != nil {
 		st.MovingFrom = l.moving.from
 	}
+	st.Fences = l.fences
 	return st
 }
 

@@ -37,6 +37,9 @@ func (s *Store) loadLane(id QueueID, name string, current uint64) (*lane, error)
 	if err := s.loadReceived(l); err != nil {
 		return nil, err
 	}
+	if err := s.loadFences(l); err != nil {
+		return nil, err
+	}
 	return l, s.loadMoving(l)
 }
 

@@ -1,8 +1,19 @@
 package queue
 
+import "strings"
+
 // QueueID names a queue on this node. The Store assigns it and never assigns
 // it again; zero is no queue.
 type QueueID uint64
+
+// Name is the name of a client's queue in the store, and SplitName its inverse.
+func Name(mountpoint, clientID string) string { return mountpoint + "\x00" + clientID }
+
+// SplitName gives what Name made a name of.
+func SplitName(name string) (mountpoint, clientID string) {
+	mountpoint, clientID, _ = strings.Cut(name, "\x00")
+	return mountpoint, clientID
+}
 
 // MessageID names a message in the whole cluster (R1): the incarnation of the
 // node that took it in, and a number that this incarnation gave once. Numbers
@@ -96,6 +107,7 @@ type State struct {
 	// the node that still holds a part of the queue, 0 for none.
 	Older      []Part
 	MovingFrom uint64
+	Fences     []byte // what Store.Fences was told last; it does not change
 
 	instance uint64 // rises with each Store.Open
 }

@@ -125,7 +125,7 @@ func (s *Store) exportedIDsLocked(g *group, l *lane, r Receipt) {
 				}
 				continue
 			}
-			s.endReceivedLocked(l, uint16(seq), s.c.Clock.Now().UnixMilli()+lentFor)
+			s.endReceivedLocked(l, uint16(seq), true)
 			g.batch.Delete(k.inbound(l.id, uint16(seq)))
 		}
 	}

@@ -35,7 +35,7 @@ type Queue struct {
 	override    bool
 	backlog     *backlog // nil: not durable
 	elders      *elders  // nil: there never was an older generation
-	counts      *Stats   // nil until something was dropped
+	counts      *tally   // nil until something was dropped
 }
 
 // New returns a queue that is offline. st is State{} for a fresh queue, or what
@@ -262,7 +262,9 @@ func (q *Queue) Ack(seq uint64) bool {
 	if e == nil {
 		return false
 	}
-	q.forgotten(e)
+	if q.backlog == nil || !q.backlog.ackedEarly(seq) {
+		q.forgotten(e)
+	}
 	q.flight.forget(e)
 	return true
 }
@@ -376,7 +378,7 @@ func (q *Queue) InFlight() int {
 func (q *Queue) Stats() Stats {
 	var s Stats
 	if q.counts != nil {
-		s = *q.counts
+		s = q.counts.Stats
 	}
 	s.Waiting, s.InFlight = q.Len(), q.InFlight()
 	if q.backlog != nil {
@@ -385,7 +387,7 @@ func (q *Queue) Stats() Stats {
 	q.eachElder(func(el *elder) {
 		s.Stored, s.Bytes = s.Stored+el.backlog.stored, s.Bytes+el.backlog.bytes
 		if el.counts != nil {
-			s.add(el.counts)
+			s.add(&el.counts.Stats)
 		}
 	})
 	return s
@@ -402,9 +404,9 @@ func (q *Queue) Trim() {
 
 func (q *Queue) count() *Stats {
 	if q.counts == nil {
-		q.counts = new(Stats)
+		q.counts = new(tally)
 	}
-	return q.counts
+	return &q.counts.Stats
 }
 
 // forgotten tells the store that e is not needed any more.

@@ -34,10 +34,10 @@ const (
 // gets it when it is sent again, though its session may have come here meanwhile.
 const holdersMax = 256
 
-// lentFor is how long, in ms, a message whose packet id went to another node while
-// it had begun is not settled: its publisher, which has come back there, sends it
-// again at once.
-const lentFor = 60_000
+// lentMax is how many messages are not settled whose packet ids went to other nodes
+// while they had begun: their publishers send them again from there, when they come
+// back. Beyond, the first that went is settled.
+const lentMax = 256
 
 func (r *received) begun() bool { return r != nil && r.state != receivedWhole }
 
@@ -87,7 +87,7 @@ func (s *Store) receivedLocked(g *group, ev *Event, before *received) {
 }
 
 func (s *Store) setReceivedLocked(g *group, l *lane, packetID uint16, r *received) {
-	s.endReceivedLocked(l, packetID, 0)
+	s.endReceivedLocked(l, packetID, false)
 	s.noteReceivedLocked(l, packetID, r)
 	var k key
 	g.batch.Put(k.inbound(l.id, packetID), r.append(nil))
@@ -100,15 +100,15 @@ func (s *Store) noteReceivedLocked(l *lane, packetID uint16, r *received) {
 	l.received[packetID] = r
 	if r.begun() {
 		if s.mu.begun == nil {
-			s.mu.begun = map[MessageID]int64{}
+			s.mu.begun = map[MessageID]bool{}
 		}
-		s.mu.begun[r.id] = 0
+		s.mu.begun[r.id] = false
 	}
 }
 
-// endReceivedLocked forgets a packet id. until is when its message may be settled,
-// in unix ms, 0 at once.
-func (s *Store) endReceivedLocked(l *lane, packetID uint16, until int64) {
+// endReceivedLocked forgets a packet id; its message is settled, unless another node
+// has the packet id from now on.
+func (s *Store) endReceivedLocked(l *lane, packetID uint16, lent bool) {
 	r := l.received[packetID]
 	if r == nil {
 		return
@@ -116,11 +116,24 @@ func (s *Store) endReceivedLocked(l *lane, packetID uint16, until int64) {
 	delete(l.received, packetID)
 	switch {
 	case !r.begun():
-	case until > 0:
-		s.mu.begun[r.id] = until
+	case lent:
+		s.lendLocked(r.id)
 	default:
 		delete(s.mu.begun, r.id)
 	}
+}
+
+// lendLocked keeps a message unsettled whose packet id has left.
+func (s *Store) lendLocked(id MessageID) {
+	s.mu.begun[id] = true
+	s.mu.lent = append(slices.DeleteFunc(s.mu.lent, func(o MessageID) bool { return o == id }), id)
+	if len(s.mu.lent) <= lentMax {
+		return
+	}
+	if first := s.mu.lent[0]; s.mu.begun[first] { // and has not come back
+		delete(s.mu.begun, first)
+	}
+	s.mu.lent = s.mu.lent[1:]
 }
 
 // Confirmed notes that a message that has begun is wherever it belongs. It is
@@ -151,23 +164,17 @@ func (s *Store) Confirmed(queue QueueID, packetID uint16) {
 		delete(s.mu.begun, whole.id)
 		s.mu.Unlock()
 	}})
-	grown := g.batch.Bytes() - before
-	g.bytes += grown
-	s.mu.pending += grown
+	s.grewLocked(g, before)
 }
 
 // Begun lists the messages of an ingress that have begun, in order: whoever took
 // one in has to know it when it comes again, so that it is not settled (R3, R4).
 func (s *Store) Begun(ingress uint64) []MessageID {
-	now := s.c.Clock.Now().UnixMilli()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []MessageID
-	for id, until := range s.mu.begun {
-		switch {
-		case until != 0 && until < now:
-			delete(s.mu.begun, id)
-		case id.Ingress == ingress:
+	for id := range s.mu.begun {
+		if id.Ingress == ingress {
 			list = append(list, id)
 		}
 	}
@@ -223,4 +230,23 @@ func (s *Store) loadReceived(l *lane) error {
 		l.received[binary.BigEndian.Uint16(k[9:])] = r
 	}
 	return it.Err()
+}
+
+// PacketIDs calls yield with each packet id that a queue has bound to a message of
+// its, or keeps until the client has released it (QoS 2). yield must not call back.
+func (s *Store) PacketIDs(id QueueID, yield func(packetID uint16)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.mu.lanes[id]
+	if l == nil {
+		return
+	}
+	for _, st := range l.strands {
+		for _, b := range st.bound {
+			yield(b.PacketID)
+		}
+		for _, packetID := range st.released {
+			yield(packetID)
+		}
+	}
 }

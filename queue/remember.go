@@ -132,9 +132,7 @@ func (s *Store) Settled(below MessageID, except []uint64) {
 	if len(r.order) == 0 {
 		delete(m.ingresses, below.Ingress)
 	}
-	grown := g.batch.Bytes() - before
-	g.bytes += grown
-	s.mu.pending += grown
+	s.grewLocked(g, before)
 }
 
 // Remembered is how many messages are remembered that may come again.

@@ -166,8 +166,7 @@ func (s *Store) moveBodies(ctx context.Context, id uint64, bodies []heldBody) er
 			g := s.groupLocked(len(b.body))
 			before := g.batch.Bytes()
 			total += s.moveLocked(g, id, b.body, kept[i])
-			g.bytes += g.batch.Bytes() - before
-			s.mu.pending += g.batch.Bytes() - before
+			s.grewLocked(g, before)
 		}
 	}
 	s.counts.bodiesMoved.Add(uint64(total))

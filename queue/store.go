@@ -73,7 +73,8 @@ type Store struct {
 		applied      map[appliedKey]*appliedMark
 		touchedMarks []*appliedMark
 		memory       memory
-		begun        map[MessageID]int64 // messages that have begun; those whose packet id left with unix ms until when
+		begun        map[MessageID]bool // messages that have begun; true: their packet id left
+		lent         []MessageID        // those, in the order in which they left; some may have come back
 
 		dropped []QueueID // records to be swept
 		drops   uint64    // queues dropped so far
@@ -281,4 +282,23 @@ func (s *Store) wipe() error {
 		return err
 	}
 	return s.db.Write(&b, false)
+}
+
+// compact has a range compacted and waits for it until ctx ends. What goes on
+// then ends when the database is closed.
+func (s *Store) compact(ctx context.Context, r kv.Range) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.db.CompactRange(r) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			err = fmt.Errorf("compact the message store: %w", err)
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -47,14 +47,17 @@ func (s *Store) dropLocked(l *lane) {
 	if l.moving != nil {
 		g.batch.Delete(k.moving(l.id))
 	}
+	if l.fences != nil {
+		g.batch.Delete(k.fences(l.id))
+	}
 	for _, id := range slices.Sorted(maps.Keys(l.received)) {
-		s.endReceivedLocked(l, id, 0)
+		s.endReceivedLocked(l, id, false)
 		g.batch.Delete(k.inbound(l.id, id))
 	}
 	g.batch.Put(k.dropped(l.id), []byte{formatVersion})
 	// Whoever waits for the cursor waits no more: what it would say is moot.
 	g.tickets = append(g.tickets, l.tags...)
-	l.dropped, l.dirty, l.urgent, l.tags, l.received, l.moving = true, false, false, nil, nil, nil
+	l.dropped, l.dirty, l.urgent, l.tags, l.received, l.moving, l.fences = true, false, false, nil, nil, nil, nil
 	delete(s.mu.names, l.name)
 	s.mu.drops++
 	id := l.id
@@ -162,7 +165,7 @@ func (s *Store) sweep(ctx context.Context, id QueueID) {
 	}
 	if swept >= compactWorth/10 {
 		var lo key
-		_ = s.db.CompactRange(kv.Range{Start: lo.one(tableRecord, uint64(id)), Limit: limit})
+		_ = s.compact(ctx, kv.Range{Start: lo.one(tableRecord, uint64(id)), Limit: limit})
 	}
 }
 
@@ -235,20 +238,15 @@ func (s *Store) tidy(ctx context.Context) {
 		s.mu.deleted = 0
 	}
 	s.mu.Unlock()
-	if worth && ctx.Err() == nil {
-		if err := s.Compact(); err != nil {
-			s.c.Fault(fmt.Errorf("compact the message store: %w", err))
+	if worth {
+		if err := s.compact(ctx, kv.Range{}); err != nil && ctx.Err() == nil {
+			s.c.Fault(err)
 		}
 	}
 }
 
-// Compact gives the space of all that was deleted back to the disk, table by
-// table. It may take long; the store serves meanwhile.
-func (s *Store) Compact() error {
-	for _, table := range []byte{tableRecord, tableBody, tableCursor, tableInbound, tableSegment, tableName, tableDropped, tableApplied, tableMoving} {
-		if err := s.db.CompactRange(kv.PrefixRange([]byte{table})); err != nil {
-			return fmt.Errorf("compact table %q: %w", table, err)
-		}
-	}
-	return nil
-}
+// Compact gives the space of all that was deleted back to the disk. It may take
+// long; the store serves meanwhile, and the database ends it when it is closed.
+// All at once: a walk through the tables one by one would take what is written
+// meanwhile down with each of them, over all that is there.
+func (s *Store) Compact() error { return s.compact(context.Background(), kv.Range{}) }

@@ -38,8 +38,7 @@ turn. Without --target three nodes of this program are started for it.`,
 	fl.IntVar(&cfg.Repeat, "repeat", cfg.Repeat, "repetitions; figures are their medians")
 	fl.DurationVar(&cfg.Duration, "duration", cfg.Duration, "length of each of the ten runs of a repetition")
 	fl.DurationVar(&cfg.WarmUp, "warm-up", cfg.WarmUp, "load before each")
-	fl.BoolVar(&out.json, "json", false, "print the result as JSON, not as a table")
-	fl.BoolVar(&out.quiet, "quiet", false, "no progress on standard error")
+	out.plainFlags(fl)
 	return cmd
 }
 

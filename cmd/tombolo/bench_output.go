@@ -22,8 +22,13 @@ type benchOutput struct {
 }
 
 func (o *benchOutput) flags(fl *pflag.FlagSet) {
-	fl.BoolVar(&o.json, "json", false, "print results as JSON, not as a table")
+	o.plainFlags(fl)
 	fl.StringVar(&o.html, "html", "", "write a report with plots to this file; it needs nothing beside itself")
+}
+
+// plainFlags are those of a command that writes no report.
+func (o *benchOutput) plainFlags(fl *pflag.FlagSet) {
+	fl.BoolVar(&o.json, "json", false, "print results as JSON, not as a table")
 	fl.BoolVar(&o.quiet, "quiet", false, "no progress on standard error")
 }
 

@@ -2,8 +2,8 @@ package main
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -51,8 +51,7 @@ full size all rows take about a quarter of an hour and 5 GB of disk.`,
 	fl.SortFlags = false
 	fl.Float64Var(&cfg.Scale, "scale", cfg.Scale, "of the numbers of messages")
 	fl.DurationVar(&cfg.Duration, "duration", cfg.Duration, "length of a steady load")
-	fl.BoolVar(&out.json, "json", false, "print the result as JSON, not as a table")
-	fl.BoolVar(&out.quiet, "quiet", false, "no progress on standard error")
+	out.plainFlags(fl)
 	return cmd
 }
 
@@ -75,11 +74,7 @@ func runQueues(cmd *cobra.Command, cfg queues.Config, out *benchOutput) error {
 		return fail(exitUsage, err)
 	}
 	stamp(&r.Machine)
-	if out.json {
-		err = errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(r))
-	} else {
-		err = errors.Join(err, queues.Write(cmd.OutOrStdout(), r))
-	}
+	err = errors.Join(err, out.print(cmd.OutOrStdout(), r, func(w io.Writer) error { return queues.Write(w, r) }, nil))
 	if err != nil {
 		return explainBench(ctx, err)
 	}

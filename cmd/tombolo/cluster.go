@@ -59,6 +59,18 @@ func showLocal(a *asker) error {
 	return printCluster(a, []admin.NodeAnswer{{Status: 200, Answer: raw}})
 }
 
+// whyNot is what a node says in place of its view: that it is by itself, for one.
+func whyNot(n *admin.NodeAnswer) string {
+	var said struct {
+		Error string `json:"error"`
+		Hint  string `json:"hint"`
+	}
+	if n.Error != "" || json.Unmarshal(n.Answer, &said) != nil || said.Error == "" {
+		return cmp.Or(n.Error, fmt.Sprintf("it answers with status %d", n.Status))
+	}
+	return strings.TrimSuffix(said.Error+"; "+said.Hint, "; ")
+}
+
 // printCluster prints one view: what all agree on, then what each sees.
 func printCluster(a *asker, answers []admin.NodeAnswer) error {
 	views := make([]*admin.ClusterView, len(answers))
@@ -73,7 +85,7 @@ func printCluster(a *asker, answers []admin.NodeAnswer) error {
 	}
 	first := views[0]
 	if first == nil {
-		return fmt.Errorf("this node does not tell what it sees: %s", answers[0].Error)
+		return fmt.Errorf("this node does not tell what it sees: %s", whyNot(&answers[0]))
 	}
 	if err := printMembers(a, first); err != nil {
 		return err
@@ -111,6 +123,9 @@ func printMembers(a *asker, v *admin.ClusterView) error {
 		remark := m.LastError
 		if m.Slow {
 			remark = "slow"
+		}
+		if m.Segment != 0 && remark == "" {
+			remark = fmt.Sprintf("segments of %d bytes (MTU?)", m.Segment)
 		}
 		t.add(m.Name, m.State, m.ID, m.Link, m.Gossip, strings.TrimSpace(linked+" "+since), fmt.Sprint(m.Spooled), remark)
 	}

@@ -15,10 +15,13 @@ import (
 	"tombolo/internal/admin"
 )
 
-// Times of cluster leave: between two questions how far it is, and for one.
+// Times of cluster leave: between two questions how far it is, and for one; and
+// at the end.
 const (
 	leaveLook = 500 * time.Millisecond
 	leaveAsk  = 15 * time.Second
+	leaveEnds = 10 * time.Second // for the process to answer no more, once it has left
+	leaveStop = 50 * time.Millisecond
 )
 
 // leaveFlags are the flags of cluster leave. Owned by the one run of it.
@@ -139,10 +142,11 @@ func (l *leaveFlags) follow(a *asker, p admin.LeaveProgress) error {
 			}
 		}
 		switch {
-		case over && !a.flags.json:
-			return l.conclude(a, &p)
 		case over:
-			return nil
+			if p.Phase == "gone" && l.node == "" {
+				l.outlive(a)
+			}
+			return l.conclude(a, &p)
 		case !p.Leaving:
 			return fail(exitFailure, errors.New("leaving was aborted"))
 		}
@@ -163,6 +167,28 @@ func (l *leaveFlags) follow(a *asker, p admin.LeaveProgress) error {
 		case l.node != "" && time.Since(heard) < leaveAsk:
 		default:
 			return fmt.Errorf("the node cannot be asked any more; when it runs again it goes on leaving: %w", err)
+		}
+	}
+}
+
+// outlive waits until the node that has left answers no more: started again before
+// that, it would find its data directory in use.
+func (l *leaveFlags) outlive(a *asker) {
+	one := *a
+	var cancel context.CancelFunc
+	one.ctx, cancel = context.WithTimeout(a.ctx, leaveEnds)
+	defer cancel()
+	look := time.NewTicker(leaveStop)
+	defer look.Stop()
+	for {
+		var p admin.LeaveProgress
+		if l.do(&one, "GET", nil, &p) != nil {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-one.ctx.Done():
+			return
 		}
 	}
 }
@@ -194,6 +220,9 @@ func (l *leaveFlags) say(a *asker, p *admin.LeaveProgress) error {
 }
 
 func (l *leaveFlags) conclude(a *asker, p *admin.LeaveProgress) error {
+	if a.flags.json {
+		return nil
+	}
 	if p.Phase != "gone" {
 		_, err := fmt.Fprintln(a.out, "The listeners are closed, and sessions live on. Go on with: tombolo cluster leave -k; or stay with: tombolo cluster leave --abort")
 		return err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -77,14 +79,23 @@ func devBanner(cmd *cobra.Command, set *option.Settings, n *node.Node) {
 	for _, a := range n.Addresses() {
 		fmt.Fprintln(cmd.OutOrStdout(), "  "+a)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), `  data      %s
-  admin     %s
+	fmt.Fprintf(cmd.OutOrStdout(), `  data      %[1]s
+  admin     %[2]s
 
 Try, in other terminals:
-  tombolo sub -t 'hello/#' -v
-  tombolo pub -t hello/you -m 'good morning'
-  tombolo session show
+  %[3]s sub -t 'hello/#' -v
+  %[3]s pub -t hello/you -m 'good morning'
+  %[3]s session show
 
 Ctrl-C stops.
-`, set.String("data_dir"), node.SocketPath(set))
+`, set.String("data_dir"), node.SocketPath(set), invoked())
+}
+
+// invoked is how this program was called, for commands that are to be pasted:
+// bin/tombolo after make run, tombolo where it is installed.
+func invoked() string {
+	if strings.ContainsAny(os.Args[0], " \t'\"$&") {
+		return "tombolo" // a shell would take it apart
+	}
+	return os.Args[0]
 }

@@ -276,12 +276,30 @@ func (c *devCluster) greet() {
 		t.add(d.name, local(c.ports.tcp), local(c.ports.ws), local(c.ports.http), d.dir, filepath.Join(d.dir, socketName))
 	}
 	_ = t.print(out) // a terminal that is gone
+	me, where, socket := invoked(), "", ""
+	if c.dir != "data" { // the place that the commands look at by themselves
+		where = " --data_dir " + c.dir
+		socket = " --socket " + filepath.Join(c.dir, "node1", socketName)
+	}
 	fmt.Fprintf(out, `
 Try, in other terminals:
-  tombolo sub -p %d -t 'hello/#' -v
-  tombolo pub -p %d -t hello/you -m 'good morning'
-  tombolo dev split 1 2,3 && sleep 3 && tombolo cluster show; tombolo dev heal
+  %[1]s sub -p %[2]d -t 'hello/#' -v
+  %[1]s pub -p %[3]d -t hello/you -m 'good morning'
+
+Cut node 1 off, look at it some seconds later, and heal it:
+  %[1]s dev split%[4]s 1 %[5]s
+  %[1]s cluster show%[6]s
+  %[1]s dev heal%[4]s
 
 Ctrl-C stops all.
-`, c.ports.tcp+len(c.nodes)-1, c.ports.tcp)
+`, me, c.ports.tcp+len(c.nodes)-1, c.ports.tcp, where, devOthers(len(c.nodes)), socket)
+}
+
+// devOthers is the group of all nodes of n but the first: 2,3.
+func devOthers(n int) string {
+	var list []string
+	for i := 2; i <= n; i++ {
+		list = append(list, strconv.Itoa(i))
+	}
+	return strings.Join(list, ",")
 }

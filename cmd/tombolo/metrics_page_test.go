@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +10,7 @@ import (
 	"testing"
 
 	"tombolo/internal/admin"
+	"tombolo/internal/freeport"
 	"tombolo/internal/metric"
 	"tombolo/internal/node"
 	"tombolo/internal/option"
@@ -54,18 +53,13 @@ func runningNode(t *testing.T) string {
 	return node.SocketPath(set)
 }
 
-// freePort finds a port below those that the system hands out.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 200 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			return port
-		}
+	port, err := freeport.Find(1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return ""
+	return strconv.Itoa(port)
 }
 
 // declared asks a node for its metrics and takes the values away.

@@ -231,7 +231,7 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 }
 
 func (f *connectFlags) tlsConfig() (*tls.Config, error) {
-	if !f.tls && f.caFile == "" && f.certFile == "" && !f.insecure {
+	if !f.secured() {
 		return nil, nil
 	}
 	cfg := &tls.Config{ServerName: f.host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: f.insecure}
@@ -321,4 +321,9 @@ func (f *connectFlags) say(cmd *cobra.Command, format string, args ...any) {
 	if f.debug {
 		fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...)
 	}
+}
+
+// secured reports whether the flags ask for TLS.
+func (f *connectFlags) secured() bool {
+	return f.tls || f.caFile != "" || f.certFile != "" || f.insecure
 }

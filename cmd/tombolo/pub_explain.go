@@ -61,9 +61,12 @@ func (f *connectFlags) explainDial(e *client.DialError) error {
 			"connect under a name that it holds", e.Address, cause))
 	case errors.As(cause, &record):
 		return fail(exitFailure, fmt.Errorf("%s does not speak TLS: leave the TLS flags out or check -p", e.Address))
-	case errors.As(cause, &alert):
+	case errors.As(cause, &alert), alerted(cause):
 		return fail(exitRefused, fmt.Errorf("%s refused the TLS handshake (%v): "+
 			"if it asks for a certificate, give --cert and --key", e.Address, cause))
+	case errors.Is(cause, io.EOF) && f.secured():
+		return fail(exitFailure, fmt.Errorf("%s closed the connection in the TLS handshake: it does not speak TLS, perhaps; "+
+			"leave the TLS flags out or check -p", e.Address))
 	case errors.Is(cause, io.EOF), errors.Is(cause, syscall.ECONNRESET):
 		return fail(exitFailure, fmt.Errorf("%s closed the connection before CONNACK: check -V, "+
 			"and whether the port wants TLS (--cafile) or WebSocket (--ws)", e.Address))
@@ -72,6 +75,13 @@ func (f *connectFlags) explainDial(e *client.DialError) error {
 			"and whether the port wants TLS (--cafile)", e.Address, cause))
 	}
 	return fail(exitUnreachable, fmt.Errorf("%w: check -h and -p", error(e)))
+}
+
+// alerted reports whether the other end has ended a TLS handshake with an alert. With
+// TLS 1.3 that comes with the first answer, in an error without a type of its own.
+func alerted(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // remedy says what helps against a refusal.

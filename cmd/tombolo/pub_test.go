@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -72,6 +73,10 @@ func (b *toolOutput) until(t *testing.T, words string) {
 	}
 }
 
+// toolLimit ends a command that hangs. Two dozen scenarios on brokers that are
+// started for each of them take half a minute where the race detector looks on.
+const toolLimit = 5 * time.Minute
+
 func startTool(t *testing.T, stdin string, args ...string) *toolRun {
 	t.Helper()
 	c := &toolRun{done: make(chan struct{})}
@@ -80,7 +85,8 @@ func startTool(t *testing.T, stdin string, args ...string) *toolRun {
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&c.out)
 	root.SetErr(&c.err)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.Context()), toolLimit,
+		fmt.Errorf("the test gave up after %v", toolLimit))
 	go func() {
 		defer close(c.done)
 		defer cancel()
@@ -91,6 +97,9 @@ func startTool(t *testing.T, stdin string, args ...string) *toolRun {
 				c.code = e.code
 			}
 			_, _ = c.err.Write([]byte(err.Error()))
+			if ctx.Err() != nil {
+				_, _ = c.err.Write([]byte(context.Cause(ctx).Error()))
+			}
 		}
 	}()
 	t.Cleanup(func() { <-c.done })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"net/url"
 	"strconv"
@@ -14,7 +15,56 @@ import (
 func init() { register(newQueue) }
 
 func newQueue() *cobra.Command {
-	return group("queue", "List and discard stored queues that belong to no session", newQueueOrphans(), newQueueDiscard())
+	return group("queue", "Stored queues that move, belong to no session, or are at a node that was removed", newQueueMoving(), newQueueOrphans(), newQueueDiscard(), newQueueHandOver())
+}
+
+func newQueueMoving() *cobra.Command {
+	on := &onFlags{}
+	c := adminCommand(&cobra.Command{
+		Use:   "moving",
+		Short: "Show how far queues are that follow their clients to other nodes",
+		Long: `A queue is on its way from the node that was the home of its session to the one that
+is. It is listed at the former, with the messages that the latter has taken and those
+that are left. One that does not go on for half a minute is named in the log.`,
+		Example: `  tombolo queue moving
+  tombolo queue moving --all`,
+		Args: cobra.NoArgs,
+	}, func(a *asker, _ []string) error { return on.listMoving(a) })
+	on.bind(c)
+	return c
+}
+
+func (f *onFlags) listMoving(a *asker) error {
+	const path = "/api/v1/queues/moving"
+	var answers []admin.NodeAnswer
+	if f.all {
+		var err error
+		if answers, err = a.everywhere("GET", path, nil); err != nil {
+			return err
+		}
+	} else {
+		var one admin.NodeAnswer
+		if err := a.do("GET", path, f.query(), nil, &one.Answer); err != nil {
+			return err
+		}
+		answers = []admin.NodeAnswer{one}
+	}
+	var list admin.MovingList
+	for _, n := range answers {
+		var part admin.MovingList
+		if err := json.Unmarshal(n.Answer, &part); err != nil {
+			return err
+		}
+		list.Moving = append(list.Moving, part.Moving...)
+	}
+	if a.flags.json {
+		return a.printJSON(list)
+	}
+	t := newTable("CLIENT", "MOUNTPOINT", "TO", "SENT", "LEFT", "SINCE")
+	for _, m := range list.Moving {
+		t.add(m.ClientID, m.Mountpoint, m.To, strconv.FormatInt(m.Sent, 10), strconv.Itoa(m.Left), m.Since.UTC().Format(time.RFC3339))
+	}
+	return t.print(a.out)
 }
 
 func newQueueOrphans() *cobra.Command {

@@ -64,6 +64,10 @@ func (n *adminNode) Orphans() ([]admin.Orphan, error) {
 	return []admin.Orphan{{ClientID: "lost", Messages: 7, DroppedAt: time.Unix(1_700_000_000, 0)}}, nil
 }
 
+func (n *adminNode) Moving() []admin.MovingQueue {
+	return []admin.MovingQueue{{ClientID: "away", To: "n2", Sent: 3, Left: 4, Since: time.Unix(1_700_000_000, 0)}}
+}
+
 func (n *adminNode) DiscardOrphan(s admin.SessionName) (bool, error) {
 	return s.ClientID == "lost", nil
 }
@@ -163,6 +167,7 @@ func TestAdminCommands(t *testing.T) {
 		{"metrics show nonsense", exitFailure, "", "no metric has"},
 		{"session show --client_id=lamp", 0, "CLIENT_ID  IS_ONLINE  MOUNTPOINT  PEER_HOST  PEER_PORT  USER\nlamp       true                   10.0.0.1   4711       \"eve\\x1b[2J\"\n", ""},
 		{"session show --client_id --session_started_at --user=bob --limit 1", 0, "CLIENT_ID  SESSION_STARTED_AT\nsensor-1   -\n", "only the first 1 are shown"},
+		{"queue moving", 0, "CLIENT  MOUNTPOINT  TO  SENT  LEFT  SINCE\naway                n2  3     4     2023-11-14T22:13:20Z\n", ""},
 		{"queue orphans", 0, "CLIENT  MOUNTPOINT  MESSAGES  DROPPED AFTER\nlost                7         2023-11-14T22:13:20Z\n", ""},
 		{"queue discard --client-id lost", 0, "Done\n", ""},
 		{"queue discard --client-id other", exitFailure, "", "no orphaned queue"},

@@ -23,8 +23,9 @@ func newStart() *cobra.Command {
 		Short: "Start a broker node",
 		Long: `Start runs one broker node in the foreground until SIGTERM or SIGINT, which
 drains it: listeners close, MQTT 5 clients are told with DISCONNECT 0x8B, what is
-queued is flushed, and the process ends within shutdown_timeout. SIGHUP reads
-password, ACL and certificate files again and reopens the log files.
+queued is flushed, and the process ends, five seconds after shutdown_timeout at
+the latest. SIGHUP reads password, ACL and certificate files again and reopens the
+log files.
 
 Options come from the configuration file, then the environment (TOMBOLO_ and the
 key in upper case, __ for each dot), then flags; tombolo config doc explains each.
@@ -61,6 +62,9 @@ func runNode(cmd *cobra.Command, src option.Sources, c node.Config, greet func(*
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // to the end: one that nobody takes would kill the process
+	defer signal.Stop(hup)
 	ready := false
 	c.Settings, c.Version = set, buildVersion()
 	c.Version.Node = set.String("nodename")
@@ -75,7 +79,7 @@ func runNode(cmd *cobra.Command, src option.Sources, c node.Config, greet func(*
 		// A second signal while draining ends the process at once.
 		context.AfterFunc(ctx, stop)
 		greet(cmd, set, n)
-		go reloadOnHangup(ctx, n)
+		go reloadOnHangup(ctx, hup, n)
 	}
 	if err := node.New(c).Run(ctx); err != nil {
 		if ready {
@@ -86,11 +90,9 @@ func runNode(cmd *cobra.Command, src option.Sources, c node.Config, greet func(*
 	return nil
 }
 
-// reloadOnHangup reads files again on SIGHUP until ctx ends.
-func reloadOnHangup(ctx context.Context, n *node.Node) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+// reloadOnHangup reads files again on each SIGHUP until ctx ends. One that came while
+// the node was starting is taken first.
+func reloadOnHangup(ctx context.Context, hup <-chan os.Signal, n *node.Node) {
 	for {
 		select {
 		case <-ctx.Done():

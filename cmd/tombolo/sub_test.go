@@ -3,21 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"tombolo/bench/peertest"
+	"tombolo/internal/certificate"
 	"tombolo/mqtt/packet"
 )
 
@@ -72,7 +65,14 @@ func TestSubSession(t *testing.T) {
 // TestSubTransports goes over WebSocket, and over TLS with the authority
 // given, unknown and unchecked.
 func TestSubTransports(t *testing.T) {
-	certFile, keyFile := certificate(t)
+	pair, err := certificate.New("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	if err := pair.Write(certFile, keyFile); err != nil {
+		t.Fatal(err)
+	}
 	b := peertest.Mosquitto(t, "protocol websockets", "certfile "+certFile+"\nkeyfile "+keyFile)
 	ws := strings.Split(b.Extra[0], ":")[1]
 	_, secure, _ := net.SplitHostPort(b.Extra[1])
@@ -93,39 +93,6 @@ func TestSubTransports(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q; want %d and %q", c.args, got.code, got.err.String(), c.code, c.want)
 		}
 	}
-}
-
-// certificate makes one for 127.0.0.1 that signs itself.
-func certificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true,
-		BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "EC PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }
 
 // TestPrinter prints one message by every mark.

@@ -129,6 +129,10 @@ func (n *node) Subscribers(_, topic string) ([]Subscriber, error) {
 
 func (n *node) Orphans() ([]Orphan, error) { return []Orphan{{ClientID: "lost", Messages: 7}}, nil }
 
+func (n *node) Moving() []MovingQueue {
+	return []MovingQueue{{ClientID: "away", To: "n2", Sent: 3, Left: 4}}
+}
+
 func (n *node) DiscardOrphan(s SessionName) (bool, error) { return s.ClientID == "lost", nil }
 
 func (n *node) Stores() []StoreInfo { return nil }

@@ -29,6 +29,8 @@ type Cluster interface {
 	// Adopt makes this node the home of sessions without a client whose home is
 	// another one; it tells those of which it is not.
 	Adopt(ctx context.Context, from string, list []ClientName) ([]AdoptionFault, error)
+	// TakeQueue takes in a part of a queue of a node that is no member any more.
+	TakeQueue(ctx context.Context, q HandedQueue) error
 	// Remove takes a member out; GivesUp says before what that gives up.
 	Remove(ctx context.Context, node string, force bool) error
 	GivesUp(node string, force bool) (string, error)
@@ -80,6 +82,7 @@ type ClusterMember struct {
 	LastError   string    `json:"last_error,omitempty"`
 	Spooled     uint64    `json:"spooled,omitempty"` // messages that wait for it on disk
 	Slow        bool      `json:"slow,omitempty"`
+	Segment     int       `json:"segment_bytes,omitempty"` // larger packets do not seem to pass; links use segments of this size at most
 }
 
 // ClusterSeeds is the body of POST /api/v1/cluster/join. A value.

@@ -33,6 +33,11 @@ func Invalid(hint, format string, a ...any) error {
 	return &Error{http.StatusBadRequest, fmt.Sprintf(format, a...), hint}
 }
 
+// Gone says that what the request is for is no more.
+func Gone(hint, format string, a ...any) error {
+	return &Error{http.StatusGone, fmt.Sprintf(format, a...), hint}
+}
+
 // Conflict says that things are not so that it can be done.
 func Conflict(hint, format string, a ...any) error {
 	return &Error{http.StatusConflict, fmt.Sprintf(format, a...), hint}

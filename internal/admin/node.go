@@ -90,6 +90,8 @@ type Sessions interface {
 	Disconnect(ctx context.Context, s SessionName, cleanup bool) (found bool, err error)
 	// Orphans lists the stored queues of which no session is known.
 	Orphans() ([]Orphan, error)
+	// Moving lists the queues that are on their way from this node to a new home.
+	Moving() []MovingQueue
 	// DiscardOrphan drops one; found is false if there is no such queue.
 	DiscardOrphan(s SessionName) (found bool, err error)
 }
@@ -100,6 +102,21 @@ type Orphan struct {
 	ClientID   string    `json:"client_id"`
 	Messages   int       `json:"messages"`
 	DroppedAt  time.Time `json:"dropped_at"` // at the earliest
+}
+
+// MovingQueue is a queue on its way to the new home of its session. A value.
+type MovingQueue struct {
+	Mountpoint string    `json:"mountpoint"`
+	ClientID   string    `json:"client_id"`
+	To         string    `json:"to"`   // name of the node
+	Sent       int64     `json:"sent"` // messages
+	Left       int       `json:"left"` // messages
+	Since      time.Time `json:"since"`
+}
+
+// MovingList is the answer of GET /api/v1/queues/moving. A value.
+type MovingList struct {
+	Moving []MovingQueue `json:"moving"`
 }
 
 // OrphanList is the answer of GET /api/v1/queues/orphaned. A value.

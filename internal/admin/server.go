@@ -97,7 +97,11 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, d door) error {
 // limitBody bounds what a request may carry.
 func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, bodyBytesMax)
+		limit := int64(bodyBytesMax)
+		if r.URL.Path == PathHanded {
+			limit = handedBytesMax
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -222,14 +222,12 @@ func (s *Server) deleteSession() endpoint {
 		if s.config.Sessions == nil {
 			return nil, missing("its sessions")
 		}
-		q := r.URL.Query()
-		name := SessionName{Mountpoint: q.Get("mountpoint"), ClientID: q.Get("client_id")}
-		if name.ClientID == "" {
-			return nil, Invalid("add ?client_id=…", "no client id is given")
+		name, err := sessionName(r.URL.Query())
+		if err != nil {
+			return nil, err
 		}
 		cleanup := false
-		if v := q.Get("cleanup"); v != "" {
-			var err error
+		if v := r.URL.Query().Get("cleanup"); v != "" {
 			if cleanup, err = strconv.ParseBool(v); err != nil {
 				return nil, Invalid("use cleanup=true or cleanup=false", "cleanup %q is not understood", v)
 			}
@@ -239,6 +237,24 @@ func (s *Server) deleteSession() endpoint {
 			err = NotFound("tombolo session show lists them", "there is no session %q under mountpoint %q", name.ClientID, name.Mountpoint)
 		}
 		return Done{true}, err
+	}
+}
+
+// sessionName reads which session is meant.
+func sessionName(q url.Values) (SessionName, error) {
+	name := SessionName{Mountpoint: q.Get("mountpoint"), ClientID: q.Get("client_id")}
+	if name.ClientID == "" {
+		return name, Invalid("add ?client_id=…", "no client id is given")
+	}
+	return name, nil
+}
+
+func (s *Server) getMoving() endpoint {
+	return func(*http.Request) (any, error) {
+		if s.config.Sessions == nil {
+			return nil, missing("its sessions")
+		}
+		return MovingList{append([]MovingQueue{}, s.config.Sessions.Moving()...)}, nil
 	}
 }
 
@@ -257,10 +273,9 @@ func (s *Server) deleteOrphan() endpoint {
 		if s.config.Sessions == nil {
 			return nil, missing("its sessions")
 		}
-		q := r.URL.Query()
-		name := SessionName{Mountpoint: q.Get("mountpoint"), ClientID: q.Get("client_id")}
-		if name.ClientID == "" {
-			return nil, Invalid("add ?client_id=…", "no client id is given")
+		name, err := sessionName(r.URL.Query())
+		if err != nil {
+			return nil, err
 		}
 		found, err := s.config.Sessions.DiscardOrphan(name)
 		if err == nil && !found {

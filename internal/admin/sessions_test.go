@@ -82,6 +82,10 @@ func TestOrphans(t *testing.T) {
 	c := NewSocketClient(serveSocket(t, config(newNode())))
 	defer c.Close()
 	var list OrphanList
+	var moving MovingList
+	if err := c.Do(t.Context(), "GET", "/api/v1/queues/moving", nil, nil, &moving); err != nil || len(moving.Moving) != 1 || moving.Moving[0].Left != 4 {
+		t.Errorf("moving: %+v, %v", moving, err)
+	}
 	if err := c.Do(t.Context(), "GET", "/api/v1/queues/orphaned", nil, nil, &list); err != nil || len(list.Orphans) != 1 || list.Orphans[0].Messages != 7 {
 		t.Errorf("%+v, %v", list, err)
 	}

@@ -31,6 +31,8 @@ type Config struct {
 	Incarnation wire.Incarnation
 	Durability  string
 
+	DurabilityMayDiffer bool // of members (R35)
+
 	Bind, Advertise string // of links, host:port
 	TLS             *tls.Config
 	Secret          []byte
@@ -98,6 +100,7 @@ type Cluster struct {
 		downs         map[wire.NodeID]bool // went down since the teller looked
 		members       []wire.Member        // by id
 		version       uint64
+		most          int           // members that there were at once
 		judged        []wire.Member // those that the detector knows
 		judgedVersion uint64
 		cut           []wire.NodeID // for a rehearsal
@@ -166,7 +169,7 @@ func (c *Cluster) Open(p Parts, list []wire.Member) error {
 	j := &judge{c: c, told: map[wire.NodeID]thought{}}
 	cfg := c.config
 	mesh, err := link.New(link.Config{
-		Cluster: cfg.Name, Node: cfg.Node, Name: cfg.NodeName, Incarnation: cfg.Incarnation, Durability: cfg.Durability,
+		Cluster: cfg.Name, Node: cfg.Node, Name: cfg.NodeName, Incarnation: cfg.Incarnation, Durability: cfg.Durability, DurabilityMayDiffer: cfg.DurabilityMayDiffer,
 		Bind: cfg.Bind, Advertise: cfg.Advertise, TLS: cfg.TLS, Secret: cfg.Secret, Insecure: cfg.Insecure,
 		Handler: (*handler)(c), Detector: j, Applied: applied{p.Queue}, Spool: cfg.Spool, ConfirmWait: cfg.ConfirmWait, Clock: cfg.Clock,
 		WaitingBytes: cfg.WaitingBytes,
@@ -176,7 +179,7 @@ func (c *Cluster) Open(p Parts, list []wire.Member) error {
 		return err
 	}
 	if err := patiently(mesh.Listen); err != nil {
-		return fmt.Errorf("links: %w", err)
+		return cannotListen("links", "cluster.link_port", err)
 	}
 	c.mesh, c.judge = mesh, j
 	c.count = newCounters(c, cfg.Metrics)
@@ -205,6 +208,18 @@ func patiently(listen func() error) error {
 		}
 		<-time.After(100 * time.Millisecond)
 	}
+}
+
+// cannotListen says what to do about a port that cannot be had.
+func cannotListen(what, option string, err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "; another process listens there: stop it, or set " + option
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		remedy = "; this machine has no such address: set cluster.bind_address to one of its own"
+	}
+	return fmt.Errorf("%s: %w%s", what, err, remedy)
 }
 
 // LinkAddress is where links reach this node, once Open has returned.
@@ -260,9 +275,7 @@ func (c *Cluster) Alone() bool { return c.current.Load().alone }
 func (c *Cluster) Admits(to wire.NodeID) bool { return c.mesh.Admits(to) }
 
 // Post implements broker.Cluster.
-func (c *Cluster) Post(to wire.NodeID, body []byte) bool {
-	return c.mesh.PostPublish(to, body)
-}
+func (c *Cluster) Post(to wire.NodeID, run []byte) (dropped int) { return c.mesh.PostPublish(to, run) }
 
 // SendPublish implements broker.Cluster.
 func (c *Cluster) SendPublish(to wire.NodeID, body []byte, tk broker.Ticket) error {

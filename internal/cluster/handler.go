@@ -52,6 +52,9 @@ func (h *handler) Down(id wire.NodeID, reason string) {
 	if c.members != nil {
 		c.members.PeerDown(id)
 	}
+	if reason == link.PeerClosed || reason == link.PeerReset {
+		c.closed(id)
+	}
 	c.waits.nudge()
 }
 
@@ -77,7 +80,15 @@ func (c *Cluster) take(m *link.Message) error {
 		if err := wire.ParseFence(m.Body, &f); err != nil {
 			return err
 		}
-		c.parts.Broker.TakeFence(m.From, &f)
+		held := *m
+		c.parts.Broker.TakeFence(m.From, &f, func(r wire.Result, reason uint8) {
+			if r == wire.Refused {
+				held.Done(r, reason)
+				return
+			}
+			c.end(&held, r)
+		})
+		return nil
 	case wire.TypeCancel:
 		var x wire.Cancel
 		if err := wire.ParseCancel(m.Body, &x); err != nil {
@@ -153,12 +164,9 @@ func (h *handler) Datagram(from wire.NodeID, kind wire.Type, body []byte) {
 	case wire.TypeMetadata:
 		c.parts.Metadata.Deliver(uint64(from), bytes.Clone(body))
 	case wire.TypePublish:
-		var p wire.Publish
-		if err := wire.ParsePublish(body, &p); err != nil {
+		if c.parts.Broker.TakeFast(from, body) != nil {
 			c.count.refused.Inc()
-			return
 		}
-		c.parts.Broker.TakeFast(from, &p)
 	}
 }
 
@@ -171,7 +179,7 @@ func (h *handler) Instant(m link.Message) (wire.Result, uint8, bool) {
 	if err := wire.ParsePublish(m.Body, &p); err != nil {
 		return 0, 0, false // Message says what is wrong
 	}
-	return (*Cluster)(h).parts.Broker.TakeInstant(m.From, m.Incarnation, m.Sequence, &p)
+	return (*Cluster)(h).parts.Broker.TakeInstant(m.From, m.Incarnation, m.Sequence, &p, m.Late())
 }
 
 // Transport carries the metadata store's frames. It may be given to the store

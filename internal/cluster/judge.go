@@ -175,6 +175,19 @@ func (c *Cluster) greet(id wire.NodeID) {
 	})
 }
 
+// closed tells the detector that a node has closed its connections: if it stops as
+// planned, nobody waits for its silence (R27).
+func (c *Cluster) closed(id wire.NodeID) {
+	c.calls.add(func() {
+		c.mesh.Judge(func(now int64) {
+			if !c.linked(id) { // it was not back at once
+				c.judge.d.Closed(netsplit.NodeID(id), now, &c.judge.effects)
+				c.judge.apply()
+			}
+		})
+	})
+}
+
 // linked reports whether the links to a node stand.
 func (c *Cluster) linked(id wire.NodeID) bool {
 	c.mu.Lock()
@@ -207,7 +220,7 @@ func (j *judge) event(e *netsplit.Event) {
 		}
 		j.counted = true
 		c.count.detected.Inc()
-		log.Warn("netsplit: a member of the cluster is missing", "unreachable", s.names(s.verdict.Unreachable), "majority", s.verdict.Majority)
+		log.Warn("netsplit: members of the cluster do not reach each other", "pairs", s.pairs(s.verdict.Missing), "majority", s.verdict.Majority)
 	case netsplit.SplitEnded:
 		if !j.counted {
 			log.Info("every member reaches every other", "after", e.For)
@@ -222,10 +235,13 @@ func (j *judge) event(e *netsplit.Event) {
 	}
 }
 
-func (s *state) names(list []netsplit.NodeID) []string {
+// pairs names those that do not reach each other, as tombolo cluster show does. It
+// need not be this node that misses somebody.
+func (s *state) pairs(list [][2]netsplit.NodeID) []string {
 	var out []string
-	for _, id := range list {
-		out = append(out, s.name(wire.NodeID(id)))
+	for _, p := range list {
+		a, b := s.name(wire.NodeID(p[0])), s.name(wire.NodeID(p[1]))
+		out = append(out, min(a, b)+"-"+max(a, b))
 	}
 	return out
 }

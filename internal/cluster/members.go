@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -50,7 +49,7 @@ func (c *Cluster) openMembers() error {
 		return err
 	}
 	if err := patiently(set.Listen); err != nil {
-		return fmt.Errorf("gossip: %w", err)
+		return cannotListen("gossip", "cluster.gossip_port", err)
 	}
 	c.members = set
 	version, list := set.Current()

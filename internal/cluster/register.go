@@ -64,7 +64,7 @@ func (c *Cluster) Register(ctx context.Context, q broker.Registration) (broker.G
 		return broker.Grant{}, &broker.RegistrationError{Reason: wire.DenyGate, Text: "this node did not run for a while and proves its links first"}
 	}
 	g, err := c.registrar.Register(ctx, registrar.Request{Client: wireClient(q.Key), Seen: wireEpoch(q.EpochSeen), Home: q.HomeSeen,
-		CleanStart: q.CleanStart, Bound: q.Bound})
+		CleanStart: q.CleanStart, Bound: q.Bound, IfIdle: q.IfIdle})
 	var denied *registrar.Denied
 	switch {
 	case errors.As(err, &denied):

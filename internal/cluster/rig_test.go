@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tombolo/internal/clock"
+	"tombolo/internal/freeport"
 	"tombolo/internal/kv"
 	"tombolo/internal/metric"
 	"tombolo/internal/wire"
@@ -45,6 +45,7 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) time
 type rig struct {
 	t     *testing.T
 	nodes []*instance
+	now   func() time.Time // what brokers take the time from; nil: time.Now
 }
 
 // instance is one node: stores, broker and cluster, over real sockets.
@@ -61,12 +62,10 @@ func addresses(t *testing.T, n int) []string {
 	t.Helper()
 	out := make([]string, n)
 	for i := range out {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if out[i], err = freeport.Address(); err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		out[i] = l.Addr().String()
 	}
 	return out
 }
@@ -95,6 +94,10 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 	t := r.t
 	t.Helper()
 	x := &instance{id: id}
+	now := r.now
+	if now == nil {
+		now = time.Now
+	}
 	registry := metric.New()
 	x.cluster = New(Config{Name: "test", Node: id, NodeName: fmt.Sprintf("n%d", id), Incarnation: wire.Incarnation(time.Now().UnixMilli()),
 		Durability: "fsync", Bind: bind, Secret: []byte("a secret of sixteen"), Gate: &x.gate, Policy: policy, Metrics: registry, Answer: x.answer})
@@ -110,7 +113,7 @@ func (r *rig) start(id wire.NodeID, bind string, members []wire.Member, policy n
 		t.Fatal(err)
 	}
 	b = broker.New(broker.Config{Node: x.name(), NodeID: uint64(id), Settings: &broker.Settings{Limits: &session.Limits{}}, Metadata: x.meta, Queue: q,
-		Gate: &x.gate, Cluster: x.cluster, Metrics: registry, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+		Gate: &x.gate, Cluster: x.cluster, Metrics: registry, Now: now, Log: slog.New(slog.DiscardHandler)})
 	if err := x.cluster.Open(Parts{Metadata: x.meta, Queue: q, Broker: b}, members); err != nil {
 		t.Fatal(err)
 	}

@@ -10,21 +10,28 @@ type reader interface {
 	Each(to link.NodeID, fn func(m link.Spooled) bool) error
 }
 
+// counter is a spool that tells what is in it.
+type counter interface {
+	Nodes() []link.NodeID
+	Count(to link.NodeID) uint64
+}
+
 // Unspooled implements broker.Unspooled: nothing waits in the spool for anybody.
 func (c *Cluster) Unspooled() bool {
-	s, ok := c.config.Spool.(interface {
-		Nodes() []link.NodeID
-		Count(to link.NodeID) uint64
-	})
-	if !ok {
+	if _, ok := c.config.Spool.(counter); !ok {
 		return c.config.Spool == nil
 	}
-	for _, id := range s.Nodes() {
-		if s.Count(id) > 0 {
-			return false
+	return c.spooled() == 0
+}
+
+// spooled is how much waits in the spool, as far as it can be told.
+func (c *Cluster) spooled() (count uint64) {
+	if s, ok := c.config.Spool.(counter); ok {
+		for _, id := range s.Nodes() {
+			count += s.Count(id)
 		}
 	}
-	return true
+	return count
 }
 
 // Spooled implements broker.SpoolReader. A spool in memory is not read: it is

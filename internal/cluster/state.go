@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"tombolo/internal/wire"
@@ -23,6 +24,8 @@ func (s *state) name(id wire.NodeID) string {
 	}
 	return hexID(id)
 }
+
+func hexID(id wire.NodeID) string { return fmt.Sprintf("%016x", uint64(id)) }
 
 func sortedMembers(list []wire.Member) []wire.Member {
 	out := slices.Clone(list)
@@ -68,7 +71,7 @@ func (c *Cluster) publishLocked(s *state) {
 		c.config.Gate.Publish(netsplit.Closed("this node is no member of the cluster"))
 		return
 	case !c.opened.Load():
-		c.config.Gate.Publish(netsplit.Closed("this node has just started and does not know yet what the other members know"))
+		c.config.Gate.Publish(netsplit.Starting("this node has just started and does not know yet what the other members know"))
 		return
 	}
 	c.config.Gate.Publish(c.mu.policy.Snapshot(s.verdict))
@@ -92,6 +95,7 @@ func (c *Cluster) SetMembers(version uint64, list []wire.Member) {
 		return
 	}
 	c.mu.version, c.mu.members, c.mu.fresh = version, sortedMembers(list), true
+	c.mu.most = max(c.mu.most, len(list))
 	c.mu.Unlock()
 	c.nudge()
 }

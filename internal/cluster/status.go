@@ -53,26 +53,40 @@ func (c *Cluster) Status() Status {
 
 // removedText says what a node is that is no member any more, and what it holds
 // that the members do not have (R23).
-func removedText(left broker.Remaining) string {
+func removedText(left broker.Remaining, spooled uint64) string {
 	text := "this node has left its cluster, or was removed from it: it serves nobody and looks for nobody"
-	if left.Messages > 0 {
-		text += fmt.Sprintf("; it still holds %d messages of %d sessions, which it hands to nobody: keep its data directory if they matter", left.Messages, left.Sessions)
+	const remedy = ", which the members do not have: stop it, and give them to a member with tombolo queue hand-over"
+	held := fmt.Sprintf("; it still holds %d messages of %d sessions", left.Messages, left.Sessions)
+	switch {
+	case spooled > 0:
+		text += held + fmt.Sprintf(", and in its spool %d for other members", spooled) + remedy
+	case left.Messages > 0:
+		text += held + remedy
 	}
 	return text + "; to use it again, stop it and start it with an empty data directory"
 }
 
-// Missing says why this node is not ready, in sentences; nothing if it is.
+func (c *Cluster) removedText() string {
+	return removedText(c.parts.Broker.Remaining(), c.spooled())
+}
+
+// Missing says why this node is not ready, in sentences; nothing if it is. Members
+// that were there and have been removed since are not waited for: who is left would
+// be taken out of service with them.
 func (c *Cluster) Missing(expected int) (reasons []string) {
 	s := c.Status()
 	switch {
 	case s.Standing == "seeking":
 		reasons = append(reasons, "not a member of a cluster yet: "+orElse(s.Waits, "looking for the seeds"))
 	case s.Standing == "removed":
-		reasons = append(reasons, removedText(c.parts.Broker.Remaining()))
+		reasons = append(reasons, c.removedText())
 	case !s.Opened:
 		reasons = append(reasons, "the routes of the other members are not here yet")
 	}
-	if len(s.Members) < expected {
+	c.mu.Lock()
+	most := c.mu.most
+	c.mu.Unlock()
+	if max(most, len(s.Members)) < expected {
 		reasons = append(reasons, fmt.Sprintf("the cluster has %d of %d expected members", len(s.Members), expected))
 	}
 	return reasons

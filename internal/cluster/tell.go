@@ -154,7 +154,7 @@ func (c *Cluster) tellVerdict(told []wire.NodeID) []wire.NodeID {
 	}
 	if c.members != nil && c.members.Status().Standing == member.Removed && !c.dismissed {
 		c.dismissed = true
-		c.config.Log.Warn(removedText(c.parts.Broker.Remaining()))
+		c.config.Log.Warn(c.removedText())
 		c.parts.Broker.Shutdown() // its clients are to go to the members
 	}
 	c.tellRegistrar(s)

@@ -2,13 +2,14 @@ package conn
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
+
+	"tombolo/internal/certificate"
 )
 
 // residentBytes returns the resident memory of this process after a collection,
@@ -34,19 +35,12 @@ func selfSigned() *TLS {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	a, err := newAuthority()
-	if err != nil {
-		panic(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(a.key)
+	p, err := certificate.New("idle")
 	if err != nil {
 		panic(err)
 	}
 	cfg := TLSConfig{CertFile: filepath.Join(dir, "cert"), KeyFile: filepath.Join(dir, "key")}
-	if err := os.WriteFile(cfg.CertFile, a.pem, 0o600); err != nil {
-		panic(err)
-	}
-	if err := os.WriteFile(cfg.KeyFile, pemBlock("PRIVATE KEY", key), 0o600); err != nil {
+	if err := p.Write(cfg.CertFile, cfg.KeyFile); err != nil {
 		panic(err)
 	}
 	secure, err := NewTLS(cfg)

@@ -8,10 +8,13 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"tombolo/internal/certificate"
 )
 
 // revoke writes a revocation list.
@@ -22,11 +25,11 @@ func (a *testAuthority) revoke(t *testing.T, dir string, serials ...*big.Int) st
 		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: s, RevocationTime: time.Now().Add(-time.Hour)})
 	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.Leaf, a.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return writeFile(t, dir, "crl.pem", pemBlock("X509 CRL", der))
+	return writeFile(t, dir, "crl.pem", certificate.Block("X509 CRL", der))
 }
 
 // tryTLS connects and asks for an echo.
@@ -43,10 +46,13 @@ func tryTLS(t *testing.T, h *harness, cfg *tls.Config) error {
 // Which clients get in, by certificate and configuration.
 func TestClientCertificates(t *testing.T) {
 	a := authority(t)
-	good, _ := a.clientCertificate(t, "device-1", a.cert)
-	revoked, serial := a.clientCertificate(t, "device-2", a.cert)
-	self, _ := a.clientCertificate(t, "device-3", nil)
-	crl := a.revoke(t, t.TempDir(), serial)
+	good, revoked := a.issue(t, "device-1").TLS(), a.issue(t, "device-2").TLS()
+	alone, err := certificate.New("device-3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := alone.TLS()
+	crl := a.revoke(t, t.TempDir(), revoked.Leaf.SerialNumber)
 	for name, c := range map[string]struct {
 		cfg   TLSConfig
 		certs []tls.Certificate
@@ -94,20 +100,16 @@ func TestClientCertificates(t *testing.T) {
 func TestPeerCheck(t *testing.T) {
 	a := authority(t)
 	state := tls.ConnectionState{
-		PeerCertificates: []*x509.Certificate{a.cert},
-		VerifiedChains:   [][]*x509.Certificate{{a.cert}},
+		PeerCertificates: []*x509.Certificate{a.Leaf},
+		VerifiedChains:   [][]*x509.Certificate{{a.Leaf}},
 	}
 	if err := (&peerCheck{depth: 1}).verify(state); !errors.Is(err, errSelfSigned) {
 		t.Errorf("self-signed anchor: %v", err)
 	}
-	der, _ := a.clientCertificate(t, "leaf", a.cert)
-	leaf, err := x509.ParseCertificate(der.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	leaf := a.issue(t, "leaf").Leaf
 	long := tls.ConnectionState{
 		PeerCertificates: []*x509.Certificate{leaf},
-		VerifiedChains:   [][]*x509.Certificate{{leaf, a.cert, a.cert, a.cert}},
+		VerifiedChains:   [][]*x509.Certificate{{leaf, a.Leaf, a.Leaf, a.Leaf}},
 	}
 	if err := (&peerCheck{depth: 1}).verify(long); !errors.Is(err, errTooDeep) {
 		t.Errorf("two intermediates at depth 1: %v", err)
@@ -162,8 +164,8 @@ func TestReload(t *testing.T) {
 		return nc.ConnectionState().PeerCertificates[0].SerialNumber.String()
 	}
 	before := serial()
-	certPEM, keyPEM, newSerial := a.issue(t, "server", a.cert)
-	if err := os.WriteFile(secure.cfg.CertFile, certPEM, 0o600); err != nil {
+	next := a.issue(t, "server")
+	if err := os.WriteFile(secure.cfg.CertFile, next.PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := secure.Reload(); err == nil || !strings.Contains(err.Error(), secure.cfg.CertFile) {
@@ -172,30 +174,33 @@ func TestReload(t *testing.T) {
 	if got := serial(); got != before {
 		t.Fatalf("serial %s after a failed reload, want %s", got, before)
 	}
-	if err := os.WriteFile(secure.cfg.KeyFile, keyPEM, 0o600); err != nil {
+	if err := next.Write(secure.cfg.CertFile, secure.cfg.KeyFile); err != nil {
 		t.Fatal(err)
 	}
 	if err := secure.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if got := serial(); got != newSerial.String() {
-		t.Fatalf("serial %s after reload, want %s", got, newSerial)
+	if got := serial(); got != next.Leaf.SerialNumber.String() {
+		t.Fatalf("serial %s after reload, want %s", got, next.Leaf.SerialNumber)
 	}
 }
 
 func TestTLSErrors(t *testing.T) {
 	a := authority(t)
 	dir := t.TempDir()
-	certPEM, keyPEM, serial := a.issue(t, "server", a.cert)
-	cert, key := writeFile(t, dir, "c", certPEM), writeFile(t, dir, "k", keyPEM)
+	pair := a.issue(t, "server")
+	cert, key := filepath.Join(dir, "c"), filepath.Join(dir, "k")
+	if err := pair.Write(cert, key); err != nil {
+		t.Fatal(err)
+	}
 	junk := writeFile(t, dir, "j", []byte("junk"))
-	locked := writeFile(t, dir, "l", pemBlock("ENCRYPTED PRIVATE KEY", []byte("x")))
-	ca := writeFile(t, dir, "ca", a.pem)
+	locked := writeFile(t, dir, "l", certificate.Block("ENCRYPTED PRIVATE KEY", []byte("x")))
+	ca := writeFile(t, dir, "ca", a.PEM())
 	other, err := newAuthority()
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := other.revoke(t, t.TempDir(), serial)
+	foreign := other.revoke(t, t.TempDir(), pair.Leaf.SerialNumber)
 	for name, c := range map[string]struct {
 		cfg  TLSConfig
 		want string

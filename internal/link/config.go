@@ -42,7 +42,7 @@ type Config struct {
 	ReceiveBytes int           // credit for each numbered stream; 4 MiB
 	WaitingBytes int           // of messages that wait for the spool, for each peer; 8 MiB
 	SpoolBytes   int           // of the spool in memory, for each peer; 64 MiB
-	DatagramMax  int           // bytes of datagrams that wait, for each connection; 1 MiB
+	DatagramMax  int           // bytes of datagrams that wait, for each connection, but for a lone message; 1 MiB
 	BatchDelay   time.Duration // least time between two writes, unless 64 KiB wait; 200 µs
 	ConfirmWait  time.Duration // before a message that was sent goes to the spool (R9); 100 ms
 	RetryAfter   time.Duration // before a refused message is sent again; 1 s

@@ -7,7 +7,10 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
+	"tombolo/internal/pack"
 	"tombolo/internal/wire"
 )
 
@@ -30,17 +33,23 @@ type connection struct {
 	full  chan struct{} // there is so much that waiting for more is no use
 	heard atomic.Int64  // when something came
 	once  sync.Once
-	why   string        // set by close
-	gone  chan struct{} // close was called
-	ended chan struct{} // nobody serves it any more
+	why   string           // set by close
+	stamp [stampBytes]byte // of publishes on wire.StreamFast
+	gone  chan struct{}    // close was called
+	ended chan struct{}    // nobody serves it any more
+
+	// Of one that was dialled.
+	segment int           // bytes at most of a TCP segment; 0: as the interfaces say
+	stood   time.Duration // when it began to be served, since the mesh was made
 
 	// Guarded by peer.mu.
-	urgent     []byte // frames of the link itself, heartbeats first of all
-	datagrams  []byte // frames, of which the first datagramAt bytes are written
-	datagramAt int
-	queued     int // bytes that came since the last batch
-	turn       int // whose turn it is in the next batch
-	out        outgoing
+	urgent         []byte // frames of the link itself, heartbeats first of all
+	datagrams      []byte // frames, of which the first datagramAt bytes are written
+	datagramAt     int
+	datagramFrames int // that are not written
+	queued         int // bytes that came since the last batch
+	turn           int // whose turn it is in the next batch
+	out            outgoing
 
 	// Owned by the reader.
 	handed       bool    // the handler got something and waits for Drained
@@ -50,8 +59,10 @@ type connection struct {
 }
 
 func newConnection(p *peer, plane wire.Plane, raw net.Conn, info Peer) *connection {
-	return &connection{m: p.m, p: p, plane: plane, raw: newCuttable(raw, &p.cut), info: info, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+	c := &connection{m: p.m, p: p, plane: plane, raw: newCuttable(raw, &p.cut), info: info, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		gone: make(chan struct{}), ended: make(chan struct{})}
+	c.stamp = c.stampOf()
+	return c
 }
 
 // header is what all frames from here begin with.
@@ -198,11 +209,12 @@ func (c *connection) takeInstant(r *receiver, h *wire.Header, body []byte) {
 	c.handed = true
 	p.mu.Lock()
 	in := p.mu.inboxes[h.Stream]
-	if ok {
+	switch {
+	case !ok:
+		in.put(m)
+	case result != wire.Later:
 		r.done(h.Sequence, result, reason)
 		c.owes = c.owes || r.ackDue
-	} else {
-		in.put(m)
 	}
 	p.mu.Unlock()
 	if !ok {
@@ -216,7 +228,11 @@ func (c *connection) takeDatagram(h *wire.Header, body []byte) error {
 		return errChunk
 	}
 	if !first || !last {
-		if len(c.assembly)+len(body) > c.m.config.DatagramMax+wire.BodyBytesMax {
+		most := c.m.config.DatagramMax + wire.BodyBytesMax
+		if h.Stream == wire.StreamFast {
+			most = wire.MessageBytesMax // a client's message is as long as it is
+		}
+		if len(c.assembly)+len(body) > most {
 			return errTooLong
 		}
 		c.assembly = append(c.assembly, body...)
@@ -275,6 +291,9 @@ func (c *connection) takeAck(kind wire.Type, body []byte) error {
 	if m.Stream == wire.StreamPublish {
 		tell = p.mu.lane.end(list, p.m.now(), c.notes[:0])
 		c.notes = tell
+		if kind == wire.TypeResume {
+			p.mu.lane.resumed(&m, p.m.now())
+		}
 		if p.mu.lane.stirred() {
 			signal(p.spool)
 		}
@@ -293,8 +312,27 @@ func (c *connection) takeAck(kind wire.Type, body []byte) error {
 	return err
 }
 
+// The reasons for the end of a connection which say that the process at its other end
+// has closed it.
+const (
+	PeerClosed = "peer_closed"
+	PeerReset  = "peer_reset" // it had not read everything
+)
+
+// Silence is the reason if nothing came, or nothing of what was sent was acknowledged.
+const Silence = "silence"
+
+// byVerdict is the reason at this end when the other one is held to be gone.
+const byVerdict = "verdict"
+
 // reasonOf names why a connection ended, from a fixed list.
 func reasonOf(err error) string {
+	if errors.Is(err, syscall.EPIPE) {
+		return PeerReset // whoever writes hears it so
+	}
+	if errors.Is(err, syscall.ETIMEDOUT) {
+		return Silence // as the kernel noticed it (TCP_USER_TIMEOUT)
+	}
 	for _, r := range reasons {
 		if errors.Is(err, r.err) {
 			return r.name
@@ -307,9 +345,10 @@ var reasons = []struct {
 	err  error
 	name string
 }{
-	{os.ErrDeadlineExceeded, "silence"}, {io.EOF, "peer_closed"}, {io.ErrUnexpectedEOF, "truncated"}, {net.ErrClosed, "closed"},
-	{wire.ErrShort, "frame_short"}, {wire.ErrKind, "frame_kind"}, {wire.ErrRange, "frame_range"}, {wire.ErrTrail, "frame_trail"},
-	{wire.ErrDeep, "frame_deep"}, {wire.ErrVersion, "frame_version"}, {wire.ErrType, "frame_type"}, {wire.ErrStream, "frame_stream"},
+	{os.ErrDeadlineExceeded, Silence}, {io.EOF, PeerClosed}, {io.ErrUnexpectedEOF, "truncated"}, {net.ErrClosed, "closed"},
+	{syscall.ECONNRESET, PeerReset},
+	{pack.ErrShort, "frame_short"}, {pack.ErrKind, "frame_kind"}, {pack.ErrRange, "frame_range"}, {pack.ErrTrail, "frame_trail"},
+	{pack.ErrDeep, "frame_deep"}, {wire.ErrVersion, "frame_version"}, {wire.ErrType, "frame_type"}, {wire.ErrStream, "frame_stream"},
 	{wire.ErrLength, "frame_length"}, {wire.ErrTTL, "frame_ttl"}, {wire.ErrFlags, "frame_flags"},
 	{errAddress, "address"}, {errMoment, "handshake_again"}, {errUnknown, "incarnation"}, {errPlane, "plane"},
 	{errGap, "gap"}, {errCredit, "credit"}, {errChunk, "chunk"}, {errTooLong, "too_long"},

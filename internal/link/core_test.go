@@ -117,7 +117,7 @@ func (w *world) flush() {
 	h := wire.Header{Version: 1, TTL: 1, Source: 1, Destination: 2, Incarnation: 1}
 	buf := w.lane.fill(nil, batchBytes, &h)
 	for len(buf) > 0 {
-		n := wire.HeaderBytes + int(binary.BigEndian.Uint32(buf[wire.HeaderBytes-4:]))
+		n := wire.FrameSize(buf)
 		w.toB = append(w.toB, buf[:n])
 		buf = buf[n:]
 	}
@@ -225,6 +225,9 @@ func (w *world) arriveA() {
 		w.t.Fatalf("seed %d: %v from %+v", w.seed, err, m)
 	}
 	w.tell(w.lane.end(list, w.now, nil))
+	if wire.Type(f[0]) == wire.TypeResume {
+		w.lane.resumed(&m, w.now)
+	}
 }
 
 // spoolStep serves one job of the lane; now and then the disk is full.
@@ -261,10 +264,6 @@ func (w *world) restartB() {
 	w.receiver = newReceiver(wire.StreamPublish, worldCredit, 1, w.through, w.except)
 }
 
-// together says that nothing is under way beside what was refused: that
-// would pass it if B were started anew now.
-func (w *world) together() bool { return len(w.lane.entries) == 0 }
-
 func (w *world) check() {
 	if s := w.lane.check(); s != "" {
 		w.t.Fatalf("seed %d, step %d: lane: %s", w.seed, w.now, s)
@@ -295,7 +294,7 @@ func (w *world) step() {
 		w.spoolStep(true)
 	case n == 95:
 		w.drop()
-	case n == 96 && w.mode.restarts && (!w.broken || w.together()):
+	case n == 96 && w.mode.restarts:
 		w.restartB()
 	case n == 97 && w.mode.outages && w.rng.IntN(4) == 0:
 		w.broken = true // until the process is started anew, as a store that met a full disk
@@ -308,7 +307,7 @@ func (w *world) step() {
 // settle heals everything and runs until nothing moves.
 func (w *world) settle() {
 	for range 100000 {
-		if w.broken && w.together() {
+		if w.broken {
 			w.restartB()
 		}
 		if !w.up {

@@ -37,7 +37,7 @@ func (m *Mesh) SetCut(nodes []NodeID) {
 // soft about it has been dropped here, and has to come again.
 func (m *Mesh) Reset(id NodeID) {
 	if p := m.peer(id); p != nil {
-		p.closeAll("verdict")
+		p.closeAll(byVerdict)
 	}
 }
 

@@ -18,6 +18,7 @@ func (p *peer) dials(ctx context.Context, plane wire.Plane) {
 	timer := c.Clock.NewTimer(0)
 	defer timer.Stop()
 	backoff := c.BackoffMin
+	var hushed hushes
 	for {
 		select {
 		case <-timer.C():
@@ -27,14 +28,17 @@ func (p *peer) dials(ctx context.Context, plane wire.Plane) {
 			return
 		}
 		started := p.m.now()
-		stood, err := p.dial(ctx, plane)
+		conn, err := p.dial(ctx, plane)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			p.fail(err)
+			p.fail(explain(err))
 		}
-		took := time.Duration(p.m.now() - started)
+		took, stood := time.Duration(p.m.now()-started), conn != nil
+		if stood {
+			p.stayed(&hushed, conn.stay())
+		}
 		if stood && took > c.BackoffMax {
 			backoff = c.BackoffMin
 		}
@@ -60,8 +64,12 @@ func (p *peer) fail(err error) {
 	}
 	p.mu.lastError = err.Error()
 	var r *RefusedError
-	if errors.As(err, &r) {
+	var h *hinted
+	known := errors.As(err, &r)
+	if known {
 		p.mu.refused = r.Code
+	}
+	if known || errors.As(err, &h) && !h.quiet {
 		p.m.config.Log("link to node " + nameOf(p.mu.info.Name, p.id) + ": " + err.Error())
 	}
 }
@@ -88,8 +96,8 @@ func nameOf(name string, id NodeID) string {
 	return name
 }
 
-// dial makes a connection and serves it; stood says that it came to that.
-func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err error) {
+// dial makes a connection and serves it until it ends; nil if it did not come to that.
+func (p *peer) dial(ctx context.Context, plane wire.Plane) (*connection, error) {
 	c := &p.m.config
 	p.mu.Lock()
 	address := p.mu.address
@@ -98,11 +106,12 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err erro
 	defer cancel()
 	if p.cut.Load() {
 		// As soon as a real one: hedge would have asked again by then.
-		return false, p.awaitCut(ctx, min(dialAgain, c.DialTimeout))
+		return nil, p.awaitCut(ctx, min(dialAgain, c.DialTimeout))
 	}
-	raw, err := hedge(timed, address)
+	segment := p.width.segment()
+	raw, err := hedge(timed, address, segment)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	tune(raw, c.SilenceMax)
 	deadline := time.Now().Add(c.DialTimeout)
@@ -115,7 +124,7 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err erro
 		secure := tls.Client(raw, t)
 		if err := secure.HandshakeContext(timed); err != nil {
 			_ = raw.Close()
-			return false, err
+			return nil, err
 		}
 		raw = secure
 	}
@@ -125,13 +134,14 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (stood bool, err erro
 	stop()
 	if err != nil || ctx.Err() != nil {
 		_ = raw.Close()
-		return false, err
+		return nil, err
 	}
 	_ = raw.SetDeadline(time.Time{})
 	conn := newConnection(p, plane, raw, h.peer)
+	conn.segment, conn.stood = segment, time.Duration(p.m.now())
 	defer context.AfterFunc(ctx, func() { conn.close("stopped") })()
 	conn.serve()
-	return true, nil
+	return conn, nil
 }
 
 // dialAgain is after how long an attempt to connect gets a second one beside it.
@@ -141,7 +151,7 @@ const dialAgain = 250 * time.Millisecond
 // word, and TCP asks again only after 1, 3 and 7 seconds; so an attempt that is
 // not answered gets others beside it, and the first answer wins. Without that a
 // heal would take up to a second longer.
-func hedge(ctx context.Context, address string) (net.Conn, error) {
+func hedge(ctx context.Context, address string, segment int) (net.Conn, error) {
 	type result struct {
 		conn net.Conn
 		err  error
@@ -150,7 +160,7 @@ func hedge(ctx context.Context, address string) (net.Conn, error) {
 	defer cancel() // the other attempts
 	results := make(chan result)
 	attempt := func() {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		conn, err := dialer(segment).DialContext(ctx, "tcp", address)
 		select {
 		case results <- result{conn, err}:
 		case <-ctx.Done():
@@ -215,7 +225,7 @@ func (m *Mesh) accepts(ctx context.Context, l net.Listener) {
 			if err != nil {
 				_ = raw.Close()
 				m.stats.refused(err)
-				if line := m.complaints.line(raw.RemoteAddr(), err, m.now()); line != "" {
+				if line := m.complaints.line(raw.RemoteAddr(), explain(err), m.now()); line != "" {
 					m.config.Log(line)
 				}
 				return

@@ -163,7 +163,7 @@ func (h *handshake) judge() error {
 	case p.Secret != (c.Secret != nil):
 		return refuse(wire.RefuseSecret, "one of %q and %q has a secret (cluster.secret_key), the other has not", c.Name, p.Name)
 	case p.Durability != c.Durability && !c.DurabilityMayDiffer:
-		return refuse(wire.RefuseDurability, "node %q has durability = %s, %q has %s", p.Name, p.Durability, c.Name, c.Durability)
+		return refuse(wire.RefuseDurability, "node %q has durability = %s, %q has %s: give all nodes the same, or set cluster.durability_may_differ = on on both", p.Name, p.Durability, c.Name, c.Durability)
 	}
 	h.peer = Peer{ID: p.Node, Name: p.Name, Incarnation: p.Incarnation, Actor: p.Actor, OpenNonce: p.OpenNonce,
 		Durability: p.Durability, Advertise: p.Advertise, Version: version}

@@ -3,20 +3,15 @@ package link
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"tombolo/internal/certificate"
 	"tombolo/internal/wire"
 )
 
@@ -234,16 +229,7 @@ func TestHostileFrames(t *testing.T) {
 				n.on = func(Message) {} // nothing ends, so nothing is granted
 			}
 			n.start(t)
-			raw, err := net.Dial("tcp", n.mesh.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer raw.Close()
-			h := handshake{config: &Config{Cluster: "test", Node: 1, Incarnation: 1, Durability: "fsync", Secret: testSecret,
-				OpenNonce: func() uint64 { return 0 }}, conn: raw, expect: 9, admit: func(Peer) error { return nil }}
-			if err := h.dial(); err != nil {
-				t.Fatal(err)
-			}
+			raw := stranger(t, n, wire.Control)
 			if _, err := raw.Write(b); err != nil && reason != "credit" && reason != "too_long" { // they close before it has all gone
 				t.Fatal(err)
 			}
@@ -254,6 +240,23 @@ func TestHostileFrames(t *testing.T) {
 			within(t, "the reason", func() bool { return n.mesh.Stats().Closes[reason] == 1 })
 		})
 	}
+}
+
+// stranger links with node 9 as node 1, which is nobody's mesh: the test says what
+// it sends.
+func stranger(t *testing.T, n *node, plane wire.Plane) net.Conn {
+	t.Helper()
+	raw, err := net.Dial("tcp", n.mesh.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	h := handshake{config: &Config{Cluster: "test", Node: 1, Incarnation: 1, Durability: "fsync", Secret: testSecret,
+		OpenNonce: func() uint64 { return 0 }}, conn: raw, plane: plane, expect: 9, admit: func(Peer) error { return nil }}
+	if err := h.dial(); err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 // deep is an ack with a field of a later version, of arrays in each other.
@@ -322,9 +325,13 @@ func TestExposed(t *testing.T) {
 // TestMutualTLS links two nodes by certificates, with the secret bound to the
 // session, and refuses one without.
 func TestMutualTLS(t *testing.T) {
-	pool, leaf := authority(t)
+	pair, err := certificate.New("n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := pair.Pool()
 	secure := func(c *Config) {
-		c.TLS = &tls.Config{Certificates: []tls.Certificate{leaf}, RootCAs: pool, ClientCAs: pool,
+		c.TLS = &tls.Config{Certificates: []tls.Certificate{pair.TLS()}, RootCAs: pool, ClientCAs: pool,
 			ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13}
 	}
 	a, b := prepare(t, 1, secure), prepare(t, 2, secure)
@@ -346,27 +353,4 @@ func TestMutualTLS(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-}
-
-func authority(t *testing.T) (*x509.CertPool, tls.Certificate) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "n"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return pool, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: parsed}
 }

@@ -152,6 +152,22 @@ func (l *lane) park(e ended, now int64) {
 	l.parked = slices.Insert(l.parked, i, p)
 }
 
+// resumed follows end when a connection begins. A peer that has refused messages, and
+// was started again, may take now what it refused then. It has nothing of the window,
+// which came after that, so the window waits with those: each gets a new number, in the
+// order in which they came.
+func (l *lane) resumed(m *wire.Resume, now int64) {
+	if l.blocking == 0 || len(l.entries) == 0 || m.Received != m.Through {
+		return
+	}
+	next := l.entries[0].first // no number from here on was ever taken in
+	for _, e := range l.reset(nil) {
+		l.park(ended{entry: e, reason: wire.NotStored}, now)
+	}
+	l.next, l.cursor = next, next
+	l.retryAt = now
+}
+
 // unblock has nothing wait for messages that came before one that was stored.
 func (l *lane) unblock(born uint64) {
 	for i := range l.parked {

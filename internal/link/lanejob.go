@@ -1,6 +1,10 @@
 package link
 
-import "slices"
+import (
+	"slices"
+
+	"tombolo/internal/wire"
+)
 
 // finish takes a job back from the spool. told gets the messages whose
 // publishers are to hear of it.
@@ -175,6 +179,8 @@ func (r *receiver) check() string {
 		return "(1) applied is beyond received"
 	case len(r.arrivals) > 0 && r.arrivals[0].done:
 		return "(2) the first arrival is done"
+	case len(r.arrivals) > wire.WindowFramesMax:
+		return "(4) more is open than the window has"
 	}
 	for i := 1; i < len(r.outcomes); i++ {
 		if r.outcomes[i].Sequence <= r.outcomes[i-1].Sequence {

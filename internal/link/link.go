@@ -57,6 +57,10 @@ func (m *Message) Done(result wire.Result, reason uint8) {
 	m.peer.done(m.receiver, m.Sequence, result, reason)
 }
 
+// Late is Done for a message with such a sequence, without the message: it is the
+// same function for all messages of a stream.
+func (m *Message) Late() func(seq uint64, result wire.Result, reason uint8) { return m.receiver.late }
+
 // Peer is what a handshake has told of the other side. Immutable.
 type Peer struct {
 	ID          NodeID
@@ -88,7 +92,8 @@ type Handler interface {
 	Datagram(from NodeID, kind wire.Type, body []byte)
 	// Instant offers a publish of wire.StreamPublish, before which nothing
 	// waits, to be taken at once: the result is how it ended, and Done is not
-	// called. If it is not ok nothing has happened, and the message comes to
+	// called, or wire.Later, and Late is called once, maybe before Instant
+	// returns. If it is not ok nothing has happened, and the message comes to
 	// Message. It must not block; m.Body is valid during the call.
 	Instant(m Message) (result wire.Result, reason uint8, ok bool)
 	// Drained says, after one or more publishes on wire.StreamFast, calls of

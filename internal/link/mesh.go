@@ -37,6 +37,7 @@ type Mesh struct {
 		sync.RWMutex
 		listener net.Listener
 		judged   map[NodeID]judgement // also of nodes that are no peers yet
+		former   map[NodeID]former    // of peers that were removed
 		ctx      context.Context      // while Run runs
 		over     bool
 	}
@@ -52,6 +53,7 @@ func New(c Config) (*Mesh, error) {
 	m.begun = c.Clock.Now()
 	m.peersByID.Store(&map[NodeID]*peer{})
 	m.mu.judged = map[NodeID]judgement{}
+	m.mu.former = map[NodeID]former{}
 	m.confirmWait.Store(int64(c.ConfirmWait))
 	return m, nil
 }
@@ -150,6 +152,7 @@ func (m *Mesh) AddPeer(id NodeID, address string) error {
 			return nil // somebody else was faster
 		}
 		m.putLocked(id, p)
+		p.follow(m.mu.former[id])
 		p.judge(m.mu.judged[id])
 		ctx = m.mu.ctx
 		if ctx != nil {
@@ -171,26 +174,30 @@ func (m *Mesh) AddPeer(id NodeID, address string) error {
 	return nil
 }
 
-// RemovePeer lets a node go that is no member any more. What waits for it in
-// memory is lost; what is in the spool is the spool's owner's to redirect.
+// RemovePeer lets a node go that is no member any more; if its link stood the handler
+// hears of its end. What waits for it in memory is lost; what is in the spool is the
+// spool's owner's to redirect.
 func (m *Mesh) RemovePeer(id NodeID) {
 	m.mu.Lock()
 	p := m.peer(id)
 	m.putLocked(id, nil)
 	delete(m.mu.judged, id)
-	m.mu.Unlock()
 	if p == nil {
+		m.mu.Unlock()
 		return
 	}
 	p.mu.Lock()
 	stop := p.stop
 	p.mu.gone = true
+	m.mu.former[id] = p.formerLocked()
 	p.mu.Unlock()
+	m.mu.Unlock()
 	if stop != nil {
 		stop() // and what runs ends what it holds
 		return
 	}
 	p.lose()
+	close(p.ended)
 }
 
 // Kick ends a back-off: there is news of the peer.
@@ -264,14 +271,18 @@ func (m *Mesh) send(to NodeID, s wire.Stream, kind wire.Type, body []byte, t Tic
 // wire.StreamFast; false if it was dropped here. The body is copied.
 func (m *Mesh) Post(to NodeID, s wire.Stream, kind wire.Type, body []byte) bool {
 	p := m.peer(to)
-	return p != nil && (s == wire.StreamMetadata || s == wire.StreamFast) && p.post(s, kind, body, false)
+	return p != nil && (s == wire.StreamMetadata || s == wire.StreamFast) && p.post(s, kind, body)
 }
 
-// PostPublish is Post on wire.StreamFast for one of several: it leaves with
-// Flush, or before.
-func (m *Mesh) PostPublish(to NodeID, body []byte) bool {
+// PostPublish sends the messages of a run (wire.OpenFrame) on wire.StreamFast; they
+// leave with Flush, or before. It returns how many were dropped here. The run is
+// copied, and written to.
+func (m *Mesh) PostPublish(to NodeID, run []byte) (dropped int) {
 	p := m.peer(to)
-	return p != nil && p.post(wire.StreamFast, wire.TypePublish, body, true)
+	if p == nil {
+		return wire.Frames(run)
+	}
+	return p.postRun(run)
 }
 
 // Flush sends the publishes that wait for a peer. If the link was quiet, which

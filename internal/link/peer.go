@@ -61,7 +61,10 @@ type peer struct {
 	spool chan struct{} // the spool has something to do
 	event chan struct{} // the handler has something to hear
 	kick  [wire.Planes]chan struct{}
-	stop  func()      // ends all goroutines of the peer
+	stop  func()          // ends all goroutines of the peer
+	after <-chan struct{} // closed when an earlier peer for the same node has ended; nil: there was none
+	ended chan struct{}   // closed when this one has, and nothing more is told of it
+	width width
 	cut   atomic.Bool // a rehearsal keeps everything from and to it away
 	mu    struct {
 		sync.Mutex
@@ -80,6 +83,7 @@ type peer struct {
 		told      toldState
 		lost      []ended // to be told
 		lastError string
+		parted    string           // why the first of the two connections ended
 		refused   wire.RefusalCode // why the last handshake came to nothing; 0: it did not
 	}
 }
@@ -92,7 +96,7 @@ type toldState struct {
 }
 
 func newPeer(m *Mesh, id NodeID, address string) *peer {
-	p := &peer{m: m, id: id, spool: make(chan struct{}, 1), event: make(chan struct{}, 1)}
+	p := &peer{m: m, id: id, spool: make(chan struct{}, 1), event: make(chan struct{}, 1), ended: make(chan struct{})}
 	p.mu.address = address
 	for i := range p.kick {
 		p.kick[i] = make(chan struct{}, 1)
@@ -106,6 +110,33 @@ func newPeer(m *Mesh, id NodeID, address string) *peer {
 		confirmWait: m.confirmWait.Load(), retryAfter: int64(c.RetryAfter), waitingBytes: c.WaitingBytes, durable: c.Spool.Durable(),
 	}, c.Spool.Count(id))
 	return p
+}
+
+// former is what a peer that was removed leaves to one that is added for the same
+// node. A value.
+type former struct {
+	ended <-chan struct{}   // see peer.after
+	next  [streamEnd]uint64 // the numbers of its streams, which go on: the node may have heard of them; 0: there was none
+}
+
+// formerLocked leaves out the numbers that it may still give.
+func (p *peer) formerLocked() (f former) {
+	f.ended = p.ended
+	for s := streamFirst; s < streamEnd; s++ {
+		f.next[s] = p.mu.senders[s].next + wire.WindowFramesMax
+	}
+	return f
+}
+
+// follow has a peer that does not run yet go on after an earlier one.
+func (p *peer) follow(f former) {
+	p.after = f.ended
+	for s := streamFirst; s < streamEnd; s++ {
+		if next := f.next[s]; next > 0 {
+			x := p.mu.senders[s]
+			x.next, x.cursor, x.highest = next, next, next-1
+		}
+	}
 }
 
 // signal wakes whoever waits for ch; a signal that waits already is enough.
@@ -200,7 +231,9 @@ func (p *peer) marks(inc wire.Incarnation) (out [streamEnd]mark) {
 // what is durable here, and what was soft for the old one is void.
 func (p *peer) renewLocked(info Peer, marks *[streamEnd]mark) {
 	for s := streamFirst; s < streamEnd; s++ {
-		p.mu.receivers[s] = newReceiver(s, p.m.config.ReceiveBytes, info.Incarnation, marks[s].through, marks[s].outcomes)
+		r := newReceiver(s, p.m.config.ReceiveBytes, info.Incarnation, marks[s].through, marks[s].outcomes)
+		r.late = func(seq uint64, result wire.Result, reason uint8) { p.done(r, seq, result, reason) }
+		p.mu.receivers[s] = r
 		p.mu.inboxes[s].list = nil
 	}
 	if !p.mu.known {
@@ -222,6 +255,9 @@ func (p *peer) detach(c *connection, reason string) {
 	}
 	p.mu.conns[c.plane] = nil
 	p.mu.lastError = reason
+	if p.mu.conns[wire.Control] != nil || p.mu.conns[wire.Bulk] != nil {
+		p.mu.parted = reason // the other one follows
+	}
 	for s := streamFirst; s < streamEnd; s++ {
 		if s.Plane() == c.plane {
 			p.mu.senders[s].disconnect()
@@ -299,12 +335,11 @@ func (p *peer) flush(plane wire.Plane) {
 	}
 }
 
-// post puts a datagram on a connection's buffer; false if it is dropped. later:
-// it leaves with flush, or before.
-func (p *peer) post(s wire.Stream, kind wire.Type, body []byte, later bool) bool {
+// post puts a datagram on a connection's buffer; false if it is dropped.
+func (p *peer) post(s wire.Stream, kind wire.Type, body []byte) bool {
 	p.mu.Lock()
 	c := p.mu.conns[s.Plane()]
-	if c == nil || len(c.datagrams)-c.datagramAt+len(body) > p.m.config.DatagramMax {
+	if c == nil || c.fullLocked(s, body) {
 		p.mu.Unlock()
 		p.m.stats.dropped.Add(1)
 		return false
@@ -312,10 +347,29 @@ func (p *peer) post(s wire.Stream, kind wire.Type, body []byte, later bool) bool
 	c.addDatagramLocked(s, kind, body)
 	urge := c.queued >= batchBytes
 	p.mu.Unlock()
-	if urge || !later {
-		c.nudge(urge)
-	}
+	c.nudge(urge)
 	return true
+}
+
+// postRun is post for the publishes of a run; they leave with flush, or before.
+func (p *peer) postRun(run []byte) (dropped int) {
+	p.mu.Lock()
+	c := p.mu.conns[wire.Bulk]
+	urge := false
+	if c == nil {
+		dropped = wire.Frames(run)
+	} else {
+		dropped = c.addRunLocked(run)
+		urge = c.queued >= batchBytes
+	}
+	p.mu.Unlock()
+	if dropped > 0 {
+		p.m.stats.dropped.Add(uint64(dropped))
+	}
+	if urge {
+		c.nudge(true)
+	}
+	return dropped
 }
 
 // beat puts a heartbeat before everything else.

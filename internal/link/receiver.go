@@ -33,6 +33,7 @@ type arrival struct {
 //	(1) applied ≤ received; every arrival lies in (applied, received], in order
 //	(2) the first arrival is not done, or there is none
 //	(3) outcomes are in order and none is older than the window
+//	(4) no more messages are open than the window has frames
 type receiver struct {
 	stream      wire.Stream
 	incarnation wire.Incarnation // of the sender
@@ -54,6 +55,8 @@ type receiver struct {
 	granted    uint64 // credit in it
 	duplicates uint64
 	skipped    uint64 // frames that the sender says have ended, and of which nothing is known here
+
+	late func(seq uint64, result wire.Result, reason uint8) // Message.Done for whoever has no Message any more; immutable
 }
 
 // newReceiver begins a stream of an incarnation of the peer with what is
@@ -113,8 +116,8 @@ func (r *receiver) frame(h *wire.Header, frame []byte) (body []byte, ok bool, er
 	if h.Sequence != r.received+1 {
 		return nil, false, errGap
 	}
-	if r.accepted+uint64(len(frame)) > r.granted {
-		return nil, false, errCredit
+	if r.accepted+uint64(len(frame)) > r.granted || len(r.arrivals) > 0 && h.Sequence-r.applied > wire.WindowFramesMax {
+		return nil, false, errCredit // frames without a body would cost no byte of credit, and are kept all the same
 	}
 	first, last := h.Flags&wire.FlagFirst != 0, h.Flags&wire.FlagLast != 0
 	if first == r.assembling || !first && h.Type != r.kind {

@@ -16,7 +16,7 @@ var (
 // entry is one message of a stream, from push to its end. A value.
 type entry struct {
 	first, last uint64 // its frames
-	born        uint64 // its first frame when it was first sent: messages came in this order
+	born        uint64 // which message of the stream it is: they came in this order
 	kind        wire.Type
 	body        []byte // shared, never changed
 	ticket      Ticket // nil once it was told
@@ -38,6 +38,7 @@ type sender struct {
 	limits  Limits
 	entries []entry
 	next    uint64 // the sequence that the next frame gets
+	births  uint64 // messages that were ever pushed
 	cursor  uint64 // the sequence to send next
 	bytes   int
 	ready   bool // the peer has said on this connection where to go on
@@ -81,7 +82,8 @@ func (s *sender) push(e entry) bool {
 	e.first = s.next
 	e.last = s.next + framesOf(e.body) - 1
 	if e.born == 0 {
-		e.born = e.first
+		s.births++
+		e.born = s.births
 	}
 	s.next = e.last + 1
 	s.bytes += len(e.body)
@@ -256,8 +258,6 @@ func appendFrame(dst []byte, h wire.Header, kind wire.Type, body func([]byte) []
 	start := len(dst)
 	h.Type, h.Flags = kind, wire.FlagFirst|wire.FlagLast
 	dst = body(wire.AppendHeader(dst, &h))
-	n := len(dst) - start - wire.HeaderBytes
-	dst[start+wire.HeaderBytes-4], dst[start+wire.HeaderBytes-3] = byte(n>>24), byte(n>>16)
-	dst[start+wire.HeaderBytes-2], dst[start+wire.HeaderBytes-1] = byte(n>>8), byte(n)
+	wire.CloseFrame(dst, start)
 	return dst
 }

@@ -13,7 +13,12 @@ func (p *peer) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	p.mu.Lock()
 	p.stop = cancel
+	gone := p.mu.gone
 	p.mu.Unlock()
+	if gone { // before it could begin
+		cancel()
+		return
+	}
 	var mine sync.WaitGroup
 	goes := func(fn func()) {
 		mine.Add(1)
@@ -23,7 +28,12 @@ func (p *peer) run(ctx context.Context) {
 		})
 	}
 	goes(func() { p.spools(ctx) })
-	goes(func() { p.events(ctx) })
+	goes(func() {
+		if p.after != nil {
+			<-p.after // so that its end is not told after this one's beginning
+		}
+		p.events(ctx)
+	})
 	for s := streamFirst; s < streamEnd; s++ {
 		goes(func() { p.messages(ctx, s) })
 	}
@@ -43,7 +53,14 @@ func (p *peer) run(ctx context.Context) {
 			}
 		}
 		mine.Wait()
+		p.mu.Lock()
+		down := p.mu.gone && p.mu.told.up
+		p.mu.Unlock()
+		if down {
+			p.m.config.Handler.Down(p.id, "removed")
+		}
 		p.lose()
+		close(p.ended)
 	})
 }
 
@@ -96,7 +113,7 @@ func (p *peer) events(ctx context.Context) {
 			return
 		}
 		p.mu.Lock()
-		lost, info, reason, told := p.mu.lost, p.mu.info, p.mu.lastError, p.mu.told
+		lost, info, reason, told := p.mu.lost, p.mu.info, p.mu.parted, p.mu.told
 		p.mu.lost = nil
 		now := toldState{ups: p.mu.ups, incarnation: info.Incarnation,
 			up: p.mu.conns[wire.Control] != nil && p.mu.conns[wire.Bulk] != nil}

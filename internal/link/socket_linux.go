@@ -7,6 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// limitSegments has a connection that is about to be made use segments of this size
+// at most, in both directions: the other end hears of it.
+func limitSegments(fd uintptr, segment int) {
+	_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, segment)
+}
+
 // tune makes the kernel give a connection up when what was sent is not
 // acknowledged for so long; by itself it tries for a quarter of an hour.
 func tune(c net.Conn, silence time.Duration) {

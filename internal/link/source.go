@@ -1,6 +1,7 @@
 package link
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
@@ -12,9 +13,10 @@ import (
 // connection's reader.
 type source struct {
 	c     *connection
-	buf   []byte    // more than a frame
-	r, w  int       // what is here and has not been taken
-	armed time.Time // when the deadline was set
+	buf   []byte           // more than a frame
+	r, w  int              // what is here and has not been taken
+	armed time.Time        // when the deadline was set
+	last  [stampBytes]byte // of the last header that was good
 }
 
 func newSource(c *connection) *source { return &source{c: c, buf: make([]byte, readBytes)} }
@@ -52,19 +54,33 @@ func (s *source) fill() error {
 	return err
 }
 
+// header reads one that is not as the last one was.
+func (s *source) header(head []byte, h *wire.Header) error {
+	if err := wire.ParseHeader(head, h); err != nil {
+		return err
+	}
+	c := s.c
+	if h.Source != c.p.id || h.Incarnation != c.info.Incarnation || h.Destination != c.m.config.Node {
+		return errAddress // nothing is relayed in version 1
+	}
+	copy(s.last[:], head)
+	return nil
+}
+
 // next returns the frame that is here already; a nil body says that it is not
-// whole yet. The body is valid until the next fill.
+// whole yet. The body is valid until the next fill. h is the same at each call, and
+// nobody else's to write.
 func (s *source) next(h *wire.Header) (body []byte, ok bool, err error) {
 	head := s.buf[s.r:s.w]
 	if len(head) < wire.HeaderBytes {
 		return nil, false, nil
 	}
-	if err := wire.ParseHeader(head, h); err != nil {
+	if h.Version != 0 && string(head[:stampBytes]) == string(s.last[:]) { // as in a run of datagrams
+		if h.Length = binary.BigEndian.Uint32(head[stampBytes:]); h.Length > wire.BodyBytesMax {
+			return nil, false, wire.ErrLength
+		}
+	} else if err := s.header(head, h); err != nil {
 		return nil, false, err
-	}
-	c := s.c
-	if h.Source != c.p.id || h.Incarnation != c.info.Incarnation || h.Destination != c.m.config.Node {
-		return nil, false, errAddress // nothing is relayed in version 1
 	}
 	end := wire.HeaderBytes + int(h.Length)
 	if len(head) < end {

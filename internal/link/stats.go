@@ -93,6 +93,7 @@ type PeerStatus struct {
 	Refused        int // messages that it refused and that are tried again
 	InboundOpen    int // its messages that have not ended here
 	WaitingToSpool int
+	Segment        int // bytes at most of a TCP segment, since larger packets do not seem to pass; 0: as the interfaces say
 }
 
 // Status lists the peers by id.
@@ -102,7 +103,7 @@ func (m *Mesh) Status() []PeerStatus {
 		p.mu.Lock()
 		l := p.mu.lane
 		s := PeerStatus{Peer: p.mu.info, Address: p.mu.address, Up: p.mu.conns[0] != nil && p.mu.conns[1] != nil, LastError: p.mu.lastError, Refusal: p.mu.refused,
-			WindowFrames: int(l.next - l.base()), WindowBytes: l.bytes, Starved: l.starved(), Spooled: l.stored, SpoolFull: l.full,
+			WindowFrames: int(l.next - l.base()), WindowBytes: l.bytes, Starved: l.starved(), Spooled: l.stored, SpoolFull: l.full, Segment: p.width.segment(),
 			Refused: len(l.parked), WaitingToSpool: len(l.waiting)}
 		s.ID = p.id
 		for _, r := range p.mu.receivers {
@@ -118,7 +119,7 @@ func (m *Mesh) Status() []PeerStatus {
 
 // CloseReasons are the names under which Stats.Closes counts.
 func CloseReasons() []string {
-	out := []string{"replaced", "verdict", "healed", "stopped", "error"}
+	out := []string{"replaced", byVerdict, "healed", "stopped", "error"}
 	for _, r := range reasons {
 		out = append(out, r.name)
 	}

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"encoding/binary"
 	"time"
 
 	"tombolo/internal/wire"
@@ -303,6 +302,13 @@ func (c *connection) gatherLocked(buf []byte) []byte {
 	return buf
 }
 
+// fullLocked reports whether a datagram finds no room. A client's message may exceed
+// the bound if nothing else waits.
+func (c *connection) fullLocked(s wire.Stream, body []byte) bool {
+	waits := len(c.datagrams) - c.datagramAt
+	return (waits > 0 || s != wire.StreamFast) && waits+len(body) > c.m.config.DatagramMax
+}
+
 // addDatagramLocked encodes a datagram, in chunks if it is long.
 func (c *connection) addDatagramLocked(s wire.Stream, kind wire.Type, body []byte) {
 	h := c.header()
@@ -315,6 +321,7 @@ func (c *connection) addDatagramLocked(s wire.Stream, kind wire.Type, body []byt
 		}
 		h.Length = uint32(len(part))
 		c.datagrams = append(wire.AppendHeader(c.datagrams, &h), part...)
+		c.datagramFrames++
 		c.queued += wire.HeaderBytes + len(part)
 		if len(body) == 0 {
 			return
@@ -323,18 +330,65 @@ func (c *connection) addDatagramLocked(s wire.Stream, kind wire.Type, body []byt
 	}
 }
 
+// addRunLocked takes the publishes of a run and returns how many found no room. The
+// headers of frames differ in their lengths alone, which are there.
+func (c *connection) addRunLocked(run []byte) (dropped int) {
+	whole := len(run) <= wire.BodyBytesMax && len(c.datagrams)-c.datagramAt+len(run) <= c.m.config.DatagramMax
+	for at := 0; at < len(run); {
+		frame := run[at:][:wire.FrameSize(run[at:])]
+		at += len(frame)
+		body := frame[wire.HeaderBytes:]
+		copy(frame, c.stamp[:])
+		switch {
+		case whole:
+			c.datagramFrames++
+		case c.fullLocked(wire.StreamFast, body):
+			dropped++
+		default:
+			c.addDatagramLocked(wire.StreamFast, wire.TypePublish, body)
+		}
+	}
+	if whole {
+		c.datagrams = append(c.datagrams, run...)
+		c.queued += len(run)
+	}
+	return dropped
+}
+
+// stampBytes is how much of a header stands before the length.
+const stampBytes = wire.HeaderBytes - 4
+
+// stampOf is how the frames of all publishes on wire.StreamFast begin that need no
+// chunks.
+func (c *connection) stampOf() (stamp [stampBytes]byte) {
+	h := c.header()
+	h.Type, h.Stream, h.Flags = wire.TypePublish, wire.StreamFast, wire.FlagFirst|wire.FlagLast
+	copy(stamp[:], wire.AppendHeader(nil, &h))
+	return stamp
+}
+
 // takeDatagramsLocked moves frames to a batch.
 func (c *connection) takeDatagramsLocked(buf []byte) []byte {
+	if rest := c.datagrams[c.datagramAt:]; len(buf)+len(rest) <= batchBytes {
+		c.out.moved += c.datagramFrames
+		c.out.movedBytes += len(rest)
+		c.datagramAt, c.datagramFrames = len(c.datagrams), 0
+		buf = append(buf, rest...)
+	}
 	for c.datagramAt < len(c.datagrams) && len(buf) < batchBytes {
 		rest := c.datagrams[c.datagramAt:]
-		n := wire.HeaderBytes + int(binary.BigEndian.Uint32(rest[wire.HeaderBytes-4:]))
+		n := wire.FrameSize(rest)
 		buf = append(buf, rest[:n]...)
 		c.datagramAt += n
+		c.datagramFrames--
 		c.out.moved++
 		c.out.movedBytes += n
 	}
 	if c.datagramAt == len(c.datagrams) {
 		c.datagrams, c.datagramAt = c.datagrams[:0], 0
+		if cap(c.datagrams) > 2*c.m.config.DatagramMax {
+			c.datagrams = nil // one was larger than all that may wait together
+		}
 	} else if c.datagramAt > len(c.datagrams)/2 {
 		n := copy(c.datagrams, c.datagrams[c.datagramAt:])
 		c.datagrams, c.datagramAt = c.datagrams[:n], 0

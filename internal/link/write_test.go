@@ -83,7 +83,7 @@ func TestWriteCalls(t *testing.T) {
 	}
 	post := func(count int) {
 		for range count {
-			if !c.p.post(wire.StreamFast, wire.TypePublish, make([]byte, 128), false) {
+			if !c.p.post(wire.StreamFast, wire.TypePublish, make([]byte, 128)) {
 				t.Fatal("dropped")
 			}
 		}

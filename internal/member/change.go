@@ -84,7 +84,7 @@ func (c *change) add(r *Record, now int64) ([]wire.Member, bool, error) {
 func nameTaken(r *Record, m wire.Member) error {
 	for _, o := range r.Members {
 		if o.Name == m.Name && o.ID != m.ID {
-			return fmt.Errorf("the name %s belongs to member %s: give this node another node.name; or, if it replaces that one, "+
+			return fmt.Errorf("the name %s belongs to member %s: give this node another nodename; or, if it replaces that one, "+
 				"whose data is gone for good, remove that one first (tombolo cluster remove %s)", m.Name, idText(o.ID), idText(o.ID))
 		}
 	}

@@ -141,7 +141,7 @@ func (c *Config) validate() error {
 	case c.Self.ID == 0:
 		return errors.New("member: a node id is never zero")
 	case c.Self.Name == "":
-		return errors.New("member: a node needs a name (node.name)")
+		return errors.New("member: a node needs a name (nodename)")
 	case len(c.Self.Name) > nameBytesMax || len(c.Self.Link) > addressBytesMax || len(c.Self.Gossip) > addressBytesMax:
 		return fmt.Errorf("member: a node's name has at most %d bytes, an address %d", nameBytesMax, addressBytesMax)
 	case c.Cluster == "" || len(c.Cluster) > clusterBytesMax:

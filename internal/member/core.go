@@ -80,17 +80,21 @@ type peer struct {
 // core is the member set as a value that is stepped: frames, links, requests
 // and time in, effects out. Owned by one goroutine.
 type core struct {
-	settings settings
-	self     wire.Member
-	kept     kept
-	peers    []*peer // by id
-	requests []*request
-	waiting  []*request // in effect, and not yet everywhere
-	attempt  *attempt   // of requests[0]
-	round    uint64     // the highest heard of for the version that is next
-	seek     seek
-	view     view
-	stopping bool // this process has asked for its stop mark
+	settings  settings
+	self      wire.Member
+	kept      kept
+	peers     []*peer // by id
+	requests  []*request
+	waiting   []*request // in effect, and not yet everywhere
+	attempt   *attempt   // of requests[0]
+	round     uint64     // the highest heard of for the version that is next
+	seek      seek
+	view      view
+	stopping  bool // this process has asked for its stop mark
+	complaint struct {
+		text string
+		at   int64
+	}
 
 	now  int64 // ms that only go forward
 	wall int64 // unix ms
@@ -178,11 +182,23 @@ func (c *core) end(r *request, err error) {
 	if r.id != 0 {
 		c.out.ended = append(c.out.ended, ended{r.id, err})
 	} else if err != nil && r.asker == 0 {
-		c.log(warningLine, "%v", err)
+		c.complain(err.Error())
 	}
 	if err != nil && r.asker != 0 {
 		c.send(r.asker, wire.Members{Step: wire.MembersRefuse, Text: clip(err.Error())})
 	}
+}
+
+// complaintAgain is after how many ms a change of our own that is tried again and
+// again, and refused for the same reason, is complained of again.
+const complaintAgain = 60_000
+
+func (c *core) complain(text string) {
+	if text == c.complaint.text && c.now-c.complaint.at < complaintAgain {
+		return
+	}
+	c.complaint.text, c.complaint.at = text, c.now
+	c.log(warningLine, "%s", text)
 }
 
 // clip keeps a sentence within the frame's bound.

@@ -36,7 +36,7 @@
 //  8. Gossip is heard within one cluster name and secret; it listens on no
 //     routable address without a secret unless the operator says so.
 //
-// On failure. An error of the file ends Run with it: nothing that was not stored
+// On failure. An error of the file is tried again every second: nothing that was not stored
 // is told. Frames that make no sense are logged and dropped; lost ones are sent
 // again. A change that cannot reach a majority waits until its caller gives up,
 // and says whom it misses.

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"tombolo/internal/pack"
 	"tombolo/internal/wire"
 )
 
@@ -36,20 +37,20 @@ func appendFacts(dst []byte, f *facts) []byte {
 	if f.settled {
 		flags |= factSettled
 	}
-	dst = wire.AppendUint(wire.AppendArray(dst, 7), factsFormat)
-	dst = wire.AppendString(wire.AppendUint(dst, uint64(f.id)), f.name)
-	dst = wire.AppendString(wire.AppendString(dst, f.link), f.version)
-	return wire.AppendUint(wire.AppendUint(dst, uint64(f.origin)), flags)
+	dst = pack.AppendUint(pack.AppendArray(dst, 7), factsFormat)
+	dst = pack.AppendString(pack.AppendUint(dst, uint64(f.id)), f.name)
+	dst = pack.AppendString(pack.AppendString(dst, f.link), f.version)
+	return pack.AppendUint(pack.AppendUint(dst, uint64(f.origin)), flags)
 }
 
 func parseFacts(b []byte) (f facts, err error) {
 	r := wire.NewReader(b)
 	n := r.Array()
 	if r.Err() == nil && (n < 7 || n > 64) {
-		r.Fail(wire.ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	if v := r.Uint(); r.Err() == nil && v < factsFormat {
-		r.Fail(wire.ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	f.id = wire.NodeID(r.Uint())
 	f.name = r.StringMax(nameBytesMax)
@@ -62,7 +63,7 @@ func parseFacts(b []byte) (f facts, err error) {
 	}
 	f.formed, f.settled = flags&factFormed != 0, flags&factSettled != 0
 	if r.Err() == nil && (f.id == 0 || f.name == "") {
-		r.Fail(wire.ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return f, r.End()
 }

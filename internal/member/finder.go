@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"tombolo/internal/wire"
@@ -75,9 +77,46 @@ func (s *Set) rejoin(ctx context.Context, round int) {
 		return
 	}
 	t := list[round%len(list)]
-	if err := s.gossip.contact(t.id, t.address); err != nil && ctx.Err() == nil {
+	err := s.gossip.contact(t.id, t.address)
+	if err != nil && ctx.Err() == nil {
 		s.config.Log(slog.LevelDebug, fmt.Sprintf("gossip: %s is not found: %v", t.address, err))
 	}
+	if t.id == 0 && ctx.Err() == nil {
+		s.noteSeed(t.address, err)
+	}
+}
+
+// noteSeed keeps why a seed does not answer, for whoever asks what this node waits for.
+func (s *Set) noteSeed(seed string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mu.faults, seed)
+	if err != nil && len(s.mu.faults) < addressesMax {
+		s.mu.faults[seed] = s.explain(seed, err).Error()
+	}
+}
+
+// explained adds to the core's word on what a node waits for what only contact with
+// others tells: why it is refused, or why no seed answers.
+func (s *Set) explained(st *Status) *Status {
+	if st.Standing != Seeking || s.gossip == nil {
+		return st
+	}
+	if s.config.Refused != nil {
+		if why := s.config.Refused(); why != "" {
+			st.Text = "no node takes this one: " + why
+			return st
+		}
+	}
+	if len(s.gossip.nodes()) > 0 {
+		return st
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mu.faults) > 0 {
+		st.Text = "no other node is found: " + strings.Join(slices.Sorted(maps.Values(s.mu.faults)), "; ")
+	}
+	return st
 }
 
 // missing lists whom to look for.

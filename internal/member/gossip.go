@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -64,7 +64,7 @@ func (g *gossip) listen() (string, error) {
 		BindAddrs: []string{bind.Addr().String()}, BindPort: int(bind.Port()), Logger: g.logger(),
 	})
 	if err != nil {
-		return "", fmt.Errorf("member: gossip cannot listen at %s: %w", c.Bind, err)
+		return "", listenFault(c.Bind, err)
 	}
 	g.transport = newCutTransport(t)
 	if c.Advertise != "" {
@@ -78,6 +78,21 @@ func (g *gossip) listen() (string, error) {
 	return net.JoinHostPort(ip.String(), strconv.Itoa(port)), nil
 }
 
+// listenFault gives back the error of the system of which memberlist makes text, so
+// that who listens can tell a port that is taken, for which to wait.
+func listenFault(address string, err error) error {
+	for _, e := range []syscall.Errno{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL} {
+		if !errors.Is(err, e) && strings.HasSuffix(err.Error(), e.Error()) {
+			plane := "TCP"
+			if strings.Contains(err.Error(), "UDP") {
+				plane = "UDP"
+			}
+			err = fmt.Errorf("%s: %w", plane, e)
+		}
+	}
+	return fmt.Errorf("member: cannot listen at %s, %w", address, err)
+}
+
 // start makes the node known and heard.
 func (g *gossip) start(ctx context.Context, self *wire.Member) error {
 	ip, port, err := g.resolve(ctx, self.Gossip)
@@ -85,16 +100,10 @@ func (g *gossip) start(ctx context.Context, self *wire.Member) error {
 		return err
 	}
 	c := &g.config.Gossip
-	m := memberlist.DefaultLANConfig()
+	m := c.tuned()
 	m.Name, m.Label = idText(self.ID), g.config.Cluster
 	m.Transport, m.Logger = g.transport, g.logger()
 	m.AdvertiseAddr, m.AdvertisePort, m.BindPort = ip, port, port
-	m.TCPTimeout, m.PushPullInterval = c.TCPTimeout, c.PushPullInterval
-	m.ProbeInterval, m.ProbeTimeout = c.ProbeInterval, c.ProbeTimeout
-	m.GossipInterval, m.GossipToTheDeadTime = c.GossipInterval, c.GossipToTheDeadTime
-	m.IndirectChecks, m.RetransmitMult, m.SuspicionMult = c.IndirectChecks, c.RetransmitMult, c.SuspicionMult
-	m.SuspicionMaxTimeoutMult = 3           // an isolated node forgets the others in 12 s instead of 24
-	m.DeadNodeReclaimTime = c.ProbeInterval // for so long a node must have been dead to come back under another address
 	m.Delegate, m.Events, m.Alive = &delegate{g}, &delegate{g}, &delegate{g}
 	if c.Secret != nil {
 		key, err := gossipKey(c.Secret)
@@ -112,6 +121,18 @@ func (g *gossip) start(ctx context.Context, self *wire.Member) error {
 	g.list.Store(l)
 	close(g.started)
 	return nil
+}
+
+// tuned is memberlist's profile for a LAN with what the operator has set.
+func (c *GossipConfig) tuned() *memberlist.Config {
+	m := memberlist.DefaultLANConfig()
+	m.TCPTimeout, m.PushPullInterval = c.TCPTimeout, c.PushPullInterval
+	m.ProbeInterval, m.ProbeTimeout = c.ProbeInterval, c.ProbeTimeout
+	m.GossipInterval, m.GossipToTheDeadTime = c.GossipInterval, c.GossipToTheDeadTime
+	m.IndirectChecks, m.RetransmitMult, m.SuspicionMult = c.IndirectChecks, c.RetransmitMult, c.SuspicionMult
+	m.SuspicionMaxTimeoutMult = 3           // an isolated node forgets the others in 12 s instead of 24
+	m.DeadNodeReclaimTime = c.ProbeInterval // for so long a node must have been dead to come back under another address
+	return m
 }
 
 // resolve finds the IP that memberlist wants to be told; a name that is not
@@ -224,33 +245,6 @@ func (g *gossip) contact(id wire.NodeID, address string) error {
 	}
 	_, err := l.Join([]string{address})
 	return err
-}
-
-// logger passes memberlist's lines on, below the level that it gives them:
-// what it calls an error is a packet that was lost, and it judges nothing here.
-func (g *gossip) logger() *log.Logger { return log.New(&logWriter{g.config.Log}, "", 0) }
-
-type logWriter struct{ log func(slog.Level, string) }
-
-// Write takes one line.
-func (w *logWriter) Write(b []byte) (int, error) {
-	text := strings.TrimSpace(string(b))
-	level := slog.LevelDebug
-	if rest, ok := strings.CutPrefix(text, "["); ok {
-		var name string
-		name, text, _ = strings.Cut(rest, "] ")
-		switch name {
-		case "WARN", "ERR", "ERROR":
-			level = slog.LevelInfo
-		}
-	}
-	for _, matter := range []string{"unacceptable label", "Decrypt packet failed", "Conflicting address", "without encryption", "No installed keys could decrypt"} {
-		if strings.Contains(text, matter) {
-			level = slog.LevelWarn
-		}
-	}
-	w.log(level, "gossip: "+strings.TrimPrefix(text, "memberlist: "))
-	return len(b), nil
 }
 
 // delegate is what memberlist calls, under its locks: none of it blocks, or

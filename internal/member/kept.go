@@ -1,6 +1,9 @@
 package member
 
-import "tombolo/internal/wire"
+import (
+	"tombolo/internal/pack"
+	"tombolo/internal/wire"
+)
 
 // ballot is one attempt to decide a version: of two the higher round, then the
 // higher node is above. The zero value is below all. A value.
@@ -43,34 +46,34 @@ const keptFormat = 1
 const keptFields = 9
 
 func appendKept(dst []byte, k *kept) []byte {
-	dst = wire.AppendUint(wire.AppendArray(dst, keptFields), keptFormat)
+	dst = pack.AppendUint(pack.AppendArray(dst, keptFields), keptFormat)
 	dst = appendOptional(dst, &k.record)
-	dst = wire.AppendUint(dst, uint64(k.pledge))
-	dst = wire.AppendUint(wire.AppendUint(dst, k.promised.round), uint64(k.promised.node))
-	dst = wire.AppendUint(wire.AppendUint(dst, k.accepted.round), uint64(k.accepted.node))
+	dst = pack.AppendUint(dst, uint64(k.pledge))
+	dst = pack.AppendUint(pack.AppendUint(dst, k.promised.round), uint64(k.promised.node))
+	dst = pack.AppendUint(pack.AppendUint(dst, k.accepted.round), uint64(k.accepted.node))
 	value := k.value
 	if value == nil {
 		value = &Record{}
 	}
-	return wire.AppendBool(appendOptional(dst, value), k.abstains)
+	return pack.AppendBool(appendOptional(dst, value), k.abstains)
 }
 
 // appendOptional appends a record as a byte string, empty for none.
 func appendOptional(dst []byte, r *Record) []byte {
 	if r.Version == 0 {
-		return wire.AppendBytes(dst, []byte{})
+		return pack.AppendBytes(dst, []byte{})
 	}
-	return wire.AppendBytes(dst, appendRecord(nil, r))
+	return pack.AppendBytes(dst, appendRecord(nil, r))
 }
 
 func parseKept(b []byte) (k kept, err error) {
 	r := wire.NewReader(b)
 	n := r.Array()
 	if r.Err() == nil && (n < keptFields || n > 64) {
-		r.Fail(wire.ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	if f := r.Uint(); r.Err() == nil && f < keptFormat {
-		r.Fail(wire.ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	record := r.Bytes()
 	k.pledge = wire.NodeID(r.Uint())
@@ -105,13 +108,13 @@ func (k *kept) check() error {
 	case k.record.Version != 0 && k.record.check() != nil: // 1
 		return k.record.check()
 	case k.value != nil && (k.value.Version != k.record.Version+1 || k.value.Origin != k.record.Origin): // 2
-		return wire.ErrRange
+		return pack.ErrRange
 	case k.promised.less(k.accepted), (k.value != nil) != (k.accepted != ballot{}): // 3
-		return wire.ErrRange
+		return pack.ErrRange
 	case k.pledge != 0 && k.record.Version != 0: // 4
-		return wire.ErrRange
+		return pack.ErrRange
 	case k.abstains && (k.value != nil || k.record.Version == 0): // 5
-		return wire.ErrRange
+		return pack.ErrRange
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"tombolo/internal/wire"
 )
@@ -65,10 +66,10 @@ func (b *mailbox) take() []mail {
 type loop struct {
 	*Set
 	core   *core
-	facts  []byte        // as they were told last
-	failed chan error    // how the finder ended
-	linked []wire.NodeID // whom the others have been told to link, by id
-
+	facts  []byte          // as they were told last
+	failed chan error      // how the finder ended
+	linked []wire.NodeID   // whom the others have been told to link, by id
+	over   <-chan struct{} // closed when Run is to end
 }
 
 // Run serves until ctx ends, and returns when everything it started has.
@@ -80,6 +81,7 @@ func (s *Set) Run(ctx context.Context) error {
 		deadAfter: ms(s.config.DeadMemberTimeout), expected: s.config.Expected, rand: s.config.Rand,
 	}, s.config.Self, s.kept)
 	ctx, cancel := context.WithCancel(ctx)
+	l.over = ctx.Done()
 	defer cancel()
 	var running sync.WaitGroup
 	defer s.close()
@@ -207,11 +209,11 @@ func (l *loop) step(input func(c *core)) error {
 	now := l.config.Clock.Now()
 	l.core.step(now.Sub(l.begun).Milliseconds(), now.UnixMilli(), &out, func() { input(l.core) })
 	if out.save {
-		if err := keep(l.config.Path, &l.core.kept); err != nil {
+		if err := l.keep(); err != nil {
 			return err
 		}
 	}
-	l.status.Store(l.core.status())
+	l.status.Store(l.explained(l.core.status()))
 	for _, line := range out.log {
 		l.config.Log([...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[line.severity], line.text)
 	}
@@ -228,6 +230,31 @@ func (l *loop) step(input func(c *core)) error {
 	}
 	l.say()
 	return nil
+}
+
+// keepAgain is how long a write of what is kept rests that failed.
+const keepAgain = time.Second
+
+// keep writes what is kept, and tries again until it succeeds: a disk may be full,
+// or the process out of descriptors, for a while. Nothing is said to anybody
+// meanwhile. It fails when Run is to end.
+func (l *loop) keep() error {
+	for said := false; ; said = true {
+		err := keep(l.config.Path, &l.core.kept)
+		if err == nil {
+			return nil
+		}
+		if !said {
+			l.config.Log(slog.LevelError, err.Error()+"; this node takes no part in changes of the member set until that can be written; it is tried again every second")
+		}
+		timer := l.config.Clock.NewTimer(keepAgain)
+		select {
+		case <-l.over:
+			timer.Stop()
+			return err
+		case <-timer.C():
+		}
+	}
 }
 
 // say gives the finder the facts, if they are others than before.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"tombolo/internal/pack"
 	"tombolo/internal/wire"
 )
 
@@ -86,9 +87,9 @@ const recordFormat = 1
 
 // appendRecord appends r; equal records encode to equal bytes.
 func appendRecord(dst []byte, r *Record) []byte {
-	dst = wire.AppendUint(wire.AppendArray(dst, 6), recordFormat)
-	dst = wire.AppendUint(wire.AppendUint(dst, r.Version), r.Nonce)
-	dst = wire.AppendBool(wire.AppendUint(dst, uint64(r.Origin)), r.Forced)
+	dst = pack.AppendUint(pack.AppendArray(dst, 6), recordFormat)
+	dst = pack.AppendUint(pack.AppendUint(dst, r.Version), r.Nonce)
+	dst = pack.AppendBool(pack.AppendUint(dst, uint64(r.Origin)), r.Forced)
 	return wire.AppendMemberList(dst, r.Members)
 }
 
@@ -97,10 +98,10 @@ func appendRecord(dst []byte, r *Record) []byte {
 func readRecord(r *wire.Reader) (rec Record) {
 	n := r.Array()
 	if r.Err() == nil && (n < 6 || n > 64) {
-		r.Fail(wire.ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	if f := r.Uint(); r.Err() == nil && f < recordFormat {
-		r.Fail(wire.ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	rec.Version = r.Uint()
 	rec.Nonce = r.Uint()

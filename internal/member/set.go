@@ -59,6 +59,7 @@ type Set struct {
 	mu      struct {
 		sync.Mutex
 		seeds  []string
+		faults map[string]string // why a seed does not answer
 		calls  map[uint64]chan error
 		number uint64
 		over   bool
@@ -73,7 +74,7 @@ func New(c Config) (*Set, error) {
 	c.defaults()
 	s := &Set{config: c, table: newTable(c.Store), mailbox: newMailbox(), facts: make(chan []byte, 1)}
 	s.begun = c.Clock.Now()
-	s.mu.seeds, s.mu.calls = slices.Clone(c.Seeds), map[uint64]chan error{}
+	s.mu.seeds, s.mu.calls, s.mu.faults = slices.Clone(c.Seeds), map[uint64]chan error{}, map[string]string{}
 	if err := s.load(); err != nil {
 		return nil, err
 	}
@@ -279,7 +280,7 @@ func (s *Set) GivesUp(nameOrID string, force bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("member: %w", err)
 	}
-	text := fmt.Sprintf("%s (%s) will be no member any more. Queued messages that only its disk holds are given up; its sessions and their "+
+	text := fmt.Sprintf("%s (%s) will be no member any more. Queued messages that only its disk holds are given up, unless tombolo queue hand-over brings them from there; its sessions and their "+
 		"subscriptions go on at the other members, with what is queued there. Started again, it serves no client: its data directory has to be moved away.", m.Name, idText(m.ID))
 	if force {
 		text += fmt.Sprintf(" Forced, this takes effect without %d of the %d members confirming it. If members that this node does not reach are alive, there are two "+

@@ -57,6 +57,55 @@ func TestRename(t *testing.T) {
 	wants(t, "joined: node1, renamed, node3", a, b, c)
 }
 
+// TestNameOfAnother: a member that is started under the name of another one keeps its
+// own, says so once, and is a member as before: its stop mark goes.
+func TestNameOfAnother(t *testing.T) {
+	_, a, b, c := trio(t)
+	if err := b.set.SetState(soon(t), wire.MemberStopped); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	b.config.Self.Name = "node3"
+	b.start()
+	b.linked(a, c)
+	b.set.Exchanged(a.id)
+	b.set.Exchanged(c.id)
+	b.set.SetView([]wire.NodeID{1, 2, 3}, []wire.NodeID{1, 2, 3})
+	wants(t, "joined: node1, node2, node3", a, b, c)
+	b.rig.mu.Lock()
+	defer b.rig.mu.Unlock()
+	n := 0
+	for _, l := range b.lines {
+		if strings.Contains(l, "belongs to member") && strings.Contains(l, "another nodename") {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("said %d times, want once: %q", n, b.lines)
+	}
+}
+
+// TestDiskFullForAWhile: a member that cannot write its vote, since its disk is full or
+// it has no file descriptor left, says so once, and takes part again when it can.
+func TestDiskFullForAWhile(t *testing.T) {
+	_, a, b, c := trio(t)
+	blocked := b.config.Path + ".new"
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.set.SetState(soon(t), wire.MemberStopped) }()
+	within(t, "the node says it", func() bool { return b.said("takes no part in changes") })
+	wants(t, "joined: node1, node2, node3 (stopped)", a)
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil { // it waits for everybody
+		t.Error(err)
+	}
+	wants(t, "joined: node1, node2, node3 (stopped)", b)
+}
+
 // TestStopMark is R27: a planned stop is recorded at all that can be reached,
 // and cleared by the node itself once it has exchanged with every member that
 // is not stopped.
@@ -89,12 +138,15 @@ func TestStopMark(t *testing.T) {
 	wants(t, "joined: node1, node2, node3", a, b, c)
 }
 
-// TestRemove: a member that is up is not removed from elsewhere; a dead one is,
+// TestRemove: a member that is up is not removed, not by itself either; a dead one is,
 // and when it comes back it says what it is (R24).
 func TestRemove(t *testing.T) {
 	_, a, b, c := trio(t)
 	if err := a.set.Remove(soon(t), "node3", false); err == nil || !strings.Contains(err.Error(), "node3 is up") {
 		t.Errorf("removing a node that is up: %v", err)
+	}
+	if err := a.set.Remove(soon(t), "node1", false); err == nil || !strings.Contains(err.Error(), "node1 is up") {
+		t.Errorf("a node removes itself: %v", err)
 	}
 	if err := a.set.Remove(soon(t), "nobody", false); err == nil || !strings.Contains(err.Error(), "node1, node2, node3") {
 		t.Errorf("removing a stranger: %v", err)

@@ -43,6 +43,10 @@ func (c *core) keepOwn() {
 	if away(&entry) && !c.stopping && c.caughtUp() {
 		want.State = wire.MemberJoined
 	}
+	if err := nameTaken(&c.kept.record, want); err != nil {
+		c.complain(err.Error())
+		want.Name = entry.Name // the rest does not wait for it
+	}
 	if want == entry {
 		return
 	}
@@ -136,7 +140,7 @@ func (c *core) remove(id uint64, m wire.Member, force bool) {
 	switch {
 	case force:
 		c.force(r)
-	case now >= 0 && c.peer(m.ID) != nil && c.kept.record.Members[now].State == wire.MemberJoined:
+	case now >= 0 && (m.ID == c.self.ID || c.peer(m.ID) != nil) && c.kept.record.Members[now].State == wire.MemberJoined:
 		c.end(r, fmt.Errorf("%s is up: let it leave, which moves its queues away, or stop it first", m.Name))
 	default:
 		c.request(r)

@@ -19,6 +19,7 @@ import (
 
 	"tombolo/internal/cluster"
 	"tombolo/internal/kv"
+	"tombolo/internal/link"
 	"tombolo/internal/member"
 	"tombolo/internal/option"
 	"tombolo/internal/spool"
@@ -57,7 +58,7 @@ func (n *Node) openCluster() error {
 	if err != nil {
 		return err
 	}
-	inc, err := cluster.NextIncarnation(filepath.Join(dir, incarnationFile), n.wall.Now())
+	inc, err := link.NextIncarnation(filepath.Join(dir, incarnationFile), n.wall.Now())
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (n *Node) openCluster() error {
 	}
 	config := cluster.Config{
 		Name: n.set.String("cluster.name"), Node: wire.NodeID(n.id), NodeName: n.set.String("nodename"), Incarnation: inc,
-		Durability: n.set.String("durability"), Bind: at.link, Advertise: at.advertisedLink,
+		Durability: n.set.String("durability"), DurabilityMayDiffer: n.set.Bool("cluster.durability_may_differ"), Bind: at.link, Advertise: at.advertisedLink,
 		TLS: secure, Secret: secret, Insecure: n.set.Bool("cluster.insecure"),
 		Gate: &n.gate, Policy: netsplitPolicy(n.set), Tiebreaker: n.set.String("cluster.tiebreaker"),
 		ConfirmWait: n.set.Duration("cluster.publish_confirm_wait"), WaitingBytes: waitingBytes(n.set),
@@ -299,8 +300,8 @@ func (n *Node) markStopped(limit time.Duration) {
 // flush gives the other members time to take in what the end of this node's
 // connections has written; who adopts its sessions wants that.
 func (n *Node) flush(limit time.Duration) {
-	if n.cluster == nil || n.cluster.Alone() {
-		return
+	if n.cluster == nil || n.cluster.Alone() || n.leaving.standing() == member.Removed {
+		return // who is no member any more has nobody to tell
 	}
 	done := make(chan struct{})
 	n.cluster.Replicated(func(error) { close(done) }) // what is not there in time comes at the next start

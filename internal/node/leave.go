@@ -303,7 +303,11 @@ func (l *leaving) note(order *leaveOrder, err error) {
 	fresh := text != l.mu.trouble
 	l.mu.trouble = text
 	l.mu.Unlock()
-	if fresh && text != "" {
+	switch {
+	case !fresh || text == "":
+	case order == nil:
+		l.n.logger.Warn("listeners are not open yet", "for", text)
+	default:
 		l.n.logger.Warn("leaving the cluster waits", "for", text)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"tombolo/internal/log"
 	"tombolo/internal/option"
+	"tombolo/mqtt/broker"
 )
 
 // newLog builds the log of the log.* options.
@@ -81,6 +82,10 @@ type refusals struct {
 	limit *log.Limiter
 }
 
+// noCode stands for the lines of connections that are closed before their CONNECT:
+// when a crowd comes, the kernel takes more of them than the node reads in time.
+const noCode = "none"
+
 // Handle implements slog.Handler.
 func (h refusals) Handle(ctx context.Context, r slog.Record) error {
 	code := ""
@@ -90,7 +95,10 @@ func (h refusals) Handle(ctx context.Context, r slog.Record) error {
 		}
 		return code == ""
 	})
-	if !slices.Contains(refusalCodes, code) {
+	if code == "" && r.Message == broker.ClosedText {
+		code = noCode
+	}
+	if code != noCode && !slices.Contains(refusalCodes, code) {
 		return h.Handler.Handle(ctx, r)
 	}
 	ok, suppressed := h.limit.Allow(code)

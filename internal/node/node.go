@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tombolo/internal/admin"
@@ -60,7 +59,7 @@ type Node struct {
 	admin    *admin.Server
 	leaving  *leaving // nil: a node by itself
 	started  time.Time
-	stopping atomic.Bool
+	halting  chan struct{}  // closed when the node begins to stop
 	wall     clock.Clock    // the machine's, or wrong
 	wrong    *clock.Stepped // the wall clock of a rehearsal; nil: it is not one
 	steady   *clock.Steady  // what everything goes by that is to last a time
@@ -68,12 +67,29 @@ type Node struct {
 
 // New returns a node that Run will start.
 func New(c Config) *Node {
-	return &Node{cfg: c, set: c.Settings, metrics: metric.New(), started: time.Now()}
+	return &Node{cfg: c, set: c.Settings, metrics: metric.New(), started: time.Now(), halting: make(chan struct{})}
+}
+
+// stopping says whether the node has begun to stop.
+func (n *Node) stopping() bool {
+	select {
+	case <-n.halting:
+		return true
+	default:
+		return false
+	}
 }
 
 // Run starts the node and keeps it up until ctx ends or a part fails, then
-// stops it in order.
+// stops it in order. A stop that is not at its end shutdown_timeout and overtime
+// after it began is given up with an error: the process is to end then.
 func (n *Node) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- n.run(ctx) }()
+	return outlast(ctx, n.halting, n.set.Duration("shutdown_timeout")+overtime, ended)
+}
+
+func (n *Node) run(ctx context.Context) error {
 	if err := n.checkListeners(); err != nil {
 		return err
 	}
@@ -234,17 +250,17 @@ func (n *Node) runBroker(ctx, run context.Context, cancel context.CancelCauseFun
 // farewell bounds how long clients get to take their last packet, and linger
 // how long the connections of those who have not get after that. Who has not
 // read it by then is not reading. flushing bounds how long other members get to
-// take in what the connections' ends have written.
+// take over the sessions of clients that connect there at once, and to take in what the
+// connections' ends have written.
 const (
 	farewell = 3 * time.Second
 	linger   = 2 * time.Second
 	flushing = time.Second
 )
 
-// stop closes listeners, tells clients, and waits for what runs, all within
-// shutdown_timeout.
+// stop closes listeners, tells clients, and waits for what runs.
 func (n *Node) stop(ended func(time.Duration) bool, stop func(), wg *sync.WaitGroup) {
-	n.stopping.Store(true)
+	close(n.halting)
 	if n.cfg.OnStopping != nil {
 		n.cfg.OnStopping()
 	}
@@ -255,6 +271,7 @@ func (n *Node) stop(ended func(time.Duration) bool, stop func(), wg *sync.WaitGr
 	if !ended(limit) {
 		n.logger.Info("some connections did not take their last packet in time", "limit", limit)
 	}
+	n.broker.Part(min(limit, flushing))
 	n.flush(min(limit, flushing))
 	stop()
 	wg.Wait()

@@ -3,10 +3,12 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"tombolo/internal/member"
 	"tombolo/internal/option"
 	"tombolo/mqtt/session"
 )
@@ -108,6 +110,28 @@ func TestSettings(t *testing.T) {
 	}
 	if got := versions([]int{4, 5, 131}); got != 1<<4|1<<5 {
 		t.Errorf("versions 4, 5, 131 are %b", got)
+	}
+}
+
+// TestGossipSettings: what is set of memberlist reaches it (member.TestTuning), in
+// milliseconds where no unit is said, and what is not set is what the options say.
+func TestGossipSettings(t *testing.T) {
+	const at = "cluster.memberlist."
+	set := gossipConfig(load(t, at+"tcp_timeout", "1500", at+"push_pull_interval", "2s", at+"probe_interval", "3000", at+"probe_timeout", "400",
+		at+"gossip_interval", "500", at+"gossip_to_the_dead_time", "6m", at+"indirect_checks", "7", at+"retransmit_mult", "8",
+		at+"suspicion_mult", "9"), addresses{gossip: "g", advertisedGossip: "a"}, []byte("s"))
+	want := member.GossipConfig{Bind: "g", Advertise: "a", Secret: []byte("s"), TCPTimeout: 1500 * time.Millisecond, PushPullInterval: 2 * time.Second,
+		ProbeInterval: 3 * time.Second, ProbeTimeout: 400 * time.Millisecond, GossipInterval: 500 * time.Millisecond, GossipToTheDeadTime: 6 * time.Minute,
+		IndirectChecks: 7, RetransmitMult: 8, SuspicionMult: 9}
+	if !reflect.DeepEqual(set, want) {
+		t.Errorf("set: %+v\nwant %+v", set, want)
+	}
+	unset := gossipConfig(load(t, "cluster.insecure", "on"), addresses{}, nil)
+	want = member.GossipConfig{Insecure: true, TCPTimeout: 10 * time.Second, PushPullInterval: 15 * time.Second,
+		ProbeInterval: time.Second, ProbeTimeout: 500 * time.Millisecond, GossipInterval: 200 * time.Millisecond, GossipToTheDeadTime: 30 * time.Second,
+		IndirectChecks: 3, RetransmitMult: 4, SuspicionMult: 4}
+	if !reflect.DeepEqual(unset, want) {
+		t.Errorf("unset: %+v\nwant %+v", unset, want)
 	}
 }
 

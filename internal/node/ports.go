@@ -209,7 +209,7 @@ func (p *ports) suspend() {
 func (p *ports) resume() error {
 	p.changes.Lock()
 	defer p.changes.Unlock()
-	if p.accepting.Load() || p.n.stopping.Load() {
+	if p.accepting.Load() || p.n.stopping() {
 		return nil
 	}
 	var opened []*port
@@ -311,7 +311,7 @@ func (p *ports) closeListeners() {
 	for _, one := range p.all() {
 		if one.mqtt != nil {
 			_ = one.mqtt.Close() // a second close says so; nothing to do about it
-		} else if one.web != nil && !p.n.stopping.Load() {
+		} else if one.web != nil && !p.n.stopping() {
 			_ = one.web.Close()
 		}
 	}

@@ -29,6 +29,7 @@ func brokerSettings(s *option.Settings) *broker.Settings {
 		QuietKeepAlive:         !s.Bool("logging.keepalive_as_warning"),
 		HoldTimeout:            max(s.Duration("netsplit_hold_timeout"), time.Nanosecond), // zero would be the default there
 		HoldBytesMax:           max(s.Bytes("netsplit_hold_bytes"), 1),
+		TakeoversMax:           s.Int("cluster.takeovers_per_minute"),
 		DrainStep:              s.Int("max_msgs_per_drain_step"),
 		DrainPause:             max(s.Duration("max_drain_time"), time.Millisecond),
 		RefuseWhenGated:        s.String("netsplit_publish_response") == "error",
@@ -76,8 +77,16 @@ func seconds(d time.Duration) uint32 {
 	return uint32(n)
 }
 
+// memoryEntriesMax bounds what a client's window makes a queue hold in memory.
+const memoryEntriesMax = 1024
+
 func queueConfig(s *option.Settings) queue.Config {
+	// A queue that holds less than what may be on its way to the client reads from
+	// the store what has come while one window was not acknowledged.
+	entries := min(max(2*s.Int("max_inflight_messages"), queue.DefaultMemoryEntries), memoryEntriesMax)
 	return queue.Config{
+		MemoryEntries:     entries,
+		MemoryBytes:       entries * (queue.DefaultMemoryBytes / queue.DefaultMemoryEntries),
 		MaxOnline:         s.Int("max_online_messages"),
 		MaxOffline:        s.Int("max_offline_messages"),
 		LIFO:              s.String("queue_type") == "lifo",

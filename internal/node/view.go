@@ -22,7 +22,7 @@ type view struct{ n *Node }
 
 // Health implements admin.Health.
 func (v *view) Health() (reasons []string) {
-	if v.n.stopping.Load() {
+	if v.n.stopping() {
 		reasons = append(reasons, "the node is stopping")
 	}
 	if !v.n.ports.accepting.Load() {
@@ -187,6 +187,19 @@ func (v *view) Orphans() (list []admin.Orphan, err error) {
 		list = append(list, admin.Orphan{Mountpoint: o.Key.Mountpoint, ClientID: o.Key.ClientID, Messages: o.Messages, DroppedAt: time.UnixMilli(o.DroppedAt)})
 	}
 	return list, err
+}
+
+// Moving implements admin.Sessions.
+func (v *view) Moving() (list []admin.MovingQueue) {
+	v.n.broker.EachMoving(func(m broker.Moving) bool {
+		list = append(list, admin.MovingQueue{Mountpoint: m.Key.Mountpoint, ClientID: m.Key.ClientID, To: v.n.cluster.Name(m.To),
+			Sent: m.Sent, Left: m.Queued, Since: time.UnixMilli(m.Since)})
+		return true
+	})
+	slices.SortFunc(list, func(a, b admin.MovingQueue) int {
+		return cmp.Or(cmp.Compare(a.Mountpoint, b.Mountpoint), cmp.Compare(a.ClientID, b.ClientID))
+	})
+	return list
 }
 
 // DiscardOrphan implements admin.Sessions.

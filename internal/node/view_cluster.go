@@ -50,6 +50,7 @@ func (v clusterView) member(s *cluster.Status, m *wire.Member) admin.ClusterMemb
 	for i := range s.Links {
 		if l := &s.Links[i]; l.ID == m.ID {
 			out.Linked, out.LinkedSince, out.LastError, out.Spooled, out.Slow = l.Up, l.Since, l.LastError, l.Spooled, l.Starved
+			out.Segment = l.Segment
 		}
 	}
 	if out.Linked {

@@ -29,8 +29,11 @@ func (l *loader) crossCheck(s *Settings) {
 			continue // the port is cluster.gossip_port
 		}
 		if _, _, err := splitHostPort(seed); err != nil {
-			fault("cluster.seeds", "%v", err)
+			fault("cluster.seeds", "%s: %v; write host, host:port or [address]:port", show(seed), err)
 		}
+	}
+	if s.Text("cluster.name") == "" {
+		fault("cluster.name", "must not be empty: nodes of one name are one cluster")
 	}
 	if s.Text("cluster.certfile") == "" != (s.Text("cluster.keyfile") == "") {
 		fault("cluster.certfile", "cluster.certfile and cluster.keyfile belong together")

@@ -11,7 +11,7 @@ func sessionOptions() []Option {
 			Zero: "0 is the standard's own limit of 256 MB."},
 		{Key: "max_inflight_messages", Kind: KindInt, Unit: "messages", Default: "20", Min: 0, Max: 65535, Reloadable: true,
 			Doc:  "How many QoS 1 and 2 messages may be on the way to an MQTT 3.1 or 3.1.1 client unacknowledged. MQTT 5: see receive_max_client. Throughput of one client is at most max_inflight_messages / round-trip time.",
-			More: "More fills long links; less keeps the burst after a reconnect small.",
+			More: "More fills long links, and has each queue hold up to twice as many messages ready in memory (128 at least, 1,024 at most); less keeps the burst after a reconnect small.",
 			Zero: "0 is no limit but the 65,535 packet ids."},
 		{Key: "receive_max_client", Kind: KindInt, Unit: "messages", Default: "65535", Min: 1, Max: 65535, Hidden: true, Reloadable: true,
 			Doc:  "Caps the QoS 1 and 2 messages on the way to an MQTT 5 client: min(receive_max_client, the client's Receive Maximum).",

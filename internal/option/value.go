@@ -279,7 +279,7 @@ func checkAddress(o *Option, text string) error {
 func splitHostPort(text string) (host string, port int, err error) {
 	i := strings.LastIndexByte(text, ':')
 	if i < 0 {
-		return "", 0, fmt.Errorf("%s has no port; write address:port", show(text))
+		return "", 0, fmt.Errorf("%s is not address:port; write for example 0.0.0.0:1883, or 127.0.0.1:1883 for this machine only", show(text))
 	}
 	port, err = strconv.Atoi(text[i+1:])
 	if err != nil || port < 0 || port > 65535 {

@@ -36,7 +36,7 @@ func TestValues(t *testing.T) {
 		{"calendar", "never", int64(Unlimited), ""}, {"calendar", "30s", 30e9, ""}, {"calendar", "2h", 2 * h, ""}, {"calendar", "1d", d, ""}, {"calendar", "1w", 7 * d, ""}, {"calendar", "3m", 84 * d, ""}, {"calendar", "1y", 336 * d, ""}, {"calendar", "10ms", 0, "not a time span"}, {"calendar", "10", 0, "m (4 weeks) or y (48 weeks), nor the word never"},
 		{"enum", "refuse", 0, ""}, {"enum", "block", 0, `"block" is not one of drop, refuse`},
 		{"string", `""`, 0, ""}, {"string", "\xff", 0, "UTF-8"}, {"string", strings.Repeat("x", valueBytesMax+1), 0, "at most"},
-		{"address", "1883", 0, "no port"}, {"address", "localhost:99999", 0, "port between"}, {"address", "zz::1:1883", 0, "not an IPv6"},
+		{"address", "1883", 0, "write for example 0.0.0.0:1883"}, {"address", "localhost:99999", 0, "port between"}, {"address", "zz::1:1883", 0, "not an IPv6"},
 	} {
 		p, err := parseValue(opts[c.option], c.text)
 		switch {

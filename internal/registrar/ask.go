@@ -59,7 +59,7 @@ func (c *Core) sendAsk(a *ask, at At, e *Effects) {
 	}
 	m := &wire.Register{
 		Request: a.number, View: c.hash, Client: a.q.Client, Seen: a.q.Seen, Home: a.q.Home,
-		CleanStart: a.q.CleanStart, Bound: a.q.Bound,
+		CleanStart: a.q.CleanStart, Bound: a.q.Bound, IfIdle: a.q.IfIdle,
 	}
 	if a.leader == c.self {
 		c.takeRegister(c.self, m, at, e)
@@ -120,7 +120,11 @@ func (c *Core) denyAsk(from wire.NodeID, m *wire.Deny, at At, e *Effects) {
 		}
 		a.retryAt = at.after(viewRetry)
 	default:
-		c.endAsk(a, Answer{Denied: &Denied{Reason: m.Reason, Home: m.Home, Text: denialText(m)}}, e)
+		text := denialText(m)
+		if a.q.IfIdle && m.Reason == wire.DenyEpoch {
+			text = fmt.Sprintf("the client is connected at node %016x", uint64(m.Home))
+		}
+		c.endAsk(a, Answer{Denied: &Denied{Reason: m.Reason, Home: m.Home, Text: text}}, e)
 	}
 }
 

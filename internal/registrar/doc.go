@@ -32,7 +32,9 @@
 //  4. Under the policy majority more than half of the members accept before a
 //     grant (R25).
 //  5. Register answers within AnswerMax, whatever happens.
-//  6. Of two nodes of one view that hold one id, the one with the lower epoch
+//  6. A request with IfIdle closes nobody: whoever has the client says no (R23).
+//     A member that runs an earlier version does not know the flag, and closes it.
+//  7. Of two nodes of one view that hold one id, the one with the lower epoch
 //     closes it, without anybody asking.
 //
 // On failure. A message that makes no sense is counted and dropped. What is

@@ -100,7 +100,7 @@ func (c *Core) takeRelease(from wire.NodeID, m *wire.Release, at At, e *Effects)
 		c.answerRelease(asked{from, m.Request}, &wire.Released{Request: m.Request}, nil, at, e)
 		return
 	}
-	if h, ok := c.holder.mine[m.Client]; ok && compare(h.epoch, m.Epoch) >= 0 {
+	if h, ok := c.holder.mine[m.Client]; ok && (m.IfIdle || compare(h.epoch, m.Epoch) >= 0) {
 		deny(h.epoch, c.self)
 		return
 	}

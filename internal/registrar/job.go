@@ -109,10 +109,15 @@ func (c *Core) begin(s *seat, j *job, at At, e *Effects) {
 	c.decide(j, at, e)
 }
 
+// release is what the job asks of who holds the id.
+func (j *job) release() *wire.Release {
+	return &wire.Release{Request: j.number, Client: j.q.Client, Epoch: j.epoch, NewHome: j.from, IfIdle: j.q.IfIdle}
+}
+
 // askHolders sends to whom the job waits for; this node comes last, since it may
 // answer at once.
 func (c *Core) askHolders(j *job, at At, e *Effects) {
-	m := &wire.Release{Request: j.number, Client: j.q.Client, Epoch: j.epoch, NewHome: j.from}
+	m := j.release()
 	own := false
 	for _, w := range j.waiting {
 		if w.node == c.self {
@@ -132,7 +137,7 @@ func (c *Core) alsoAsk(j *job, node wire.NodeID, at At, e *Effects) {
 		return
 	}
 	j.waiting = append(j.waiting, waited{node, true})
-	m := &wire.Release{Request: j.number, Client: j.q.Client, Epoch: j.epoch, NewHome: j.from}
+	m := j.release()
 	if node == c.self {
 		c.takeRelease(c.self, m, at, e)
 		return
@@ -179,7 +184,7 @@ func (c *Core) takeDeny(from wire.NodeID, m *wire.Deny, at At, e *Effects) {
 	case !slices.ContainsFunc(j.waiting, func(w waited) bool { return w.node == from }):
 	case m.Reason != wire.DenyEpoch:
 		c.fail(j, &wire.Deny{Reason: wire.DenyBusy, Home: from}, at, e)
-	case m.Home != 0 && !c.view.has(m.Home):
+	case m.Home != 0 && (j.q.IfIdle || !c.view.has(m.Home)):
 		c.fail(j, &wire.Deny{Reason: wire.DenyEpoch, Epoch: m.Epoch, Home: m.Home}, at, e)
 	case j.tries >= triesMax:
 		c.fail(j, &wire.Deny{Reason: wire.DenyBusy, Epoch: m.Epoch, Home: m.Home}, at, e)

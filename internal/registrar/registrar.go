@@ -39,6 +39,7 @@ type Request struct {
 	Home       wire.NodeID // in that record; 0 for none
 	CleanStart bool
 	Bound      bool // the session ends with its connection
+	IfIdle     bool // denied with DenyEpoch if the client is connected at another node (R23)
 }
 
 // Grant is the answer yes.

@@ -10,7 +10,7 @@ import (
 type slotChecks struct {
 	started  bool
 	last     View // after the last step; its maps are not kept
-	retired  map[dvv.Actor]bool
+	retired  []dvv.Actor
 	pending  map[dvv.Dot]string // delete dots in the index
 	lossy    bool               // its store forgot what it once had
 	rolled   *rollback
@@ -37,7 +37,7 @@ type donation struct {
 type rollback struct{ actor dvv.Actor }
 
 func (c *slotChecks) init() {
-	c.retired, c.pending = map[dvv.Actor]bool{}, map[dvv.Dot]string{}
+	c.pending = map[dvv.Dot]string{}
 	c.truth.init()
 }
 
@@ -47,7 +47,7 @@ func (c *slotChecks) rolledBack(actor dvv.Actor, top, issued uint64) {
 	c.lossy = true
 	c.last, c.acked = View{}, nil
 	c.donor = &donation{} // the directory may be in the middle of one
-	clear(c.retired)
+	c.retired = nil
 	clear(c.pending)
 	if issued > top {
 		c.rolled = &rollback{actor}
@@ -161,7 +161,7 @@ func (w *World) checkStarted(s *slot) {
 	c := &s.checks
 	fail := func(checker, format string, args ...any) { w.fail(checker, s, format, args...) }
 	for _, a := range c.last.Clock.Actors() {
-		if (c.retired[a] || v.Retired[a]) && (!v.Retired[a] || c.last.Clock.Top(a) > v.Clock.Top(a)) {
+		if (slices.Contains(c.retired, a) || v.Retired[a]) && (!v.Retired[a] || c.last.Clock.Top(a) > v.Clock.Top(a)) {
 			fail("I27", "retired actor %v was forgotten over a restart", a)
 		}
 	}
@@ -183,7 +183,7 @@ func (w *World) checkStarted(s *slot) {
 		w.newActor(s, v.Actor)
 	}
 	c.started, c.joined, c.truth.all = true, false, true
-	w.remember(s, v)
+	w.remember(s, &v)
 }
 
 // newActor looks at an actor that a store begins to use.
@@ -197,12 +197,16 @@ func (w *World) newActor(s *slot, a dvv.Actor) {
 }
 
 // remember keeps what the next look is compared with.
-func (w *World) remember(s *slot, v View) {
+func (w *World) remember(s *slot, v *View) {
 	c := &s.checks
-	c.last, c.written = v, s.disk.written
+	c.last, c.written = *v, s.disk.written
 	c.last.Objects, c.last.Retired = nil, nil
-	for a := range v.Retired {
-		c.retired[a] = true
+	if len(c.retired) < len(v.Retired) {
+		for a := range v.Retired {
+			if !slices.Contains(c.retired, a) {
+				c.retired = append(c.retired, a)
+			}
+		}
 	}
 	if c.rolled != nil && v.Actor != c.rolled.actor {
 		c.rolled = nil

@@ -14,17 +14,17 @@ func (w *World) checkStep(s *slot, cause *event) {
 		return
 	}
 	c := &s.checks
-	v := s.core.View()
-	if s.disk.written == c.written && v.Phase == c.last.Phase {
+	if s.disk.written == c.written && s.core.Phase() == c.last.Phase {
 		return // nothing of the store changed
 	}
-	before := c.last
+	view := s.core.View()
+	v, before := &view, &c.last
 	fail := func(checker, format string, args ...any) { w.fail(checker, s, format, args...) }
 	if !v.Clock.Contiguous(v.Actor) {
 		fail("I2", "own entry of %v has gaps: %v", v.Actor, v.Clock)
 	}
 	grown := v.Clock.Descends(before.Clock)
-	for a := range c.retired {
+	for _, a := range c.retired {
 		if !v.Retired[a] || !grown && v.Clock.Top(a) < before.Clock.Top(a) {
 			fail("I27", "retired actor %v was forgotten", a)
 		}
@@ -43,10 +43,10 @@ func (w *World) checkStep(s *slot, cause *event) {
 		fail(id, "%s", text)
 	}
 	w.checkChanges(s, v)
-	w.markTruth(s, v.Clock, before.Clock)
+	gained := w.markTruth(s, v.Clock, before.Clock, grown)
 	w.checkJoined(s, v, before)
 	if cause != nil && cause.kind == eventDeliver {
-		w.checkReceived(s, v, before, cause.pkt.Trace)
+		w.checkReceived(s, v, before, cause.pkt.Trace, gained)
 	}
 	if w.violation == nil {
 		w.remember(s, v)
@@ -71,7 +71,7 @@ func cutSentence(why string) (id, text string, ok bool) {
 }
 
 // checkChanges is I1 and I22 over what a step may have changed.
-func (w *World) checkChanges(s *slot, v View) {
+func (w *World) checkChanges(s *slot, v *View) {
 	if c, ok := s.core.(changer); ok {
 		keys, dropped := c.Changes()
 		for _, key := range keys {
@@ -101,7 +101,11 @@ func (w *World) checkChanges(s *slot, v View) {
 func (w *World) checkValues(s *slot, key string, o dvv.Object) {
 	for _, sib := range o.Siblings() {
 		op := DecodeValue(sib.Value).Op
-		if was, ok := w.checks.values[sib.Dot]; ok && was != op {
+		was, ok := w.checks.values[sib.Dot]
+		if ok && was == op {
+			continue
+		}
+		if ok {
 			w.fail("I1", s, "dot %v of %s holds the values of operations %d and %d", sib.Dot, key, was, op)
 		}
 		w.checks.values[sib.Dot] = op
@@ -110,7 +114,7 @@ func (w *World) checkValues(s *slot, key string, o dvv.Object) {
 
 // checkCollected is I22: a delete that leaves the index is known to every
 // member, unless the cap put it into the horizon.
-func (w *World) checkCollected(s *slot, d dvv.Dot, key string, v View) {
+func (w *World) checkCollected(s *slot, d dvv.Dot, key string, v *View) {
 	if v.Horizon.Has(d) {
 		return
 	}
@@ -128,7 +132,7 @@ func (w *World) checkCollected(s *slot, d dvv.Dot, key string, v View) {
 // that ended it had seen all that its donor had seen when it began, the first time if
 // it was resumed. Any member may be the donor, also one that is behind the others;
 // but, of those that were members when an empty store was added, not behind all.
-func (w *World) checkJoined(s *slot, v, before View) {
+func (w *World) checkJoined(s *slot, v, before *View) {
 	c := &s.checks
 	if d := c.donor; d != nil && v.FullJoins != before.FullJoins {
 		if !v.Clock.Descends(d.clock) {
@@ -234,18 +238,18 @@ func (w *World) before(s *slot, e *event) {
 }
 
 // checkReceived is I18, I20 and I21, and the local truth: a store holds exactly
-// what the operations that its clock claims leave over.
-func (w *World) checkReceived(s *slot, v, before View, t *Trace) {
+// what the operations that its clock claims leave over. The clock changed if it gained.
+func (w *World) checkReceived(s *slot, v, before *View, t *Trace, gained bool) {
 	if t != nil && t.Kind == KindChunk && w.violation == nil {
 		w.checkClaims(s, v, before, t)
 	}
-	if w.violation == nil && (t == nil || t.Kind == KindChunk || t.Kind == KindReplicate) && !v.Clock.Equal(before.Clock) {
+	if w.violation == nil && (t == nil || t.Kind == KindChunk || t.Kind == KindReplicate) && gained {
 		w.checkTruth(s, v, t)
 	}
 }
 
 // checkClaims looks at what a chunk added to the clock.
-func (w *World) checkClaims(s *slot, v, before View, t *Trace) {
+func (w *World) checkClaims(s *slot, v, before *View, t *Trace) {
 	told := map[dvv.Dot]bool{}
 	for _, it := range t.Items {
 		for _, d := range it.Deletes {

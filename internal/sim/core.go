@@ -125,6 +125,8 @@ type Core interface {
 	// Stop is an orderly end.
 	Stop(now time.Duration, out *Output) error
 	View() View
+	// Phase is that of the View.
+	Phase() Phase
 	// EachIndex walks the index: what each dot did.
 	EachIndex(fn func(d dvv.Dot, key string, del bool))
 	// Floor is the floor that a session record shows.
@@ -147,6 +149,7 @@ type CoreConfig struct {
 	Joins   bool    // an empty store must join before it serves
 	Seeds   []NodeID
 	Rand    func() uint64
+	Records *records // nil: each core reads by itself
 }
 
 // Maker opens a core on a disk.

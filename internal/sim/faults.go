@@ -1,8 +1,8 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"tombolo/dvv"
@@ -10,7 +10,7 @@ import (
 
 // pick is a random slot that fits, nil if none does.
 func (w *World) pick(fits func(s *slot) bool) *slot {
-	var list []*slot
+	list := make([]*slot, 0, slotsMax)
 	for _, s := range w.slots {
 		if fits(s) {
 			list = append(list, s)
@@ -315,9 +315,9 @@ func (w *World) operate() {
 
 // anyOp is what a client may ask.
 func (w *World) anyOp() Op {
-	op := Op{Key: fmt.Sprintf("k%d", w.rng.IntN(w.p.Keys)), Delete: w.rng.IntN(3) == 0}
+	op := Op{Key: "k" + strconv.Itoa(w.rng.IntN(w.p.Keys)), Delete: w.rng.IntN(3) == 0}
 	if w.rng.IntN(5) == 0 {
-		op = Op{Key: fmt.Sprintf("session%d", w.rng.IntN(2)), Clean: w.rng.IntN(2) == 0}
+		op = Op{Key: "session" + strconv.Itoa(w.rng.IntN(2)), Clean: w.rng.IntN(2) == 0}
 	}
 	return op
 }

@@ -18,60 +18,92 @@ const (
 // event is one thing that will happen. Ties are broken by the order of making.
 type event struct {
 	at    time.Duration
-	seq   uint64
-	kind  eventKind
 	slot  int // whom it happens to
 	from  int // of a message
 	life  int // of the receiving process: a dead one's timers are void
+	kind  eventKind
 	again bool
 	pkt   Packet
 }
 
 // agenda is a binary heap of events. Owned by the World.
 type agenda struct {
-	events []event
+	heap   []due
+	events []event // where due says
+	free   []int32 // places in events
 	made   uint64
 }
 
-func (a *agenda) before(i, j int) bool {
-	x, y := &a.events[i], &a.events[j]
-	return x.at < y.at || x.at == y.at && x.seq < y.seq
+// due is when an event comes and where it lies: to move it about costs little.
+type due struct {
+	at  time.Duration
+	seq uint64
+	in  int32
+}
+
+func (d due) before(o due) bool { return d.at < o.at || d.at == o.at && d.seq < o.seq }
+
+// next is when the next event comes; ok is false if there is none.
+func (a *agenda) next() (at time.Duration, ok bool) {
+	if len(a.heap) == 0 {
+		return 0, false
+	}
+	return a.heap[0].at, true
 }
 
 func (a *agenda) push(e event) {
 	a.made++
-	e.seq = a.made
-	a.events = append(a.events, e)
-	for i := len(a.events) - 1; i > 0; {
+	d := due{at: e.at, seq: a.made}
+	if n := len(a.free); n > 0 {
+		d.in, a.free = a.free[n-1], a.free[:n-1]
+		a.events[d.in] = e
+	} else {
+		d.in = int32(len(a.events))
+		a.events = append(a.events, e)
+	}
+	a.heap = append(a.heap, d)
+	i := len(a.heap) - 1
+	for i > 0 {
 		up := (i - 1) / 2
-		if !a.before(i, up) {
-			return
+		if !d.before(a.heap[up]) {
+			break
 		}
-		a.events[i], a.events[up] = a.events[up], a.events[i]
+		a.heap[i] = a.heap[up]
 		i = up
 	}
+	a.heap[i] = d
 }
 
-func (a *agenda) pop() (event, bool) {
-	n := len(a.events) - 1
+// pop takes the next event out into e; false if there is none.
+func (a *agenda) pop(e *event) bool {
+	n := len(a.heap) - 1
 	if n < 0 {
-		return event{}, false
+		return false
 	}
-	top := a.events[0]
-	a.events[0] = a.events[n]
-	a.events[n] = event{} // let go of its message
-	a.events = a.events[:n]
-	for i := 0; ; {
-		least := i
-		for _, c := range []int{2*i + 1, 2*i + 2} {
-			if c < n && a.before(c, least) {
-				least = c
-			}
-		}
-		if least == i {
-			return top, true
-		}
-		a.events[i], a.events[least] = a.events[least], a.events[i]
-		i = least
+	in := a.heap[0].in
+	*e = a.events[in]
+	a.events[in].pkt = Packet{} // let go of it
+	a.free = append(a.free, in)
+	last := a.heap[n]
+	a.heap = a.heap[:n]
+	if n == 0 {
+		return true
 	}
+	i := 0
+	for {
+		c := 2*i + 1
+		if c >= n {
+			break
+		}
+		if c+1 < n && a.heap[c+1].before(a.heap[c]) {
+			c++
+		}
+		if !a.heap[c].before(last) {
+			break
+		}
+		a.heap[i] = a.heap[c]
+		i = c
+	}
+	a.heap[i] = last
+	return true
 }

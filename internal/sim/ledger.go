@@ -2,8 +2,8 @@ package sim
 
 import (
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
@@ -16,45 +16,47 @@ import (
 // clock, which only grows. TestLedgerAgrees holds it to replica.Verify, which reads
 // the whole store, at every step. Owned by the mirror.
 type ledger struct {
-	looks    map[string]replica.Look // by key: what its object adds to the sums
-	digest   uint64
-	live     int64
-	residual map[string]bool
-	told     replica.Sums // by the store's own record
-	trimmed  dvv.Clock    // of told: live dots that need no place in the index
+	digest  uint64
+	live    int64
+	told    replica.Sums // by the store's own record
+	trimmed dvv.Clock    // of told: live dots that need no place in the index
+	retired []byte       // the record of them that was read last
 
-	keys map[string]bool // spoken of since the last verification
-	dots map[dvv.Dot]bool
+	keys []*mirrorKey // spoken of since the last verification, each once
+	dots []dvv.Dot    // the same, some more than once
 }
 
-func (l *ledger) init() {
-	l.looks, l.residual = map[string]replica.Look{}, map[string]bool{}
-	l.keys, l.dots = map[string]bool{}, map[dvv.Dot]bool{}
-}
-
-// object notes that the object of key is record now, nil for none, and was old.
-func (l *ledger) object(key string, record []byte, old dvv.Object) {
-	was := l.looks[key]
-	var now replica.Look
-	if record != nil {
-		now, _ = replica.LookAt(simPolicy{}, []byte(key), record) // the mirror has read it
-		l.looks[key] = now
-	} else {
-		delete(l.looks, key)
+// speak notes that a batch spoke of k.
+func (l *ledger) speak(k *mirrorKey) {
+	if !k.spoken {
+		k.spoken = true
+		l.keys = append(l.keys, k)
 	}
-	l.digest ^= was.Digest ^ now.Digest
-	l.live += now.Live - was.Live
-	l.keys[key] = true
+}
+
+// object notes what the object of k adds to the sums now, and that it was old.
+func (l *ledger) object(k *mirrorKey, now replica.Look, old dvv.Object) {
+	l.digest ^= k.look.Digest ^ now.Digest
+	l.live += now.Live - k.look.Live
+	k.look = now
+	l.speak(k)
 	for _, s := range old.Siblings() {
-		l.dots[s.Dot] = true
+		l.dots = append(l.dots, s.Dot)
 	}
+}
+
+// hush begins anew.
+func (l *ledger) hush() {
+	for _, k := range l.keys {
+		k.spoken = false
+	}
+	l.keys, l.dots = l.keys[:0], l.dots[:0]
 }
 
 // verify returns the first fault of what was spoken of, led by its invariant.
 func (m *mirror) verify(clock dvv.Clock) string {
 	l := &m.ledger
-	defer clear(l.keys)
-	defer clear(l.dots)
+	defer l.hush()
 	switch {
 	case l.digest != l.told.Digest:
 		return fmt.Sprintf("I32: digest is %016x and ought to be %016x", l.told.Digest, l.digest)
@@ -63,12 +65,12 @@ func (m *mirror) verify(clock dvv.Clock) string {
 	case int64(len(m.index)) != l.told.Garbage:
 		return fmt.Sprintf("I30: %d deletes are counted pending and %d are", l.told.Garbage, len(m.index))
 	}
-	for key := range l.keys {
-		if m.verifyKey(key, clock) != "" {
+	for _, k := range l.keys {
+		if m.verifyKey(k, clock) != "" {
 			return m.firstFault(clock)
 		}
 	}
-	for d := range l.dots {
+	for _, d := range l.dots {
 		if m.verifyDot(d) != "" {
 			return m.firstFault(clock)
 		}
@@ -76,14 +78,16 @@ func (m *mirror) verify(clock dvv.Clock) string {
 	return ""
 }
 
-// firstFault is the same of any faults, whatever the order of a map.
+// firstFault is the same of any faults, whatever the order of the batch.
 func (m *mirror) firstFault(clock dvv.Clock) string {
-	for _, key := range slices.Sorted(maps.Keys(m.ledger.keys)) {
-		if why := m.verifyKey(key, clock); why != "" {
+	slices.SortFunc(m.ledger.keys, func(a, b *mirrorKey) int { return strings.Compare(a.name, b.name) })
+	for _, k := range m.ledger.keys {
+		if why := m.verifyKey(k, clock); why != "" {
 			return why
 		}
 	}
-	for _, d := range slices.SortedFunc(maps.Keys(m.ledger.dots), dvv.Dot.Compare) {
+	slices.SortFunc(m.ledger.dots, dvv.Dot.Compare)
+	for _, d := range m.ledger.dots {
 		if why := m.verifyDot(d); why != "" {
 			return why
 		}
@@ -91,9 +95,10 @@ func (m *mirror) firstFault(clock dvv.Clock) string {
 	return ""
 }
 
-func (m *mirror) verifyKey(key string, clock dvv.Clock) string {
+func (m *mirror) verifyKey(k *mirrorKey, clock dvv.Clock) string {
+	key := k.name
 	o, there := m.objects[key]
-	if has := o.Context().Len() > 0; m.ledger.residual[key] != has {
+	if has := o.Context().Len() > 0; k.residual != has {
 		return fmt.Sprintf("I30: object %q with context %v: residual entry %v", key, o.Context(), !has)
 	}
 	if there && o.IsEmpty() {
@@ -104,13 +109,13 @@ func (m *mirror) verifyKey(key string, clock dvv.Clock) string {
 		switch e := m.indexed[d]; {
 		case !clock.Has(d):
 			return fmt.Sprintf("I5: %v of %q is live and was never seen", d, key)
-		case e.key != key && !m.ledger.trimmed.Has(d):
-			return fmt.Sprintf("I7: the index says of %v of %q: %v", d, key, e)
+		case e.key != k && !m.ledger.trimmed.Has(d):
+			return fmt.Sprintf("I7: the index has %v of %q in %d blocks, or under another key", d, key, e.blocks)
 		case !o.Context().Covers(d) && !m.lasting[key].Covers(d) && clock.Base(d.Actor) < d.Counter:
 			return fmt.Sprintf("I9: %v of %q is not covered", d, key)
 		}
 	}
-	for _, d := range m.ledger.looks[key].Tombs {
+	for _, d := range k.look.Tombs {
 		if e := m.index[d]; e.key != key || e.del {
 			return fmt.Sprintf("I7: tombstone %v of %q does not wait to be collected", d, key)
 		}

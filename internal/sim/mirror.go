@@ -3,8 +3,8 @@ package sim
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
@@ -16,13 +16,14 @@ import (
 type mirror struct {
 	fresh     bool
 	objects   map[string]dvv.Object
-	index     map[dvv.Dot]mirrorEntry // deletes and tombstones that wait to be collected
-	blocks    map[string][]dvv.Dot    // of the index of live dots, by their keys
+	keys      map[string]*mirrorKey    // by table and key, also those that are gone
+	last      *mirrorKey               // that was asked for; nil: none yet
+	index     map[dvv.Dot]mirrorEntry  // deletes and tombstones that wait to be collected
+	blocks    map[blockKey]mirrorBlock // of the index of live dots
 	indexed   map[dvv.Dot]mirrorLive
 	retired   map[dvv.Actor]bool
 	lasting   map[string]dvv.VV
 	horizon   dvv.Clock
-	inspected *replica.Inspection
 	touched   []string    // keys whose objects changed since it was last asked, and
 	dropped   []droppedAt // deletes that left the index
 	begun     int
@@ -30,6 +31,31 @@ type mirror struct {
 	joins     int
 	conflicts int
 	ledger    ledger
+	records   *records
+	needs     map[string]bool // that the horizon covers
+}
+
+// mirrorKey is all that is known of one key: there are few of them, and they come again
+// and again. Owned by the mirror.
+type mirrorKey struct {
+	name     string
+	look     replica.Look // what its object adds to the sums
+	residual bool
+	spoken   bool // since the last verification
+}
+
+// key is what is known of a key.
+func (m *mirror) key(key []byte) *mirrorKey {
+	if m.last != nil && m.last.name == string(key) {
+		return m.last // a batch says several things of one key
+	}
+	k := m.keys[string(key)]
+	if k == nil {
+		k = &mirrorKey{name: string(key)}
+		m.keys[k.name] = k
+	}
+	m.last = k
+	return k
 }
 
 // droppedAt is a delete that left the index of a key. Immutable.
@@ -41,7 +67,7 @@ type droppedAt struct {
 // Changes is what changed since it was last asked for.
 func (t *replicaCore) Changes() (keys []string, dropped []droppedAt) {
 	m := &t.mirror
-	keys, m.touched = m.touched, nil
+	keys, m.touched = m.touched, m.touched[:0] // good up to the next batch
 	for _, d := range m.dropped {
 		if _, ok := m.index[d.dot]; !ok {
 			dropped = append(dropped, d)
@@ -56,17 +82,26 @@ type mirrorEntry struct {
 	del bool
 }
 
+// blockKey is the key of a block of the index, which is as long as that.
+type blockKey [25]byte
+
+// mirrorBlock is the dots of a block of the index: mostly it is one. Immutable.
+type mirrorBlock struct {
+	first dvv.Dot
+	rest  []dvv.Dot
+}
+
 // mirrorLive is the key that the index names for a dot, and in how many blocks.
 type mirrorLive struct {
-	key    string
+	key    *mirrorKey
 	blocks int
 }
 
 func (m *mirror) load(db kv.DB) error {
 	m.objects, m.index = map[string]dvv.Object{}, map[dvv.Dot]mirrorEntry{}
+	m.keys, m.needs = map[string]*mirrorKey{}, map[string]bool{}
 	m.retired, m.lasting = map[dvv.Actor]bool{}, map[string]dvv.VV{}
-	m.blocks, m.indexed = map[string][]dvv.Dot{}, map[dvv.Dot]mirrorLive{}
-	m.ledger.init()
+	m.blocks, m.indexed = map[blockKey]mirrorBlock{}, map[dvv.Dot]mirrorLive{}
 	it := db.Iterator(kv.Range{})
 	defer it.Close()
 	m.fresh = true
@@ -76,44 +111,38 @@ func (m *mirror) load(db kv.DB) error {
 			return err
 		}
 	}
-	if m.fresh || it.Err() != nil {
-		return it.Err()
-	}
-	return m.inspect(db)
+	return it.Err()
 }
 
 // put follows one put; it keeps nothing of key and value.
 func (m *mirror) put(key, value []byte) error {
 	switch key[0] {
 	case replica.AreaObject:
-		o, err := decodeReplicaObject(value)
+		k := m.key(key[1:])
+		o, err := m.records.object(k.name, key[1:], value)
 		if err != nil {
-			return fmt.Errorf("object %q: %w", key[1:], err)
+			return fmt.Errorf("object %q: %w", k.name, err)
 		}
-		name := string(key[1:])
-		m.ledger.object(name, value, m.objects[name])
-		m.objects[name] = o
-		m.touched = append(m.touched, name)
+		m.ledger.object(k, o.look, m.objects[k.name])
+		m.objects[k.name] = o.object
+		m.touched = append(m.touched, k.name)
 	case 'l':
 		v, err := decodeReplicaLasting(value)
 		if err != nil {
 			return fmt.Errorf("lasting context of %q: %w", key[1:], err)
 		}
-		m.lasting[string(key[1:])] = v
-		m.ledger.keys[string(key[1:])] = true
+		k := m.key(key[1:])
+		m.lasting[k.name] = v
+		m.ledger.speak(k)
 	case 'i':
-		m.dropBlock(string(key))
-		return replica.ReadBlock(key, value, func(d dvv.Dot, name []byte) {
-			m.blocks[string(key)] = append(m.blocks[string(key)], d)
-			m.indexed[d] = mirrorLive{key: string(name), blocks: m.indexed[d].blocks + 1}
-			m.ledger.keys[string(name)] = true
-		})
+		return m.putBlock(key, value)
 	case 'g':
-		m.index[dotOf(key)] = mirrorEntry{key: string(value[1:]), del: value[0] == 'd'}
-		m.ledger.dots[dotOf(key)] = true
+		m.index[dotOf(key)] = mirrorEntry{key: m.key(value[1:]).name, del: value[0] == 'd'}
+		m.ledger.dots = append(m.ledger.dots, dotOf(key))
 	case 'r':
-		m.ledger.residual[string(key[1:])] = true
-		m.ledger.keys[string(key[1:])] = true
+		k := m.key(key[1:])
+		k.residual = true
+		m.ledger.speak(k)
 	case 'm':
 		return m.record(key[1], value)
 	}
@@ -128,73 +157,120 @@ func (m *mirror) record(which byte, value []byte) (err error) {
 		if m.ledger.told, err = replica.DecodeSums(value); err != nil {
 			return err
 		}
-		m.ledger.told.Trimmed = bytes.Clone(m.ledger.told.Trimmed)
-		if !bytes.Equal(was, m.ledger.told.Trimmed) {
-			m.ledger.trimmed, err = replica.DecodeTrimmed(m.ledger.told.Trimmed)
+		if bytes.Equal(was, m.ledger.told.Trimmed) {
+			m.ledger.told.Trimmed = was
+			return nil
 		}
+		m.ledger.told.Trimmed = bytes.Clone(m.ledger.told.Trimmed)
+		m.ledger.trimmed, err = replica.DecodeTrimmed(m.ledger.told.Trimmed)
 	case 'r':
+		if bytes.Equal(m.ledger.retired, value) {
+			return nil
+		}
+		m.ledger.retired = append(m.ledger.retired[:0], value...)
 		list, e := replica.DecodeRetired(value)
 		for _, t := range list {
 			m.retired[t.Actor] = true
 		}
 		err = e
 	case 'p':
-		needs, e := replica.DecodeNeeds(value)
-		for _, v := range needs {
-			m.widen(v)
-		}
-		err = e
+		e := replica.EachNeed(value, func(need []byte) {
+			if !m.needs[string(need)] {
+				err = errors.Join(err, m.need(need))
+			}
+		})
+		err = errors.Join(err, e)
 	}
 	return err
 }
 
-// widen has the horizon cover v.
-func (m *mirror) widen(v dvv.VV) {
-	for _, d := range v.Entries() {
-		if m.horizon.Base(d.Actor) < d.Counter {
-			m.horizon = m.horizon.AddSpan(dvv.Span{Actor: d.Actor, First: 1, Last: d.Counter})
-		}
+// need has the horizon cover a vector that is told by its bytes: there are few of them,
+// and they stand in every record of the members.
+func (m *mirror) need(raw []byte) error {
+	v, _, err := dvv.DecodeVV(raw)
+	if err != nil {
+		return err
 	}
+	m.needs[string(raw)] = true
+	m.horizon = m.horizon.Join(v.Clock())
+	return nil
 }
 
 // remove follows one delete.
 func (m *mirror) remove(key []byte) {
 	switch key[0] {
 	case replica.AreaObject:
-		name := string(key[1:])
-		m.ledger.object(name, nil, m.objects[name])
-		delete(m.objects, name)
-		m.touched = append(m.touched, name)
+		k := m.key(key[1:])
+		m.ledger.object(k, replica.Look{}, m.objects[k.name])
+		delete(m.objects, k.name)
+		m.touched = append(m.touched, k.name)
 	case 'l':
 		delete(m.lasting, string(key[1:]))
-		m.ledger.keys[string(key[1:])] = true
+		m.ledger.speak(m.key(key[1:]))
 	case 'i':
-		m.dropBlock(string(key))
+		m.dropBlock(key)
 	case 'g':
 		d := dotOf(key)
 		if e := m.index[d]; e.del {
 			m.dropped = append(m.dropped, droppedAt{d, e.key})
 		}
 		delete(m.index, d)
-		m.ledger.dots[d] = true
+		m.ledger.dots = append(m.ledger.dots, d)
 	case 'r':
-		delete(m.ledger.residual, string(key[1:]))
-		m.ledger.keys[string(key[1:])] = true
+		k := m.key(key[1:])
+		k.residual = false
+		m.ledger.speak(k)
 	}
 }
 
-// dropBlock follows that a block of the index goes.
-func (m *mirror) dropBlock(key string) {
-	for _, d := range m.blocks[key] {
-		e := m.indexed[d]
-		m.ledger.keys[e.key] = true
-		if e.blocks--; e.blocks > 0 {
-			m.indexed[d] = e
+// putBlock follows that a block of the index comes, or another one in its place.
+func (m *mirror) putBlock(key, value []byte) error {
+	m.dropBlock(key)
+	var block mirrorBlock
+	err := replica.ReadBlock(key, value, func(d dvv.Dot, name []byte) {
+		if block.first.Counter == 0 {
+			block.first = d
 		} else {
-			delete(m.indexed, d)
+			block.rest = append(block.rest, d)
 		}
+		of := m.key(name)
+		m.indexed[d] = mirrorLive{key: of, blocks: m.indexed[d].blocks + 1}
+		m.ledger.speak(of)
+	})
+	if err == nil {
+		m.blocks[blockKey(key)] = block
 	}
-	delete(m.blocks, key)
+	return err
+}
+
+// dropBlock follows that a block of the index goes.
+func (m *mirror) dropBlock(key []byte) {
+	if len(key) != len(blockKey{}) {
+		return // none
+	}
+	block, there := m.blocks[blockKey(key)]
+	if !there {
+		return
+	}
+	m.unindex(block.first)
+	for _, d := range block.rest {
+		m.unindex(d)
+	}
+	delete(m.blocks, blockKey(key))
+}
+
+// unindex follows that a block with d goes.
+func (m *mirror) unindex(d dvv.Dot) {
+	e, there := m.indexed[d]
+	if !there {
+		return
+	}
+	m.ledger.speak(e.key)
+	if e.blocks--; e.blocks > 0 {
+		m.indexed[d] = e
+	} else {
+		delete(m.indexed, d)
+	}
 }
 
 func dotOf(key []byte) dvv.Dot {
@@ -213,27 +289,6 @@ func (m *mirror) apply(b *kv.Batch) (err error) {
 		}
 	})
 	return err
-}
-
-// inspect reads what a store that was just opened says of itself.
-func (m *mirror) inspect(db kv.DB) error {
-	snap, err := db.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer snap.Release()
-	m.inspected, err = replica.InspectRecords(snap)
-	return err
-}
-
-// members is the set that the store knows; id is its own node.
-func (m *mirror) members(id NodeID) Members {
-	out := Members{Version: m.inspected.Version, IDs: []NodeID{id}}
-	for _, p := range m.inspected.Members {
-		out.IDs = append(out.IDs, p.ID)
-	}
-	slices.Sort(out.IDs)
-	return out
 }
 
 func (m *mirror) note(e replica.Event) {

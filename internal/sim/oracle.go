@@ -20,8 +20,8 @@ func (s *opSet) add(id uint64) {
 }
 
 func (s *opSet) join(o opSet) {
-	for len(*s) < len(o) {
-		*s = append(*s, 0)
+	if n := len(o) - len(*s); n > 0 {
+		*s = append(*s, o[len(*s):]...)
 	}
 	for i, w := range o {
 		(*s)[i] |= w
@@ -50,6 +50,9 @@ type oracle struct {
 	ops   []*opRecord // by id; 0 is unused
 	byDot map[dvv.Dot]*opRecord
 	byKey map[string][]*opRecord
+	past  opSet    // room for live,
+	lives []uint64 // for its answer,
+	holds []uint64 // and for that of held
 }
 
 func newOracle() *oracle {
@@ -61,8 +64,10 @@ func newOracle() *oracle {
 func (o *oracle) begin(slot int, op Op, before dvv.Object, c dvv.Clock) *opRecord {
 	rec := &opRecord{Op: op, slot: slot}
 	rec.ID = uint64(len(o.ops))
-	for _, d := range o.byKey[op.Key] {
-		if d.Delete && d.knownTo(c) {
+	rec.past = make(opSet, 0, rec.ID/64+1)
+	list := o.byKey[op.Key]
+	for i := len(list) - 1; i >= 0; i-- { // with a delete all before it are in the past, as in live
+		if d := list[i]; d.Delete && !rec.past.has(d.ID) && d.knownTo(c) {
 			rec.past.add(d.ID)
 			rec.past.join(d.past)
 		}
@@ -94,22 +99,32 @@ func (o *oracle) named(rec *opRecord, d dvv.Dot) (clash *opRecord) {
 // knows says whether a store with this clock claims to have seen rec.
 func (rec *opRecord) knownTo(c dvv.Clock) bool { return rec.there && c.Has(rec.dot) }
 
-// live is the operations whose values a store with clock c must hold under key:
-// the puts that no operation it knows has in its past.
+// live is, up to the next call, the operations whose values a store with clock c must
+// hold under key: the puts that no operation it knows has in its past. An operation has
+// only earlier ones in its past, and with each of them all of theirs: from the last one
+// back, what is in the past of a known one need not be looked at.
 func (o *oracle) live(key string, c dvv.Clock) []uint64 {
-	var known []*opRecord
-	for _, rec := range o.byKey[key] {
-		if rec.knownTo(c) {
-			known = append(known, rec)
+	clear(o.past)
+	live, list := o.lives[:0], o.byKey[key]
+	for i := len(list) - 1; i >= 0; i-- {
+		rec := list[i]
+		if o.past.has(rec.ID) || !rec.knownTo(c) {
+			continue
 		}
-	}
-	var live []uint64
-	for _, rec := range known {
-		if !rec.Delete && !slices.ContainsFunc(known, func(q *opRecord) bool { return q.past.has(rec.ID) }) {
+		o.past.join(rec.past)
+		if !rec.Delete {
 			live = append(live, rec.ID)
 		}
 	}
+	slices.Reverse(live)
+	o.lives = live
 	return live
+}
+
+// held is liveOps, up to the next call.
+func (o *oracle) held(obj dvv.Object) []uint64 {
+	o.holds = appendLiveOps(o.holds[:0], obj)
+	return o.holds
 }
 
 // superseded says whether any write at all, known or not, had id before it: a
@@ -119,8 +134,9 @@ func (o *oracle) superseded(key string, id uint64) bool {
 }
 
 // liveOps is the operations whose values an object holds, ascending.
-func liveOps(obj dvv.Object) []uint64 {
-	var ids []uint64
+func liveOps(obj dvv.Object) []uint64 { return appendLiveOps(nil, obj) }
+
+func appendLiveOps(ids []uint64, obj dvv.Object) []uint64 {
 	for _, s := range obj.Siblings() {
 		ids = append(ids, DecodeValue(s.Value).Op)
 	}

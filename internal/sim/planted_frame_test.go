@@ -50,7 +50,7 @@ func (t *tampered) look(out *Output, before int, err error) error {
 }
 
 func unpackFrame(body any) (v []any, ok bool) {
-	err := msgpack.Unmarshal(body.(replicaFrame).frame, &v)
+	err := msgpack.Unmarshal(body.(*replicaFrame).frame, &v)
 	return v, err == nil && len(v) > frameBody
 }
 
@@ -66,7 +66,7 @@ func (t *tampered) Receive(now time.Duration, from NodeID, body any, out *Output
 		if err != nil {
 			return err
 		}
-		body = replicaFrame{frame, body.(replicaFrame).members}
+		body = &replicaFrame{frame, body.(*replicaFrame).members}
 	}
 	return t.look(out, n, t.Core.Receive(now, from, body, out))
 }

@@ -4,4 +4,4 @@ package sim
 
 // doseDivisor makes the dose smaller under the race detector: there is one
 // goroutine in a run, and nothing for it to find but in the cores.
-const doseDivisor = 20
+const doseDivisor = 60

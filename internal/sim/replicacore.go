@@ -22,10 +22,12 @@ type replicaCore struct {
 	r       *replica.Replica
 	db      kv.DB
 	id      NodeID
-	members Members
+	members *Members
 	linked  map[NodeID]bool
 	mirror  mirror
 	acks    []Ack // answered with the next batch
+	op      [1]replica.Op
+	bodies  []replicaFrame
 	checked int
 	tamper  func(b *kv.Batch) *kv.Batch // a planted bug: what the core writes
 }
@@ -34,7 +36,7 @@ type replicaCore struct {
 // replicates that as a table, above the core.
 type replicaFrame struct {
 	frame   []byte
-	members Members
+	members *Members // which does not change
 }
 
 // simPolicy: sessions are registers, all else sets.
@@ -48,6 +50,9 @@ func (simPolicy) Admit(_ []byte, _ func() []replica.Value, next []byte) ([]byte,
 
 func openReplica(db kv.DB, c CoreConfig, now time.Duration, out *Output) (Core, error) {
 	t := &replicaCore{db: db, id: c.Node, linked: map[NodeID]bool{}}
+	if t.mirror.records = c.Records; t.mirror.records == nil {
+		t.mirror.records = newRecords()
+	}
 	if err := t.mirror.load(db); err != nil {
 		return nil, err
 	}
@@ -63,12 +68,32 @@ func openReplica(db kv.DB, c CoreConfig, now time.Duration, out *Output) (Core, 
 	if t.mirror.fresh {
 		t.setMembers(now, c.Members)
 	} else {
-		t.members = t.mirror.members(c.Node)
+		t.members = knownMembers(r, c.Node)
 	}
 	return t, t.settle(out)
 }
 
+// knownMembers is the set that a store with node id knows of.
+func knownMembers(r *replica.Replica, id NodeID) *Members {
+	version, others := r.Members()
+	m := &Members{Version: version, IDs: []NodeID{id}}
+	for _, o := range others {
+		m.IDs = append(m.IDs, o.ID)
+	}
+	slices.Sort(m.IDs)
+	return m
+}
+
 func (t *replicaCore) wall(now time.Duration) time.Time { return replicaEpoch.Add(now) }
+
+// body is a frame as it travels; they are made many at a time.
+func (t *replicaCore) body(frame []byte) *replicaFrame {
+	if len(t.bodies) == cap(t.bodies) {
+		t.bodies = make([]replicaFrame, 0, 32)
+	}
+	t.bodies = append(t.bodies, replicaFrame{frame, t.members})
+	return &t.bodies[len(t.bodies)-1]
+}
 
 // settle writes the core's batches and lets go what waits for them.
 func (t *replicaCore) settle(out *Output) error {
@@ -86,7 +111,7 @@ func (t *replicaCore) settle(out *Output) error {
 			}
 		}
 		for _, m := range ready.Messages {
-			out.Send = append(out.Send, Packet{To: m.To, Body: replicaFrame{m.Frame, t.members}, Bytes: len(m.Frame)})
+			out.Send = append(out.Send, Packet{To: m.To, Body: t.body(m.Frame), Bytes: len(m.Frame)})
 		}
 		for _, e := range ready.Events {
 			t.mirror.note(e)
@@ -120,9 +145,9 @@ func (t *replicaCore) work(now time.Duration, out *Output) error {
 }
 
 func (t *replicaCore) Receive(now time.Duration, from NodeID, body any, out *Output) error {
-	f := body.(replicaFrame)
+	f := body.(*replicaFrame)
 	if f.members.Version > t.members.Version {
-		t.setMembers(now, f.members)
+		t.setMembers(now, *f.members)
 	}
 	t.r.Receive(t.wall(now), from, f.frame)
 	if err := t.settle(out); err != nil {
@@ -142,9 +167,10 @@ func (t *replicaCore) Write(now time.Duration, op Op, out *Output) error {
 	if op.Clean {
 		floor = stamp
 	}
-	err := t.r.Write(t.wall(now), []replica.Op{{
+	t.op[0] = replica.Op{
 		Key: append([]byte{replica.AreaObject}, op.Key...), Value: Value{op.ID, stamp, floor}.Encode(), Delete: op.Delete,
-	}})
+	}
+	err := t.r.Write(t.wall(now), t.op[:])
 	if err != nil {
 		return err
 	}
@@ -172,7 +198,7 @@ func (t *replicaCore) SetMembers(now time.Duration, m Members, out *Output) erro
 }
 
 func (t *replicaCore) setMembers(now time.Duration, m Members) {
-	t.members = m
+	t.members = &m
 	list := make([]replica.Member, len(m.IDs))
 	for i, id := range m.IDs {
 		list[i] = replica.Member{ID: id}
@@ -191,21 +217,28 @@ func (t *replicaCore) Stop(_ time.Duration, out *Output) error {
 }
 
 func (t *replicaCore) View() View {
-	v := View{Actor: t.r.Actor(), Clock: t.r.Clock(), Objects: t.mirror.objects, Digest: t.r.Digest(), Members: t.members,
+	v := View{Actor: t.r.Actor(), Clock: t.r.Clock(), Objects: t.mirror.objects, Digest: t.r.Digest(), Members: *t.members,
 		Retired: t.mirror.retired, Lasting: t.mirror.lasting, Horizon: t.mirror.horizon, FullJoins: t.mirror.joins,
 		JoinsMade: t.mirror.begun, Donor: t.mirror.donor,
 		Conflicts: t.mirror.conflicts}
+	v.Phase = t.Phase()
+	v.NeedsFull = v.Phase == PhaseJoining
+	return v
+}
+
+// Phase is that of the View.
+func (t *replicaCore) Phase() Phase {
 	switch p := t.r.Phase(); {
 	case p == replica.Refused:
-		v.Phase = PhaseRefused
+		return PhaseRefused
 	case !slices.Contains(t.members.IDs, t.id):
-		v.Phase = PhaseRemoved
+		return PhaseRemoved
 	case p == replica.Serving:
-		v.Phase = PhaseReady
+		return PhaseReady
 	case p == replica.Joining:
-		v.Phase, v.NeedsFull = PhaseJoining, true
+		return PhaseJoining
 	}
-	return v
+	return PhaseStarting
 }
 
 func (t *replicaCore) EachIndex(fn func(d dvv.Dot, key string, del bool)) {

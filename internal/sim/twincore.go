@@ -88,6 +88,8 @@ func (t *twinCore) Stop(_ time.Duration, out *Output) error {
 	return t.step(out, func() error { return t.r.Close() })
 }
 
+func (t *twinCore) Phase() Phase { return Phase(t.r.View().Phase) }
+
 func (t *twinCore) View() View {
 	v := t.r.View()
 	ids := make([]NodeID, len(v.Members.IDs))

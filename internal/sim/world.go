@@ -66,14 +66,19 @@ type World struct {
 
 	violation *Violation
 	events    int
-	trail     []string
+	trail     []note // the last trailMax, in turn, of
+	noted     int
 	members   Members // what operators decided last
 	victim    NodeID  // whose stores may forget; 0: not chosen yet
+	room      []string
+	spans     []dvv.Span
+	keys      []string // for sortedKeys
+	records   *records // what stores have read of them
 }
 
 // Run runs one seed.
 func Run(seed uint64, p Profile) Result {
-	w := &World{p: p, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x73696d)), oracle: newOracle()}
+	w := &World{p: p, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x73696d)), oracle: newOracle(), records: newRecords()}
 	w.checks.init()
 	n := p.NodesMin + w.rng.IntN(p.NodesMax-p.NodesMin+1)
 	for i := range n {
@@ -91,7 +96,7 @@ func Run(seed uint64, p Profile) Result {
 		w.rot()
 	}
 	return Result{Seed: seed, Profile: p.Name, Violation: w.violation, Events: w.events, Ops: len(w.oracle.ops) - 1,
-		Simulated: w.now, Trail: w.trail}
+		Simulated: w.now, Trail: w.told()}
 }
 
 func (w *World) addSlot(id NodeID) *slot {
@@ -112,8 +117,12 @@ func (w *World) chaos() {
 
 // loop handles events up to a moment.
 func (w *World) loop(until time.Duration) {
-	for w.violation == nil && len(w.agenda.events) > 0 && w.agenda.events[0].at <= until {
-		e, _ := w.agenda.pop()
+	var e event
+	for w.violation == nil {
+		if at, ok := w.agenda.next(); !ok || at > until {
+			break
+		}
+		w.agenda.pop(&e)
 		w.now = e.at
 		if w.events++; w.events > eventsMax {
 			w.fail("I34", w.slots[e.slot], "a storm: %d events", w.events)
@@ -212,7 +221,7 @@ func (w *World) start(s *slot, m Members) {
 	}
 	w.out.Send, w.out.Acks = w.out.Send[:0], w.out.Acks[:0]
 	lost, err := w.protect(s, func(out *Output) (err error) {
-		s.core, err = w.p.Make(s.disk, CoreConfig{Node: s.id, Members: w.members, Joins: m.Version == 0, Seeds: seeds, Rand: w.rng.Uint64}, w.clock(s), out)
+		s.core, err = w.p.Make(s.disk, CoreConfig{Node: s.id, Members: w.members, Joins: m.Version == 0, Seeds: seeds, Rand: w.rng.Uint64, Records: w.records}, w.clock(s), out)
 		return err
 	})
 	for i := range w.out.Send {
@@ -248,13 +257,35 @@ func (w *World) restartSoon(s *slot, in time.Duration) {
 	}
 }
 
+// trailMax is how many of the last faults are told.
+const trailMax = 40
+
+// note is a fault that is told only if a reader is there. Immutable.
+type note struct {
+	at     time.Duration
+	format string
+	args   []any // none of which changes
+}
+
 // note keeps the last faults for the reader of a failure.
 func (w *World) note(format string, args ...any) {
-	const trailMax = 40
-	if len(w.trail) == trailMax {
-		w.trail = append(w.trail[:0], w.trail[1:]...)
+	n := note{w.now, format, args}
+	if len(w.trail) < trailMax {
+		w.trail = append(w.trail, n)
+	} else {
+		w.trail[w.noted%trailMax] = n
 	}
-	w.trail = append(w.trail, fmt.Sprintf("%8v  ", w.now)+fmt.Sprintf(format, args...))
+	w.noted++
+}
+
+// told is the last faults in words.
+func (w *World) told() []string {
+	var lines []string
+	for i := range w.trail {
+		n := w.trail[(w.noted+i)%len(w.trail)]
+		lines = append(lines, fmt.Sprintf("%8v  ", n.at)+fmt.Sprintf(n.format, n.args...))
+	}
+	return lines
 }
 
 // fail records the first violation.

@@ -1,5 +1,7 @@
 package wire
 
+import "tombolo/internal/pack"
+
 // Result is how a message ended at its receiver (R10).
 type Result uint8
 
@@ -9,6 +11,10 @@ const (
 	NoMatch               // nobody there wants it
 	Refused               // not taken; the sender tries again later
 	results
+
+	// Later is told on this node only: the message is taken, and how it ended
+	// will be told.
+	Later Result = 255
 )
 
 // String is the result's name as it stands in metrics and logs.
@@ -40,19 +46,19 @@ type Ack struct {
 
 // AppendAck appends the body of an ack.
 func AppendAck(dst []byte, a *Ack) []byte {
-	dst = AppendArray(dst, 5)
-	dst = AppendUint(dst, uint64(a.Stream))
-	dst = AppendUint(dst, uint64(a.Incarnation))
-	dst = AppendUint(dst, a.Through)
-	dst = AppendUint(dst, a.Credit)
+	dst = pack.AppendArray(dst, 5)
+	dst = pack.AppendUint(dst, uint64(a.Stream))
+	dst = pack.AppendUint(dst, uint64(a.Incarnation))
+	dst = pack.AppendUint(dst, a.Through)
+	dst = pack.AppendUint(dst, a.Credit)
 	return appendList(dst, a.Outcomes, appendOutcome)
 }
 
 func appendOutcome(dst []byte, o *Outcome) []byte {
-	dst = AppendArray(dst, 3)
-	dst = AppendUint(dst, o.Sequence)
-	dst = AppendUint(dst, uint64(o.Result))
-	return AppendUint(dst, uint64(o.Reason))
+	dst = pack.AppendArray(dst, 3)
+	dst = pack.AppendUint(dst, o.Sequence)
+	dst = pack.AppendUint(dst, uint64(o.Result))
+	return pack.AppendUint(dst, uint64(o.Reason))
 }
 
 // ParseAck reads the body of an ack.
@@ -80,7 +86,7 @@ func readOutcome(r *Reader, o *Outcome) {
 func readStream(r *Reader) Stream {
 	s := Stream(r.UintMax(uint64(streams) - 1))
 	if !s.Numbered() {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return s
 }
@@ -96,10 +102,10 @@ type Resume struct {
 
 // AppendResume appends the body of a resume.
 func AppendResume(dst []byte, m *Resume) []byte {
-	dst = AppendArray(dst, 3)
+	dst = pack.AppendArray(dst, 3)
 	dst = AppendAck(dst, &m.Ack)
-	dst = AppendUint(dst, m.Received)
-	return AppendUint(dst, m.Accepted)
+	dst = pack.AppendUint(dst, m.Received)
+	return pack.AppendUint(dst, m.Accepted)
 }
 
 // ParseResume reads the body of a resume.
@@ -126,7 +132,7 @@ type Open struct {
 
 // AppendOpen appends the body of an open.
 func AppendOpen(dst []byte, o *Open) []byte {
-	return AppendUint(AppendUint(AppendArray(dst, 2), uint64(o.Stream)), o.Next)
+	return pack.AppendUint(pack.AppendUint(pack.AppendArray(dst, 2), uint64(o.Stream)), o.Next)
 }
 
 // ParseOpen reads the body of an open.

@@ -1,5 +1,7 @@
 package wire
 
+import "tombolo/internal/pack"
+
 // askBytesMax bounds the body of a question or an answer.
 const askBytesMax = 4 << 20
 
@@ -14,8 +16,8 @@ type Ask struct {
 
 // AppendAsk appends the body of a question.
 func AppendAsk(dst []byte, m *Ask) []byte {
-	dst = AppendUint(AppendArray(dst, 4), m.Request)
-	return AppendBytes(AppendString(AppendString(dst, m.Method), m.Target), m.Body)
+	dst = pack.AppendUint(pack.AppendArray(dst, 4), m.Request)
+	return pack.AppendBytes(pack.AppendString(pack.AppendString(dst, m.Method), m.Target), m.Body)
 }
 
 // ParseAsk reads the body of a question. Its Body is a view of the frame.
@@ -28,7 +30,7 @@ func ParseAsk(b []byte, m *Ask) error {
 	m.Body = r.Bytes()
 	r.finish(more)
 	if len(m.Body) > askBytesMax {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return r.End()
 }
@@ -42,8 +44,8 @@ type Answer struct {
 
 // AppendAnswer appends the body of an answer.
 func AppendAnswer(dst []byte, m *Answer) []byte {
-	dst = AppendUint(AppendUint(AppendArray(dst, 3), m.Request), uint64(m.Status))
-	return AppendBytes(dst, m.Body)
+	dst = pack.AppendUint(pack.AppendUint(pack.AppendArray(dst, 3), m.Request), uint64(m.Status))
+	return pack.AppendBytes(dst, m.Body)
 }
 
 // ParseAnswer reads the body of an answer. Its Body is a view of the frame.
@@ -55,7 +57,7 @@ func ParseAnswer(b []byte, m *Answer) error {
 	m.Body = r.Bytes()
 	r.finish(more)
 	if len(m.Body) > askBytesMax {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return r.End()
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+
+	"tombolo/internal/pack"
 )
 
 // NodeID names a node for the life of its data directory.
@@ -116,7 +118,7 @@ func AppendHeader(dst []byte, h *Header) []byte {
 // what can be checked without knowing the peer.
 func ParseHeader(b []byte, h *Header) error {
 	if len(b) < HeaderBytes {
-		return ErrShort
+		return pack.ErrShort
 	}
 	h.Version, h.Type, h.Flags, h.TTL = b[0], Type(b[1]), b[2], b[3]
 	h.Source = NodeID(binary.BigEndian.Uint64(b[4:]))

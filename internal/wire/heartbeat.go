@@ -1,5 +1,7 @@
 package wire
 
+import "tombolo/internal/pack"
+
 // membersMax is how many members a cluster has at most.
 const membersMax = 64
 
@@ -25,25 +27,25 @@ type Row struct {
 
 // AppendHeartbeat appends the body of a heartbeat.
 func AppendHeartbeat(dst []byte, h *Heartbeat) []byte {
-	dst = AppendArray(dst, 5)
-	dst = AppendUint(dst, uint64(h.Plane))
-	dst = AppendUint(dst, h.Seq)
-	dst = AppendUint(dst, h.Echo)
-	dst = AppendUint(dst, h.Version)
+	dst = pack.AppendArray(dst, 5)
+	dst = pack.AppendUint(dst, uint64(h.Plane))
+	dst = pack.AppendUint(dst, h.Seq)
+	dst = pack.AppendUint(dst, h.Echo)
+	dst = pack.AppendUint(dst, h.Version)
 	return appendList(dst, h.Rows, appendRow)
 }
 
 func appendRow(dst []byte, row *Row) []byte {
-	dst = AppendArray(dst, 6)
-	dst = AppendUint(dst, uint64(row.Node))
-	dst = AppendUint(dst, uint64(row.Incarnation))
-	dst = AppendUint(dst, row.Seq)
+	dst = pack.AppendArray(dst, 6)
+	dst = pack.AppendUint(dst, uint64(row.Node))
+	dst = pack.AppendUint(dst, uint64(row.Incarnation))
+	dst = pack.AppendUint(dst, row.Seq)
 	dst = appendList(dst, row.Up, appendNode)
 	dst = appendList(dst, row.Doubt, appendNode)
-	return AppendBool(dst, row.Seated)
+	return pack.AppendBool(dst, row.Seated)
 }
 
-func appendNode(dst []byte, n *NodeID) []byte { return AppendUint(dst, uint64(*n)) }
+func appendNode(dst []byte, n *NodeID) []byte { return pack.AppendUint(dst, uint64(*n)) }
 
 // ParseHeartbeat reads the body of a heartbeat.
 func ParseHeartbeat(b []byte, h *Heartbeat) error {

@@ -1,5 +1,7 @@
 package wire
 
+import "tombolo/internal/pack"
+
 // Bounds of what a peer says of itself.
 const (
 	nameBytesMax     = 256
@@ -29,20 +31,20 @@ const helloFields = 13
 
 // AppendHello appends the body of a hello.
 func AppendHello(dst []byte, h *Hello) []byte {
-	dst = AppendArray(dst, helloFields)
-	dst = AppendUint(dst, uint64(h.VersionMin))
-	dst = AppendUint(dst, uint64(h.VersionMax))
-	dst = AppendString(dst, h.Cluster)
-	dst = AppendUint(dst, uint64(h.Node))
-	dst = AppendString(dst, h.Name)
-	dst = AppendUint(dst, uint64(h.Incarnation))
-	dst = AppendUint(dst, h.Actor)
-	dst = AppendUint(dst, h.OpenNonce)
-	dst = AppendString(dst, h.Durability)
-	dst = AppendUint(dst, uint64(h.Plane))
-	dst = AppendBool(dst, h.Secret)
-	dst = AppendBytes(dst, h.Challenge)
-	return AppendString(dst, h.Advertise)
+	dst = pack.AppendArray(dst, helloFields)
+	dst = pack.AppendUint(dst, uint64(h.VersionMin))
+	dst = pack.AppendUint(dst, uint64(h.VersionMax))
+	dst = pack.AppendString(dst, h.Cluster)
+	dst = pack.AppendUint(dst, uint64(h.Node))
+	dst = pack.AppendString(dst, h.Name)
+	dst = pack.AppendUint(dst, uint64(h.Incarnation))
+	dst = pack.AppendUint(dst, h.Actor)
+	dst = pack.AppendUint(dst, h.OpenNonce)
+	dst = pack.AppendString(dst, h.Durability)
+	dst = pack.AppendUint(dst, uint64(h.Plane))
+	dst = pack.AppendBool(dst, h.Secret)
+	dst = pack.AppendBytes(dst, h.Challenge)
+	return pack.AppendString(dst, h.Advertise)
 }
 
 // ParseHello reads the body of a hello.
@@ -64,7 +66,7 @@ func ParseHello(b []byte, h *Hello) error {
 	h.Advertise = r.StringMax(nameBytesMax)
 	r.finish(more)
 	if len(h.Challenge) != ChallengeBytes || h.Node == 0 || h.VersionMin > h.VersionMax {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return r.End()
 }
@@ -76,7 +78,7 @@ type Proof struct {
 
 // AppendProof appends the body of a proof.
 func AppendProof(dst []byte, p *Proof) []byte {
-	return AppendBytes(AppendArray(dst, 1), p.MAC)
+	return pack.AppendBytes(pack.AppendArray(dst, 1), p.MAC)
 }
 
 // ParseProof reads the body of a proof.
@@ -86,7 +88,7 @@ func ParseProof(b []byte, p *Proof) error {
 	p.MAC = r.Bytes()
 	r.finish(more)
 	if len(p.MAC) != 0 && len(p.MAC) != ProofBytes {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return r.End()
 }
@@ -99,9 +101,9 @@ type Welcome struct {
 
 // AppendWelcome appends the body of a welcome.
 func AppendWelcome(dst []byte, w *Welcome) []byte {
-	dst = AppendArray(dst, 2)
-	dst = AppendUint(dst, uint64(w.Version))
-	return AppendBytes(dst, w.MAC)
+	dst = pack.AppendArray(dst, 2)
+	dst = pack.AppendUint(dst, uint64(w.Version))
+	return pack.AppendBytes(dst, w.MAC)
 }
 
 // ParseWelcome reads the body of a welcome.
@@ -112,7 +114,7 @@ func ParseWelcome(b []byte, w *Welcome) error {
 	w.MAC = r.Bytes()
 	r.finish(more)
 	if len(w.MAC) != 0 && len(w.MAC) != ProofBytes {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return r.End()
 }
@@ -153,9 +155,9 @@ type Refusal struct {
 
 // AppendRefusal appends the body of a refusal.
 func AppendRefusal(dst []byte, f *Refusal) []byte {
-	dst = AppendArray(dst, 2)
-	dst = AppendUint(dst, uint64(f.Code))
-	return AppendString(dst, f.Sentence)
+	dst = pack.AppendArray(dst, 2)
+	dst = pack.AppendUint(dst, uint64(f.Code))
+	return pack.AppendString(dst, f.Sentence)
 }
 
 // ParseRefusal reads the body of a refusal.

@@ -1,5 +1,7 @@
 package wire
 
+import "tombolo/internal/pack"
+
 // MigratedMax bounds the records, and the spans, of one migration batch.
 const MigratedMax = 8192
 
@@ -45,25 +47,25 @@ type Migration struct {
 
 // AppendMigration appends the body of a migration batch.
 func AppendMigration(dst []byte, m *Migration) []byte {
-	dst = appendEpoch(appendClient(AppendArray(dst, 8), &m.Client), m.Epoch)
-	dst = AppendArray(AppendUint(dst, m.Generation), len(m.Acknowledged))
+	dst = appendEpoch(appendClient(pack.AppendArray(dst, 8), &m.Client), m.Epoch)
+	dst = pack.AppendArray(pack.AppendUint(dst, m.Generation), len(m.Acknowledged))
 	for _, a := range m.Acknowledged {
-		dst = AppendUint(AppendUint(AppendArray(dst, 2), a.First), a.Count)
+		dst = pack.AppendUint(pack.AppendUint(pack.AppendArray(dst, 2), a.First), a.Count)
 	}
 	dst = appendList(dst, m.Records, appendMigrated)
-	return AppendBool(AppendBool(dst, m.Last), m.Final)
+	return pack.AppendBool(pack.AppendBool(dst, m.Last), m.Final)
 }
 
 func appendMigrated(dst []byte, e *Migrated) []byte {
-	dst = AppendUint(AppendArray(dst, migratedRecordLen), e.Sequence)
-	dst = AppendUint(AppendUint(dst, e.ID.Ingress), e.ID.N)
-	dst = AppendUint(AppendUint(dst, uint64(e.Flags)), uint64(e.QoS))
-	dst = AppendUint(AppendInt(dst, e.ExpiresAt), uint64(e.PacketID))
-	dst = AppendArray(dst, len(e.SubIDs))
+	dst = pack.AppendUint(pack.AppendArray(dst, migratedRecordLen), e.Sequence)
+	dst = pack.AppendUint(pack.AppendUint(dst, e.ID.Ingress), e.ID.N)
+	dst = pack.AppendUint(pack.AppendUint(dst, uint64(e.Flags)), uint64(e.QoS))
+	dst = pack.AppendUint(pack.AppendInt(dst, e.ExpiresAt), uint64(e.PacketID))
+	dst = pack.AppendArray(dst, len(e.SubIDs))
 	for _, id := range e.SubIDs {
-		dst = AppendUint(dst, uint64(id))
+		dst = pack.AppendUint(dst, uint64(id))
 	}
-	return AppendBytes(dst, e.Body)
+	return pack.AppendBytes(dst, e.Body)
 }
 
 // ParseMigration reads the body of a migration batch.
@@ -86,7 +88,7 @@ func readSpan(r *Reader, s *Span) {
 	*s = Span{First: r.Uint(), Count: r.Uint()}
 	r.finish(more)
 	if s.First+s.Count < s.First {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 }
 
@@ -102,6 +104,6 @@ func readMigrated(r *Reader, e *Migrated) {
 	e.Body = r.Bytes()
 	r.finish(more)
 	if e.Flags&MigratedQoS == 3 || e.ExpiresAt < 0 {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 }

@@ -1,6 +1,10 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"tombolo/internal/pack"
+)
 
 // MessageID names a message in the whole cluster (R1).
 type MessageID struct{ Ingress, N uint64 }
@@ -61,47 +65,56 @@ func AppendPublish(dst []byte, p *Publish) []byte {
 // AppendPublishHead appends all of p but its body, of which bodyBytes follow, for
 // a caller that encodes the body in its place.
 func AppendPublishHead(dst []byte, p *Publish, bodyBytes int) []byte {
-	dst = AppendArray(dst, publishFields)
-	dst = AppendUint(dst, p.ID.Ingress)
-	dst = AppendUint(dst, p.ID.N)
-	dst = AppendUint(dst, p.Generation)
-	dst = AppendUint(dst, uint64(p.Flags))
-	dst = AppendInt(dst, p.ExpiresAt)
-	dst = AppendUint(dst, p.Retained.Actor)
-	dst = AppendUint(dst, p.Retained.Counter)
-	dst = AppendString(dst, p.Mountpoint)
-	dst = AppendUint(dst, uint64(p.Targets))
-	dst = AppendArray(dst, len(p.Sessions))
+	return AppendBodyHead(AppendPublishFields(dst, p), bodyBytes)
+}
+
+// AppendBodyHead appends what stands before a body of so many bytes.
+func AppendBodyHead(dst []byte, bodyBytes int) []byte { return pack.AppendBytesHeader(dst, bodyBytes) }
+
+// AppendPublishFields appends all of p that stands before AppendBodyHead.
+func AppendPublishFields(dst []byte, p *Publish) []byte {
+	dst = pack.AppendArray(dst, publishFields)
+	dst = pack.AppendUint(dst, p.ID.Ingress)
+	dst = pack.AppendUint(dst, p.ID.N)
+	dst = pack.AppendUint(dst, p.Generation)
+	dst = pack.AppendUint(dst, uint64(p.Flags))
+	dst = pack.AppendInt(dst, p.ExpiresAt)
+	dst = pack.AppendUint(dst, p.Retained.Actor)
+	dst = pack.AppendUint(dst, p.Retained.Counter)
+	dst = pack.AppendString(dst, p.Mountpoint)
+	dst = pack.AppendUint(dst, uint64(p.Targets))
+	dst = pack.AppendArray(dst, len(p.Sessions))
 	for _, s := range p.Sessions {
-		dst = AppendString(dst, s)
+		dst = pack.AppendString(dst, s)
 	}
-	dst = AppendArray(dst, 2*len(p.Groups))
+	dst = pack.AppendArray(dst, 2*len(p.Groups))
 	for i := range p.Groups {
-		dst = AppendString(AppendString(dst, p.Groups[i].Name), p.Groups[i].Filter)
+		dst = pack.AppendString(pack.AppendString(dst, p.Groups[i].Name), p.Groups[i].Filter)
 	}
-	return appendBytesHead(dst, bodyBytes)
+	return dst
 }
 
 // ParsePublish reads the body of a publish.
 func ParsePublish(b []byte, p *Publish) error {
-	if p.plain(b) {
+	if p.plain(b) > 0 {
 		return nil
 	}
 	return p.parse(b)
 }
 
 // plain reads a publish that names nobody, as nearly all do, a byte at a time;
-// what is not just so, faults included, is for parse. Between nodes this is done
-// for each message.
-func (p *Publish) plain(b []byte) bool {
+// what is not just so, faults included, is for parse, and gives 0 in the place of
+// how many bytes stand before the body's length. Between nodes this is done for
+// each message.
+func (p *Publish) plain(b []byte) (head int) {
 	var f [7]uint64 // up to the mountpoint
 	if len(b) < 1+len(f) || b[0] != 0x90|publishFields {
-		return false
+		return 0
 	}
 	at := 1
 	for i := range f {
 		if at+9 > len(b) {
-			return false
+			return 0
 		}
 		switch c := b[at]; {
 		case c < 0x80:
@@ -120,36 +133,75 @@ func (p *Publish) plain(b []byte) bool {
 			f[i] = binary.BigEndian.Uint64(b[at+1:])
 			at += 9
 		default:
-			return false
+			return 0
 		}
 	}
 	if at+7 > len(b) {
-		return false
+		return 0
 	}
 	name := int(b[at]) - 0xa0
 	if name < 0 || name > 31 || at+name+7 > len(b) {
-		return false
+		return 0
 	}
 	mountpoint := b[at+1 : at+1+name : at+1+name]
 	at += 1 + name
 	if b[at] != byte(ToMatching) || b[at+1] != 0x90 || b[at+2] != 0x90 {
-		return false // it names sessions or groups
+		return 0 // it names sessions or groups
 	}
-	body := b[at+5:]
-	switch {
-	case b[at+3] == 0xc4 && int(b[at+4]) == len(body):
-	case b[at+3] == 0xc5 && int(b[at+4])<<8|int(b[at+5]) == len(body)-1:
-		body = body[1:]
-	default:
-		return false
-	}
-	if len(body) == 0 || f[3] > 0xff || uint8(f[3])&(PublishKnown|PublishQoS) > 2 || int64(f[4]) < 0 {
-		return false
+	body := plainBody(b[at+plainLists:])
+	if body == nil || f[3] > 0xff || uint8(f[3])&(PublishKnown|PublishQoS) > 2 || int64(f[4]) < 0 {
+		return 0
 	}
 	p.ID, p.Generation, p.Flags, p.ExpiresAt = MessageID{f[0], f[1]}, f[2], uint8(f[3]), int64(f[4])
 	p.Retained, p.Mountpoint, p.Targets = Dot{f[5], f[6]}, mountpoint, ToMatching
 	p.Sessions, p.Groups, p.Body = p.Sessions[:0], p.Groups[:0], body
-	return true
+	return at + plainLists
+}
+
+// plainLists is how many bytes targets take, and the sessions and groups that there
+// are none of.
+const plainLists = 3
+
+// plainBody is the body that is all of b, behind its length; nil if it is not just so,
+// or is empty.
+func plainBody(b []byte) []byte {
+	switch {
+	case len(b) < 4:
+	case b[0] == 0xc4 && int(b[1]) == len(b)-2:
+		return b[2:]
+	case b[0] == 0xc5 && int(b[1])<<8|int(b[2]) == len(b)-3:
+		return b[3:]
+	}
+	return nil
+}
+
+// PublishReader reads publishes of which many begin alike, as those of one node at
+// QoS 0 do: what begins as the last one did is not read again. Owned by its caller.
+type PublishReader struct {
+	p    Publish
+	head []byte // what p was read from, up to its body; empty: nothing to go by
+}
+
+// Read is ParsePublish. What it returns is valid until the next call, and not longer
+// than b.
+func (x *PublishReader) Read(b []byte) (*Publish, error) {
+	if n := len(x.head); n > 0 && n < len(b) && string(b[:n]) == string(x.head) {
+		if body := plainBody(b[n:]); body != nil {
+			x.p.Body = body
+			return &x.p, nil
+		}
+	}
+	x.head = x.head[:0]
+	n := x.p.plain(b)
+	switch {
+	case n == 0:
+		return &x.p, x.p.parse(b)
+	case x.p.ID == (MessageID{}): // else the next one has another
+		x.head = append(x.head, b[:n]...)
+		end := n - plainLists
+		x.p.Mountpoint = x.head[end-len(x.p.Mountpoint) : end : end]
+	}
+	return &x.p, nil
 }
 
 func (p *Publish) parse(b []byte) error {
@@ -169,7 +221,7 @@ func (p *Publish) parse(b []byte) error {
 	p.Body = r.Bytes()
 	r.finish(more)
 	if p.QoS() > 2 || p.Flags&PublishKnown != 0 || p.ExpiresAt < 0 || len(p.Body) == 0 {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	return r.End()
 }
@@ -179,10 +231,10 @@ func (p *Publish) parse(b []byte) error {
 func readSessions(r *Reader, p *Publish) {
 	n := r.Array()
 	if n > namedMax {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	p.Sessions = p.Sessions[:0]
-	for ; n > 0 && r.err == nil; n-- {
+	for ; n > 0 && r.Err() == nil; n-- {
 		p.Sessions = append(p.Sessions, r.Text())
 	}
 }
@@ -190,10 +242,10 @@ func readSessions(r *Reader, p *Publish) {
 func readGroups(r *Reader, p *Publish) {
 	n := r.Array()
 	if n > 2*namedMax || n%2 != 0 {
-		r.Fail(ErrRange)
+		r.Fail(pack.ErrRange)
 	}
 	p.Groups = p.Groups[:0]
-	for ; n > 0 && r.err == nil; n -= 2 {
+	for ; n > 0 && r.Err() == nil; n -= 2 {
 		p.Groups = append(p.Groups, Group{Name: r.Text(), Filter: r.Text()})
 	}
 }
@@ -212,13 +264,13 @@ type Cancel struct{ Messages []Cancelled }
 
 // AppendCancel appends the body of a cancel.
 func AppendCancel(dst []byte, c *Cancel) []byte {
-	return appendList(AppendArray(dst, 1), c.Messages, func(dst []byte, m *Cancelled) []byte {
-		dst = AppendArray(dst, 5)
-		dst = AppendUint(dst, m.ID.Ingress)
-		dst = AppendUint(dst, m.ID.N)
-		dst = AppendString(dst, m.Mountpoint)
-		dst = AppendString(dst, m.Group)
-		return AppendString(dst, m.Filter)
+	return appendList(pack.AppendArray(dst, 1), c.Messages, func(dst []byte, m *Cancelled) []byte {
+		dst = pack.AppendArray(dst, 5)
+		dst = pack.AppendUint(dst, m.ID.Ingress)
+		dst = pack.AppendUint(dst, m.ID.N)
+		dst = pack.AppendString(dst, m.Mountpoint)
+		dst = pack.AppendString(dst, m.Group)
+		return pack.AppendString(dst, m.Filter)
 	})
 }
 
@@ -252,8 +304,8 @@ type Settled struct {
 
 // AppendSettled appends the body of a settled mark.
 func AppendSettled(dst []byte, s *Settled) []byte {
-	dst = AppendUint(AppendUint(AppendArray(dst, 3), s.Below.Ingress), s.Below.N)
-	return appendList(dst, s.Except, func(dst []byte, n *uint64) []byte { return AppendUint(dst, *n) })
+	dst = pack.AppendUint(pack.AppendUint(pack.AppendArray(dst, 3), s.Below.Ingress), s.Below.N)
+	return appendList(dst, s.Except, func(dst []byte, n *uint64) []byte { return pack.AppendUint(dst, *n) })
 }
 
 // ParseSettled reads the body of a settled mark.

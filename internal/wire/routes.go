@@ -1,5 +1,7 @@
 package wire
 
+import "tombolo/internal/pack"
+
 // entriesMax bounds the entries of one control message.
 const entriesMax = 1 << 16
 
@@ -33,14 +35,14 @@ type Routes struct {
 
 // AppendRoutes appends the body of a step of routes.
 func AppendRoutes(dst []byte, m *Routes) []byte {
-	dst = AppendUint(AppendArray(dst, 8), m.Sequence)
-	dst = AppendBool(AppendBool(AppendBool(dst, m.First), m.Last), m.Snapshot)
+	dst = pack.AppendUint(pack.AppendArray(dst, 8), m.Sequence)
+	dst = pack.AppendBool(pack.AppendBool(pack.AppendBool(dst, m.First), m.Last), m.Snapshot)
 	dst = appendList(dst, m.List, func(dst []byte, e *Route) []byte {
-		dst = AppendUint(AppendArray(dst, 6), uint64(e.Flags))
-		dst = AppendString(AppendString(AppendString(dst, e.Mountpoint), e.Filter), e.Group)
-		return AppendUint(AppendUint(dst, uint64(e.Members)), uint64(e.Online))
+		dst = pack.AppendUint(pack.AppendArray(dst, 6), uint64(e.Flags))
+		dst = pack.AppendString(pack.AppendString(pack.AppendString(dst, e.Mountpoint), e.Filter), e.Group)
+		return pack.AppendUint(pack.AppendUint(dst, uint64(e.Members)), uint64(e.Online))
 	})
-	return AppendUint(AppendUint(AppendBool(dst, m.Audit), m.Count), m.Hash)
+	return pack.AppendUint(pack.AppendUint(pack.AppendBool(dst, m.Audit), m.Count), m.Hash)
 }
 
 // ParseRoutes reads the body of a step of routes.
@@ -71,7 +73,8 @@ func ParseRoutes(b []byte, m *Routes) error {
 }
 
 // Fence ends a generation of the sender's routes for the sessions named: what
-// it sent before on this stream belongs to From, what follows to To (R21).
+// it sent before on this stream belongs to From, what follows to To (R21). Without a To
+// nothing that it matched below Generation is From's any more (R11).
 type Fence struct {
 	Generation uint64 // the first of the new home
 	List       []Fenced
@@ -86,10 +89,10 @@ type Fenced struct {
 
 // AppendFence appends the body of a fence.
 func AppendFence(dst []byte, m *Fence) []byte {
-	dst = AppendUint(AppendArray(dst, 2), m.Generation)
+	dst = pack.AppendUint(pack.AppendArray(dst, 2), m.Generation)
 	return appendList(dst, m.List, func(dst []byte, e *Fenced) []byte {
-		dst = appendEpoch(appendClient(AppendArray(dst, 5), &e.Client), e.Epoch)
-		return AppendUint(AppendUint(dst, uint64(e.From)), uint64(e.To))
+		dst = appendEpoch(appendClient(pack.AppendArray(dst, 5), &e.Client), e.Epoch)
+		return pack.AppendUint(pack.AppendUint(dst, uint64(e.From)), uint64(e.To))
 	})
 }
 
@@ -167,12 +170,12 @@ type Members struct {
 
 // AppendMembers appends the body of a member record.
 func AppendMembers(dst []byte, m *Members) []byte {
-	dst = AppendUint(AppendArray(dst, 10), uint64(m.Step))
-	dst = AppendUint(AppendUint(dst, m.Version), m.Nonce)
+	dst = pack.AppendUint(pack.AppendArray(dst, 10), uint64(m.Step))
+	dst = pack.AppendUint(pack.AppendUint(dst, m.Version), m.Nonce)
 	dst = AppendMemberList(dst, m.List)
-	dst = AppendBool(AppendUint(dst, uint64(m.Origin)), m.Forced)
-	dst = AppendUint(AppendUint(dst, m.Round), m.Accepted)
-	return AppendString(AppendUint(dst, uint64(m.AcceptedBy)), m.Text)
+	dst = pack.AppendBool(pack.AppendUint(dst, uint64(m.Origin)), m.Forced)
+	dst = pack.AppendUint(pack.AppendUint(dst, m.Round), m.Accepted)
+	return pack.AppendString(pack.AppendUint(dst, uint64(m.AcceptedBy)), m.Text)
 }
 
 // ParseMembers reads the body of a member record.
@@ -197,9 +200,9 @@ func ParseMembers(b []byte, m *Members) error {
 // that is kept.
 func AppendMemberList(dst []byte, list []Member) []byte {
 	return appendList(dst, list, func(dst []byte, e *Member) []byte {
-		dst = AppendUint(AppendArray(dst, 6), uint64(e.ID))
-		dst = AppendString(AppendString(AppendString(dst, e.Name), e.Link), e.Gossip)
-		return AppendInt(AppendUint(dst, uint64(e.State)), e.Since)
+		dst = pack.AppendUint(pack.AppendArray(dst, 6), uint64(e.ID))
+		dst = pack.AppendString(pack.AppendString(pack.AppendString(dst, e.Name), e.Link), e.Gossip)
+		return pack.AppendInt(pack.AppendUint(dst, uint64(e.State)), e.Since)
 	})
 }
 

@@ -51,10 +51,10 @@ func codecs() []codec {
 		of(TypeRoutes, Routes{Sequence: 1, First: true, Last: true, Snapshot: true, List: []Route{
 			{Filter: "a/#", Members: 1, Online: 1}, {Flags: RoutePersistent | RouteGone, Mountpoint: "mp", Filter: "b", Group: "g", Members: 70000}}},
 			AppendRoutes, ParseRoutes),
-		of(TypeRegister, Register{Request: 1, View: 1 << 60, Client: client, Seen: epoch, Home: 3, CleanStart: true}, AppendRegister, ParseRegister),
+		of(TypeRegister, Register{Request: 1, View: 1 << 60, Client: client, Seen: epoch, Home: 3, CleanStart: true, IfIdle: true}, AppendRegister, ParseRegister),
 		of(TypeGrant, Grant{Request: 1, View: 2, Epoch: epoch, OldHome: 3, OldEpoch: Epoch{1, 3}, Closed: true}, AppendGrant, ParseGrant),
 		of(TypeDeny, Deny{Request: 1, View: 2, Reason: DenyEpoch, Epoch: epoch, Home: 2}, AppendDeny, ParseDeny),
-		of(TypeRelease, Release{Request: 1, Client: client, Epoch: epoch, NewHome: 2}, AppendRelease, ParseRelease),
+		of(TypeRelease, Release{Request: 1, Client: client, Epoch: epoch, NewHome: 2, IfIdle: true}, AppendRelease, ParseRelease),
 		of(TypeReleased, Released{Request: 1, OldEpoch: epoch, Existed: true}, AppendReleased, ParseReleased),
 		of(TypeClients, Clients{View: 9, First: true, List: []Connected{{Client: client, Epoch: epoch, Bound: true}}}, AppendClients, ParseClients),
 		of(TypeMigration, Migration{Client: client, Epoch: epoch, Generation: 4, Acknowledged: []Span{{1, 9}, {300, 2}}, Final: true,

@@ -1,5 +1,7 @@
 package wire
 
+import "tombolo/internal/pack"
+
 // stringBytesMax is the longest string of MQTT: a client id, a filter.
 const stringBytesMax = 65535
 
@@ -14,7 +16,7 @@ type Epoch struct {
 type Client struct{ Mountpoint, ID string }
 
 func appendEpoch(dst []byte, e Epoch) []byte {
-	return AppendUint(AppendUint(AppendArray(dst, 2), e.HLC), uint64(e.Node))
+	return pack.AppendUint(pack.AppendUint(pack.AppendArray(dst, 2), e.HLC), uint64(e.Node))
 }
 
 func (r *Reader) epoch() (e Epoch) {
@@ -26,7 +28,7 @@ func (r *Reader) epoch() (e Epoch) {
 }
 
 func appendClient(dst []byte, c *Client) []byte {
-	return AppendString(AppendString(dst, c.Mountpoint), c.ID)
+	return pack.AppendString(pack.AppendString(dst, c.Mountpoint), c.ID)
 }
 
 func (r *Reader) client() Client {
@@ -42,18 +44,19 @@ type Register struct {
 	Home       NodeID // in that record
 	CleanStart bool
 	Bound      bool // the session ends with its connection
+	IfIdle     bool // grant it only if the client is connected nowhere (R23)
 }
 
 // AppendRegister appends the body of a registration request.
 func AppendRegister(dst []byte, m *Register) []byte {
-	dst = AppendArray(dst, 8)
-	dst = AppendUint(dst, m.Request)
-	dst = AppendUint(dst, m.View)
+	dst = pack.AppendArray(dst, 9)
+	dst = pack.AppendUint(dst, m.Request)
+	dst = pack.AppendUint(dst, m.View)
 	dst = appendClient(dst, &m.Client)
 	dst = appendEpoch(dst, m.Seen)
-	dst = AppendUint(dst, uint64(m.Home))
-	dst = AppendBool(dst, m.CleanStart)
-	return AppendBool(dst, m.Bound)
+	dst = pack.AppendUint(dst, uint64(m.Home))
+	dst = pack.AppendBool(dst, m.CleanStart)
+	return pack.AppendBool(pack.AppendBool(dst, m.Bound), m.IfIdle)
 }
 
 // ParseRegister reads the body of a registration request.
@@ -67,6 +70,7 @@ func ParseRegister(b []byte, m *Register) error {
 	m.Home = NodeID(r.Uint())
 	m.CleanStart = r.Bool()
 	m.Bound = r.Bool()
+	m.IfIdle = r.lateBool(&more)
 	r.finish(more)
 	return r.End()
 }
@@ -83,13 +87,13 @@ type Grant struct {
 
 // AppendGrant appends the body of a grant.
 func AppendGrant(dst []byte, m *Grant) []byte {
-	dst = AppendArray(dst, 6)
-	dst = AppendUint(dst, m.Request)
-	dst = AppendUint(dst, m.View)
+	dst = pack.AppendArray(dst, 6)
+	dst = pack.AppendUint(dst, m.Request)
+	dst = pack.AppendUint(dst, m.View)
 	dst = appendEpoch(dst, m.Epoch)
-	dst = AppendUint(dst, uint64(m.OldHome))
+	dst = pack.AppendUint(dst, uint64(m.OldHome))
 	dst = appendEpoch(dst, m.OldEpoch)
-	return AppendBool(dst, m.Closed)
+	return pack.AppendBool(dst, m.Closed)
 }
 
 // ParseGrant reads the body of a grant.
@@ -130,12 +134,12 @@ type Deny struct {
 
 // AppendDeny appends the body of a denial.
 func AppendDeny(dst []byte, m *Deny) []byte {
-	dst = AppendArray(dst, 5)
-	dst = AppendUint(dst, m.Request)
-	dst = AppendUint(dst, m.View)
-	dst = AppendUint(dst, uint64(m.Reason))
+	dst = pack.AppendArray(dst, 5)
+	dst = pack.AppendUint(dst, m.Request)
+	dst = pack.AppendUint(dst, m.View)
+	dst = pack.AppendUint(dst, uint64(m.Reason))
 	dst = appendEpoch(dst, m.Epoch)
-	return AppendUint(dst, uint64(m.Home))
+	return pack.AppendUint(dst, uint64(m.Home))
 }
 
 // ParseDeny reads the body of a denial.
@@ -158,15 +162,16 @@ type Release struct {
 	Client  Client
 	Epoch   Epoch
 	NewHome NodeID
+	IfIdle  bool // say no if the client is connected (R23)
 }
 
 // AppendRelease appends the body of a release.
 func AppendRelease(dst []byte, m *Release) []byte {
-	dst = AppendArray(dst, 5)
-	dst = AppendUint(dst, m.Request)
+	dst = pack.AppendArray(dst, 6)
+	dst = pack.AppendUint(dst, m.Request)
 	dst = appendClient(dst, &m.Client)
 	dst = appendEpoch(dst, m.Epoch)
-	return AppendUint(dst, uint64(m.NewHome))
+	return pack.AppendBool(pack.AppendUint(dst, uint64(m.NewHome)), m.IfIdle)
 }
 
 // ParseRelease reads the body of a release.
@@ -177,6 +182,7 @@ func ParseRelease(b []byte, m *Release) error {
 	m.Client = r.client()
 	m.Epoch = r.epoch()
 	m.NewHome = NodeID(r.Uint())
+	m.IfIdle = r.lateBool(&more)
 	r.finish(more)
 	return r.End()
 }
@@ -190,8 +196,8 @@ type Released struct {
 
 // AppendReleased appends the body of a released.
 func AppendReleased(dst []byte, m *Released) []byte {
-	dst = AppendUint(AppendArray(dst, 3), m.Request)
-	return AppendBool(appendEpoch(dst, m.OldEpoch), m.Existed)
+	dst = pack.AppendUint(pack.AppendArray(dst, 3), m.Request)
+	return pack.AppendBool(appendEpoch(dst, m.OldEpoch), m.Existed)
 }
 
 // ParseReleased reads the body of a released.
@@ -222,11 +228,11 @@ type Clients struct {
 
 // AppendClients appends the body of a listing.
 func AppendClients(dst []byte, m *Clients) []byte {
-	dst = AppendUint(AppendArray(dst, 4), m.View)
-	dst = AppendBool(AppendBool(dst, m.First), m.Last)
+	dst = pack.AppendUint(pack.AppendArray(dst, 4), m.View)
+	dst = pack.AppendBool(pack.AppendBool(dst, m.First), m.Last)
 	return appendList(dst, m.List, func(dst []byte, c *Connected) []byte {
-		dst = appendEpoch(appendClient(AppendArray(dst, 5), &c.Client), c.Epoch)
-		return AppendBool(AppendBool(dst, c.Bound), c.Gone)
+		dst = appendEpoch(appendClient(pack.AppendArray(dst, 5), &c.Client), c.Epoch)
+		return pack.AppendBool(pack.AppendBool(dst, c.Bound), c.Gone)
 	})
 }
 
@@ -259,8 +265,8 @@ type WillFired struct {
 
 // AppendWillFired appends the body of a will fired.
 func AppendWillFired(dst []byte, m *WillFired) []byte {
-	dst = appendEpoch(appendClient(AppendArray(dst, 5), &m.Client), m.Epoch)
-	return AppendUint(AppendUint(dst, m.ID.Ingress), m.ID.N)
+	dst = appendEpoch(appendClient(pack.AppendArray(dst, 5), &m.Client), m.Epoch)
+	return pack.AppendUint(pack.AppendUint(dst, m.ID.Ingress), m.ID.N)
 }
 
 // ParseWillFired reads the body of a will fired.

@@ -11,6 +11,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"tombolo/internal/goldentest"
+	"tombolo/internal/pack"
 )
 
 // golden holds b against testdata/name.hex.
@@ -19,20 +20,9 @@ func golden(t *testing.T, name string, b []byte) {
 	goldentest.Hex(t, name, b, "other nodes speak it as it was")
 }
 
-// library encodes v as msgpack/v5 does it with compact integers.
-func library(t testing.TB, v any) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	e := msgpack.NewEncoder(&b)
-	e.UseCompactInts(true)
-	if err := e.Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // TestFormat pins every body and the header, and sees each come back as it was
-// (guarantee 4) and pass through the library unchanged (guarantee 1).
+// (guarantee 4) and pass through the library unchanged (guarantee 1). Every header has
+// room for a relay (R26).
 func TestFormat(t *testing.T) {
 	seen := []Type{TypeMetadata} // opaque
 	for _, c := range codecs() {
@@ -45,7 +35,7 @@ func TestFormat(t *testing.T) {
 		if err := msgpack.Unmarshal(c.sample, &v); err != nil {
 			t.Fatalf("%v: the library: %v", c.kind, err)
 		}
-		if b := library(t, v); !bytes.Equal(b, c.sample) {
+		if b := goldentest.Msgpack(t, v); !bytes.Equal(b, c.sample) {
 			t.Errorf("%v: the library writes %x, we %x", c.kind, b, c.sample)
 		}
 	}
@@ -80,7 +70,7 @@ func TestLaterVersions(t *testing.T) {
 				t.Errorf("%v cut to %d of %d bytes is taken", c.kind, cut, len(c.sample))
 			}
 		}
-		if _, err := c.again(append(bytes.Clone(c.sample), 0)); !errors.Is(err, ErrTrail) {
+		if _, err := c.again(append(bytes.Clone(c.sample), 0)); !errors.Is(err, pack.ErrTrail) {
 			t.Errorf("%v with a byte behind it: %v", c.kind, err)
 		}
 	}
@@ -90,13 +80,13 @@ func TestLaterVersions(t *testing.T) {
 func TestSameAsLibrary(t *testing.T) {
 	check := func(got []byte, v any) {
 		t.Helper()
-		if want := library(t, v); !bytes.Equal(got, want) {
+		if want := goldentest.Msgpack(t, v); !bytes.Equal(got, want) {
 			t.Errorf("%T of %d bytes begins %x, the library's %x", v, len(got), got[:min(9, len(got))], want[:min(9, len(want))])
 		}
 	}
 	for _, u := range []uint64{0, 1, 127, 128, 255, 256, 65535, 65536, math.MaxUint32, math.MaxUint32 + 1, math.MaxUint64} {
-		check(AppendUint(nil, u), u)
-		if r := NewReader(library(t, u)); r.Uint() != u || r.End() != nil {
+		check(pack.AppendUint(nil, u), u)
+		if r := NewReader(goldentest.Msgpack(t, u)); r.Uint() != u || r.End() != nil {
 			t.Errorf("%d does not come back: %v", u, r.Err())
 		}
 		wide := bytes.Buffer{} // the form of 9 bytes, which the library writes by default
@@ -106,24 +96,24 @@ func TestSameAsLibrary(t *testing.T) {
 		}
 	}
 	for _, i := range []int64{0, 127, -1, -32, -33, -128, -129, math.MinInt16, math.MinInt16 - 1, math.MinInt32, math.MinInt32 - 1, math.MinInt64, math.MaxInt64} {
-		check(AppendInt(nil, i), i)
-		if r := NewReader(library(t, i)); r.Int() != i || r.End() != nil {
+		check(pack.AppendInt(nil, i), i)
+		if r := NewReader(goldentest.Msgpack(t, i)); r.Int() != i || r.End() != nil {
 			t.Errorf("%d does not come back: %v", i, r.Err())
 		}
 	}
 	for _, n := range []int{0, 1, 15, 16, 31, 32, 255, 256, 65535, 65536} {
 		s := strings.Repeat("x", n)
-		check(AppendString(nil, s), s)
-		check(AppendBytes(nil, []byte(s)), []byte(s))
+		check(pack.AppendString(nil, s), s)
+		check(pack.AppendBytes(nil, []byte(s)), []byte(s))
 		list := slices.Repeat([]byte{0xc2}, n)
-		check(append(AppendArray(nil, n), list...), make([]bool, n))
-		r := NewReader(append(append(AppendBytes(AppendString(nil, s), []byte(s)), AppendArray(nil, n)...), list...))
+		check(append(pack.AppendArray(nil, n), list...), make([]bool, n))
+		r := NewReader(append(append(pack.AppendBytes(pack.AppendString(nil, s), []byte(s)), pack.AppendArray(nil, n)...), list...))
 		if string(r.Text()) != s || string(r.Bytes()) != s || r.Array() != n || len(r.Rest()) != n || r.Err() != nil {
 			t.Errorf("%d bytes do not come back: %v", n, r.Err())
 		}
 	}
-	check(AppendBytes(nil, nil), nil)
-	check(AppendBool(AppendBool(nil, true)[:0], false), false)
+	check(pack.AppendBytes(nil, nil), nil)
+	check(pack.AppendBool(pack.AppendBool(nil, true)[:0], false), false)
 }
 
 // TestHostileLengths is guarantee 2: what a header claims is never believed.
@@ -144,7 +134,7 @@ func TestHostileLengths(t *testing.T) {
 		}
 	}
 	r := NewReader(bytes.Repeat([]byte{0x91}, 1000))
-	if r.Skip(); !errors.Is(r.Err(), ErrDeep) {
+	if r.Skip(); !errors.Is(r.Err(), pack.ErrDeep) {
 		t.Errorf("1000 arrays in each other: %v", r.Err())
 	}
 	for _, c := range codecs() {
@@ -181,7 +171,7 @@ func FuzzBodies(f *testing.F) {
 		if err := msgpack.Unmarshal(first, &v); err != nil {
 			t.Fatalf("%v: the library does not read %x: %v", c.kind, first, err)
 		}
-		if l := library(t, v); !bytes.Equal(l, first) {
+		if l := goldentest.Msgpack(t, v); !bytes.Equal(l, first) {
 			t.Fatalf("%v: the library writes %x, we %x", c.kind, l, first)
 		}
 	})
@@ -191,7 +181,7 @@ func FuzzBodies(f *testing.F) {
 func FuzzLibrary(f *testing.F) {
 	f.Add(uint64(1), int64(-1), "s", []byte("b"), true)
 	f.Fuzz(func(t *testing.T, u uint64, i int64, s string, b []byte, ok bool) {
-		encoded := library(t, []any{u, i, s, b, ok, nil, 1.5, map[string]any{s: []uint64{u}}})
+		encoded := goldentest.Msgpack(t, []any{u, i, s, b, ok, nil, 1.5, map[string]any{s: []uint64{u}}})
 		r := NewReader(encoded)
 		if r.Array() != 8 || r.Uint() != u || r.Int() != i || string(r.Text()) != s || !bytes.Equal(r.Bytes(), b) || r.Bool() != ok {
 			t.Fatalf("%x does not come back: %v", encoded, r.Err())
@@ -200,7 +190,7 @@ func FuzzLibrary(f *testing.F) {
 		if err := r.End(); err != nil {
 			t.Fatal(err)
 		}
-		own := AppendBool(AppendBytes(AppendString(AppendInt(AppendUint(nil, u), i), s), b), ok)
+		own := pack.AppendBool(pack.AppendBytes(pack.AppendString(pack.AppendInt(pack.AppendUint(nil, u), i), s), b), ok)
 		if !bytes.HasPrefix(encoded[1:], own) {
 			t.Fatalf("we write %x, the library %x", own, encoded)
 		}

@@ -71,7 +71,7 @@ func (r *Replica) retire(a dvv.Actor, node uint64) {
 
 func (r *Replica) sortRetired() {
 	slices.SortFunc(r.retired, func(a, b Retired) int { return cmp.Compare(a.Actor, b.Actor) })
-	r.dirty.retired = true
+	r.dirty.retired, r.known.retiredBytes = true, nil
 }
 
 // learnRetired takes in a peer's list.
@@ -155,7 +155,8 @@ func (r *Replica) ServeAnyway() {
 // noteWall compares the wall clocks (R34).
 func (r *Replica) noteWall(now time.Time, p *peer, wall int64) {
 	p.offset, p.offsets = time.UnixMilli(wall).Sub(now), true
-	var list []time.Duration
+	var room [16]time.Duration
+	list := room[:0]
 	for _, q := range r.peers {
 		if q.offsets {
 			list = append(list, q.offset)

@@ -8,14 +8,15 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // pushed merges what p just wrote. It may come twice, late, out of order or not
 // at all.
 func (r *Replica) pushed(now time.Time, p *peer, rd *pack.Reader) {
 	bases := readVV(rd)
-	list := readWireRecords(rd)
+	list, dots := readWireRecords(rd, r.pushes.list, r.pushes.dots)
+	defer r.pushes.giveBack(list, dots)
 	if rd.Err() != nil {
 		return
 	}
@@ -24,9 +25,36 @@ func (r *Replica) pushed(now time.Time, p *peer, rd *pack.Reader) {
 		return
 	}
 	r.mergeAll(now, p, bases, list)
-	r.noteRow(p, bases.Clock())
+	if row := r.clock; row.Is(bases) {
+		r.noteRow(p, row) // one clock is one in memory, and compared at a glance
+	} else {
+		r.noteRow(p, bases.Clock())
+	}
 	r.sendHave(p)
 }
+
+// recordRoom is what the records of a frame are read into, if nothing keeps them. Owned
+// by the Replica.
+type recordRoom struct {
+	list []wireRecord
+	dots []dvv.Dot
+}
+
+func (m *recordRoom) giveBack(list []wireRecord, dots []dvv.Dot) {
+	if clear(list); len(list) <= recordRoomMax && len(dots) <= recordRoomMax {
+		m.list, m.dots = list[:0], dots[:0]
+	}
+}
+
+// keepRoom makes list, which was sent, the room for the next one.
+func (r *Replica) keepRoom(list []wireRecord) {
+	if clear(list); cap(list) <= recordRoomMax {
+		r.sending = list[:0]
+	}
+}
+
+// recordRoomMax bounds what is kept of it.
+const recordRoomMax = 128
 
 // have takes in that p has made our dots durable.
 func (r *Replica) have(p *peer, rd *pack.Reader) {
@@ -46,6 +74,10 @@ type merging struct {
 
 // mergeAll merges records of one cut, in groups whose keys differ.
 func (r *Replica) mergeAll(now time.Time, p *peer, bases dvv.VV, list []wireRecord) {
+	if len(list) == 1 { // as most pushes
+		r.merge(now, p, bases, list)
+		return
+	}
 	names := make(map[string]bool, len(list))
 	for len(list) > 0 {
 		n := 0
@@ -71,7 +103,7 @@ func (r *Replica) merge(now time.Time, p *peer, bases dvv.VV, list []wireRecord)
 		return
 	}
 	before := r.clock
-	met, dots := make([]merging, 0, len(list)), make([]dvv.Dot, 0, 2*len(list))
+	met, dots := r.met[:0], r.dots[:0]
 	for i := range list {
 		m := merging{w: &list[i]}
 		from := len(dots)
@@ -90,6 +122,9 @@ func (r *Replica) merge(now time.Time, p *peer, bases dvv.VV, list []wireRecord)
 	}
 	for i := range met {
 		r.settle(&met[i], before)
+	}
+	if clear(met); cap(met) <= listMax {
+		r.met, r.dots = met[:0], dots[:0]
 	}
 }
 
@@ -115,8 +150,7 @@ func (r *Replica) mergeDeletes(now time.Time, p *peer, w *wireRecord) {
 	if len(w.deletes) == 0 {
 		return
 	}
-	key := objectKey(w.key)
-	old, err := r.get(key)
+	old, err := r.getName(w.key)
 	if err != nil {
 		r.ranging.note(w.key)
 		r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
@@ -125,7 +159,7 @@ func (r *Replica) mergeDeletes(now time.Time, p *peer, w *wireRecord) {
 	r.setClock(r.clock.Add(w.deletes...))
 	next := r.strip(w.key, old.Fill(r.basesOf(w.key)))
 	if !next.Equal(old) {
-		r.store(key, old, next)
+		r.store(objectKey(w.key), old, next)
 	}
 }
 
@@ -143,7 +177,7 @@ func (r *Replica) meetObject(p *peer, bases dvv.VV, m *merging) bool {
 	w := m.w
 	if !w.fresh {
 		var err error
-		if m.old, err = r.get(objectKey(w.key)); err != nil {
+		if m.old, err = r.getName(w.key); err != nil {
 			r.ranging.note(w.key) // what peers have of it now is more than they had at the cut
 			r.event(Event{Kind: EventDamaged, Text: fmt.Sprintf("%q: %v", w.key, err)})
 			return false
@@ -172,8 +206,8 @@ func (r *Replica) settle(m *merging, before dvv.Clock) {
 		r.store(objectKey(w.key), m.old, next)
 	}
 	if r.whole(w.key, next).Context().Len() > 0 {
-		r.noteGone(w.key, m.old, m.next)
-		r.noteGone(w.key, w.object.Drop(func(s dvv.Sibling) bool { return before.Has(s.Dot) }), m.next)
+		r.noteGone(w.key, m.old, m.next, dvv.Clock{})
+		r.noteGone(w.key, w.object, m.next, before)
 	}
 	r.noteDeletes(w, before)
 }
@@ -182,10 +216,10 @@ func (r *Replica) settle(m *merging, before dvv.Clock) {
 // the index, as it keeps those of deletes, where the object names dots that the
 // clock does not: what took the value away is then perhaps not here yet, and
 // nothing else would have a pull send the key to somebody who lacks the value and
-// holds what it had overwritten.
-func (r *Replica) noteGone(name []byte, from, merged dvv.Object) {
+// holds what it had overwritten. What was seen before is left out.
+func (r *Replica) noteGone(name []byte, from, merged dvv.Object, seen dvv.Clock) {
 	for _, s := range from.Siblings() {
-		if !merged.Live(s.Dot) {
+		if !merged.Live(s.Dot) && !seen.Has(s.Dot) {
 			r.noteDelete(name, s.Dot)
 		}
 	}

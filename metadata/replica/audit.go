@@ -35,8 +35,8 @@ func Recount(ctx context.Context, snapshot kv.Snapshot, policy Policy) (Delta, e
 		if err != nil {
 			continue
 		}
-		sum ^= contribution(policy, it.Key()[1:], o)
-		live += seen(policy, it.Key()[1:], o)
+		s, n := tally(policy, it.Key()[1:], o)
+		sum, live = sum^s, live+n
 	}
 	return Delta{Digest: sum ^ r.digest, Live: live - r.live}, it.Err()
 }

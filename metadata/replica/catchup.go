@@ -25,7 +25,7 @@ func (r *Replica) finishKeys(now time.Time, p *peer) {
 		r.finishJoin(now, p, j.clock)
 	default:
 		p.incoming = &incoming{id: r.nextID(), catchUp: true, request: r.clock, progress: now}
-		r.requestPull(p, r.clock.Join(j.clock))
+		r.requestPull(now, p)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // brokenJoin is three stores: the second owes a full join, has had some of the keys of
@@ -92,12 +92,58 @@ func TestCatchUpOutlivesRestart(t *testing.T) {
 		c.fatalf("%v claims %v before the join has ended", b.core.clock, replaced)
 	}
 	c.crash(b, false)
-	if j := b.core.join; j == nil || j.clock.Descends(j.last) {
+	if j := b.core.join; j == nil || j.clock.Descends(j.last) || len(j.parts) != 2 {
 		c.fatalf("after a restart nothing is left to catch up with: %+v", j)
 	}
 	c.settle(900)
 	c.wantAll("s5", "")
 	c.check(false)
+}
+
+// TestPartsOfResumedJoin: the bases of the snapshot that a key was merged from are the
+// whole truth of a key that it did not have, and those of no other snapshot. In the first
+// one s5 was gone and its context said so, above a gap of the donor's clock; by the second
+// the gap was filled, and nothing was left of s5 but the delete (members, seed 110,908 of
+// the simulator). s2 was absent from the first and may have got a value since (I14, I15).
+func TestPartsOfResumedJoin(t *testing.T) {
+	c := calm(t, 3, nil)
+	r, p := c.nodes[2].core, c.nodes[2].core.peer(1)
+	missed, old, del := dvv.Dot{Actor: 77, Counter: 1}, dvv.Dot{Actor: 77, Counter: 2}, dvv.Dot{Actor: 88, Counter: 1}
+	first := dvv.Clock{}.Add(old, del)
+	second := first.Add(missed)
+	r.join = &joining{joinState: joinState{donor: 1}}
+	p.incoming = &incoming{full: true}
+	r.beganJoin(p, &begin{full: true, clock: first})
+	r.join.cursor = []byte("s3")
+	r.beganJoin(p, &begin{full: true, clock: first})
+	r.beganJoin(p, &begin{full: true, clock: second}) // the one before gave nothing
+	r.join.cursor, r.join.keysDone = []byte("s9"), true
+	r.mergeAll(c.now, p, second.Bases(), []wireRecord{{key: []byte("s5"), deletes: []dvv.Dot{del}, only: true}})
+	r.mergeAll(c.now, r.peer(2), dvv.VV{}, []wireRecord{*stale("s5", old), *stale("s2", missed)})
+	if o, err := r.get(objectKey([]byte("s5"))); err != nil || o.Live(old) {
+		t.Fatalf("what was deleted before the first snapshot came in: %v, %v", o, err)
+	}
+	if o, err := r.get(objectKey([]byte("s2"))); err != nil || !o.Live(missed) {
+		t.Fatalf("of a key before the break the second snapshot is believed: %v, %v", o, err)
+	}
+	if n := len(r.join.parts); n != 2 {
+		t.Fatalf("%d parts of %+v", n, r.join.parts)
+	}
+}
+
+// TestJoinBrokenTooOften: the parts of a join stand in its record.
+func TestJoinBrokenTooOften(t *testing.T) {
+	c := calm(t, 2, nil)
+	r, p := c.nodes[1].core, c.nodes[1].core.peer(1)
+	r.join = &joining{joinState: joinState{donor: 1}}
+	for n := 0; n <= joinPartsMax; n++ {
+		p.incoming = &incoming{full: true}
+		r.beganJoin(p, &begin{full: true, clock: dvv.Clock{}.Add(dvv.Dot{Actor: 77, Counter: 1})})
+		if again := n == joinPartsMax; again != (p.incoming == nil) || again != (len(r.join.parts) == 0) {
+			t.Fatalf("begun %d times: %d parts, cursor %q, transfer %v", n+1, len(r.join.parts), r.join.cursor, p.incoming)
+		}
+		r.join.cursor = fmt.Appendf(nil, "s%04d", n)
+	}
 }
 
 // tickAll lets some time pass on all nodes, and all that is written be durable.
@@ -171,6 +217,21 @@ func TestJoinRecordOfEarlierBuild(t *testing.T) {
 	r := &Replica{view: db}
 	if _, err := r.load(); err != nil || r.join == nil || r.join.donor != 2 || r.join.cursor != nil {
 		t.Fatalf("%+v, %v", r.join, err)
+	}
+	five := func(last dvv.Clock) joinState { // nor from where on they were used
+		raw := (&joinState{donor: 2, clock: sampleClock, cursor: []byte("s5"), last: last}).append(nil)
+		raw[0], raw = raw[0]-1, raw[:len(raw)-1]
+		j, err := decodeJoin(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	if j := five(sampleClock); len(j.cursor) == 0 || !j.parts[0].bases.Equal(sampleClock.Bases()) {
+		t.Fatalf("one that never broke off: %+v", j)
+	}
+	if j := five(sampleClock.Add(dvv.Dot{Actor: 77, Counter: 1})); len(j.cursor) > 0 {
+		t.Fatalf("one that broke off: %+v", j)
 	}
 }
 

@@ -173,7 +173,6 @@ func (c *cluster) commit(n *node) {
 	if err := n.db.Write(ready.Batch, true); err != nil {
 		c.fatalf("node %d: commit: %v", n.id, err)
 	}
-	n.core.Committed(ready.Seq)
 	for len(n.writes) > 0 && n.writes[0].seq <= ready.Seq {
 		c.log = append(c.log, n.writes[0])
 		n.writes = n.writes[1:]
@@ -184,6 +183,7 @@ func (c *cluster) commit(n *node) {
 		}
 		c.wire = append(c.wire, wired{from: int(n.id - 1), to: int(m.To - 1), frame: m.Frame})
 	}
+	n.core.Committed(ready.Seq) // from now on the list of messages is the core's again
 }
 
 // write makes one change at n and remembers it for the oracle.

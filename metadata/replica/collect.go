@@ -1,11 +1,13 @@
 package replica
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
 
 	"tombolo/dvv"
+	"tombolo/internal/kv"
 )
 
 // collectMax is how many entries one step collects.
@@ -25,7 +27,7 @@ func (r *Replica) tickCollect(now time.Time) {
 	}
 	// Of what is not yet on disk the entries could not be seen, and would be passed.
 	r.collectable = r.stable(now).Meet(r.durable)
-	r.collecting = r.collectable.Tops().Entries()
+	r.collecting = r.collectable.AppendTops(r.collecting[:0])
 }
 
 // stable is what every member is known to have seen, except those that have
@@ -60,9 +62,11 @@ func (r *Replica) givenUp(now time.Time, p *peer) bool {
 // collect forgets up to collectMax deletes that are stable.
 func (r *Replica) collect(now time.Time) {
 	todo := collectMax
+	it := r.view.Iterator(inArea(areaGarbage)) // one for all actors: most have nothing
+	defer it.Close()
 	for todo > 0 && len(r.collecting) > 0 {
 		top := r.collecting[0]
-		done, err := r.collectActor(now, top, &todo)
+		done, err := r.collectActor(now, it, top, &todo)
 		if err != nil {
 			r.event(Event{Kind: EventDamaged, Text: "collection: " + err.Error()})
 			r.collecting = nil
@@ -75,20 +79,23 @@ func (r *Replica) collect(now time.Time) {
 }
 
 // collectActor forgets what it may of one actor's deletes up to top.
-func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool, err error) {
+func (r *Replica) collectActor(now time.Time, it kv.Iterator, top dvv.Dot, todo *int) (done bool, err error) {
 	// Entries that were taken away lie before those that are left, and the engine
 	// would walk over them all: begin where the last round found the first one.
 	// Entries that come later and lie below are noted by noteGarbage.
 	low := max(r.collectFrom[top.Actor], 1)
-	it := r.view.Iterator(spanRange(areaGarbage, dvv.Span{Actor: top.Actor, First: low, Last: top.Counter}))
-	defer it.Close()
-	var dropped dvv.Clock
+	r.from = appendDotKey(r.from[:0], areaGarbage, dvv.Dot{Actor: top.Actor, Counter: low})
+	r.upTo = appendDotKey(r.upTo[:0], areaGarbage, top)
+	dropped := r.dots[:0]
 	kept := false
 	defer func() {
 		r.collectFrom[top.Actor] = low
 		r.noteCollected(now, dropped)
+		r.dots = dropped[:0]
 	}()
-	for it.Next() {
+	// The actors ascend: where the one before left off is most often where this begins.
+	ok := it.Key() != nil && bytes.Compare(it.Key(), r.from) >= 0
+	for ok = ok || it.Seek(r.from); ok && bytes.Compare(it.Key(), r.upTo) <= 0; ok = it.Next() {
 		d, _, name, err := parseGarbage(it.Key(), it.Value())
 		if err != nil {
 			return false, err
@@ -106,12 +113,11 @@ func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool
 		if *todo == 0 {
 			return false, nil
 		}
-		went, err := r.collectDot(d, slices.Clone(name))
-		if err != nil {
+		before := len(dropped)
+		if dropped, err = r.collectDot(d, name, dropped); err != nil {
 			return false, err
 		}
-		if len(went) > 0 {
-			dropped = dropped.Add(went...)
+		if len(dropped) > before {
 			*todo--
 		} else {
 			kept = true
@@ -120,20 +126,20 @@ func (r *Replica) collectActor(now time.Time, top dvv.Dot, todo *int) (done bool
 	return true, it.Err()
 }
 
-// collectDot forgets one delete; what went is the dots that nobody will learn of
-// from this store any more.
-func (r *Replica) collectDot(d dvv.Dot, name []byte) (went []dvv.Dot, err error) {
-	key := objectKey(name)
-	old, err := r.get(key)
+// collectDot forgets one delete, and adds the dots that nobody will learn of from this
+// store any more to went.
+func (r *Replica) collectDot(d dvv.Dot, name []byte, went []dvv.Dot) ([]dvv.Dot, error) {
+	old, err := r.getName(name)
 	if err != nil {
-		return nil, err
+		return went, err
 	}
 	if !old.Live(d) { // a set's delete: only its memory is left
-		r.batch().Delete(appendDotKey(nil, areaGarbage, d))
+		var buf [dotKeyBytes]byte
+		r.batch().Delete(appendDotKey(buf[:0], areaGarbage, d))
 		r.garbage--
-		r.gone[d] = r.seq + 1
+		r.noteTaken(d)
 		r.dirty.state = true
-		return []dvv.Dot{d}, nil
+		return append(went, d), nil
 	}
 	drop := func(s dvv.Sibling) bool { return s.Dot == d }
 	if !visible(r.config.Policy, name, old) {
@@ -142,7 +148,7 @@ func (r *Replica) collectDot(d dvv.Dot, name []byte) (went []dvv.Dot, err error)
 		// other.
 		for _, s := range old.Siblings() {
 			if !r.collectable.Has(s.Dot) {
-				return nil, nil
+				return went, nil
 			}
 		}
 		drop = func(dvv.Sibling) bool { return true }
@@ -150,28 +156,26 @@ func (r *Replica) collectDot(d dvv.Dot, name []byte) (went []dvv.Dot, err error)
 	next := old.Drop(func(s dvv.Sibling) bool {
 		if drop(s) {
 			went = append(went, s.Dot)
+			r.noteTaken(s.Dot)
 			return true
 		}
 		return false
 	})
-	for _, d := range went {
-		r.gone[d] = r.seq + 1
-	}
-	r.store(key, old, r.strip(name, next))
+	r.store(objectKey(name), old, r.strip(name, next))
 	return went, nil
 }
 
 // noteCollected moves the collection horizon, and what the members that were not
 // waited for, and those yet to come, have to know of (R32).
-func (r *Replica) noteCollected(now time.Time, dropped dvv.Clock) {
-	tops := dropped.Tops()
-	if tops.Len() == 0 {
+func (r *Replica) noteCollected(now time.Time, dropped []dvv.Dot) {
+	if len(dropped) == 0 {
 		return
 	}
+	tops := dvv.NewVV(dropped...)
 	r.state.collected = r.state.collected.Join(tops)
 	r.dirty.state, r.dirty.peers = true, true
 	for _, p := range r.peers {
-		if p.row.Descends(dropped) {
+		if !slices.ContainsFunc(dropped, func(d dvv.Dot) bool { return !p.row.Has(d) }) {
 			continue
 		}
 		if !p.capped {

@@ -10,7 +10,7 @@ import (
 
 // hasLasting says whether there are lasting contexts in a snapshot.
 func hasLasting(at kv.Snapshot) bool {
-	it := at.Iterator(kv.PrefixRange([]byte{areaLasting}))
+	it := at.Iterator(inArea(areaLasting))
 	defer it.Close()
 	return it.First()
 }
@@ -68,7 +68,9 @@ func (w *walk) next() (bool, error) {
 // record is the key in hand.
 func (w *walk) record() (r wireRecord, err error) {
 	if !w.takeContext {
-		r.key, r.raw = append([]byte{}, w.objects.Key()[1:]...), append([]byte{}, w.objects.Value()...)
+		key, value := w.objects.Key()[1:], w.objects.Value()
+		both := append(append(make([]byte, 0, len(key)+len(value)), key...), value...) // as they leave together
+		r.key, r.raw = both[:len(key):len(key)], both[len(key):]
 		return r, nil
 	}
 	r.key = append([]byte{}, w.contexts.Key()[1:]...)
@@ -91,7 +93,7 @@ func (r *Replica) fillFull(o *outgoing, c *chunk) error {
 		if !more {
 			o.keys.close()
 			o.keys = nil
-			o.it = o.snapshot.Iterator(kv.PrefixRange([]byte{areaGarbage}))
+			o.it = o.snapshot.Iterator(inArea(areaGarbage))
 			c.upTo = nil // this chunk speaks to the end of all keys
 			return nil
 		}

@@ -6,7 +6,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // The bounds of a transfer.
@@ -16,7 +16,8 @@ const (
 	heldMax         = 2 * chunkWindow
 	snapshotAgeMax  = 30 * time.Second // a snapshot holds back compaction
 	transferStalled = 3 * time.Second
-	transferYields  = time.Second // another peer is asked when this one is silent for so long
+	transferYields  = time.Second            // another peer is asked when this one is silent for so long
+	askAgain        = 250 * time.Millisecond // what is not answered goes out anew: a session need not stand at both ends at once
 )
 
 // tickExchange probes the next peer by turns.
@@ -39,9 +40,9 @@ func (r *Replica) tickExchange(now time.Time) {
 
 // probe asks p whether it has the same.
 func (r *Replica) probe(now time.Time, p *peer) {
-	f := pack.AppendUint(p.header(r, frameProbe), clockHash(r.clock))
+	f := pack.AppendUint(p.header(r, frameProbe), r.clockHash())
 	f = pack.AppendUint(f, r.digest)
-	f = pack.AppendUint(f, retiredSum(r.retired))
+	f = pack.AppendUint(f, r.retiredSum())
 	r.send(p, pack.AppendInt(f, now.UnixMilli()))
 }
 
@@ -53,7 +54,7 @@ func (r *Replica) probed(now time.Time, p *peer, rd *pack.Reader) {
 	r.noteWall(now, p, wall)
 	p.retiredSum = retired
 	switch {
-	case hash != clockHash(r.clock) || retired != retiredSum(r.retired):
+	case hash != r.clockHash() || retired != r.retiredSum():
 		r.sendClock(p, true)
 	case digest != r.digest:
 		r.event(Event{Kind: EventDigest, Peer: p.id, Text: fmt.Sprintf("%016x here, %016x there", r.digest, digest)})
@@ -77,7 +78,7 @@ func (r *Replica) same(now time.Time, p *peer, rd *pack.Reader) {
 	}
 	r.noteWall(now, p, wall)
 	p.retiredSum = retired
-	if hash == clockHash(r.clock) {
+	if hash == r.clockHash() {
 		r.noteSame(p)
 	}
 }
@@ -90,18 +91,20 @@ func (r *Replica) noteSame(p *peer) {
 
 // sendClock tells p what we have; ask says that its own is wanted in return.
 func (r *Replica) sendClock(p *peer, ask bool) {
-	f := pack.AppendBytes(p.header(r, frameClock), r.clock.Append(nil))
-	f = appendRetired(f, r.retired)
+	f := pack.AppendBytes(p.header(r, frameClock), r.clockBytes())
+	f = append(f, r.retiredBytes()...)
 	r.send(p, pack.AppendBool(f, ask))
 }
 
 func (r *Replica) differs(now time.Time, p *peer, rd *pack.Reader) {
-	clock, retired, ask := readClock(rd), readRetired(rd), rd.Bool()
+	clock := r.known.readClock(rd)
+	retired, sum := r.known.readRetired(rd)
+	ask := rd.Bool()
 	if rd.Err() != nil {
 		return
 	}
 	r.learnRetired(retired)
-	p.retiredSum = retiredSum(retired)
+	p.retiredSum = sum
 	r.noteClock(now, p, clock)
 	if ask {
 		r.sendClock(p, false)
@@ -124,15 +127,21 @@ func (r *Replica) compare(now time.Time, p *peer, clock dvv.Clock) {
 		}
 	}
 	p.incoming = &incoming{id: r.nextID(), request: r.clock, progress: now}
-	r.requestPull(p, r.clock)
+	r.requestPull(now, p)
 }
 
-// requestPull asks p for what a store with clock lacks: our own, or more than that
-// while we catch up.
-func (r *Replica) requestPull(p *peer, clock dvv.Clock) {
-	f := pack.AppendUint(p.header(r, framePull), p.incoming.id)
-	f = pack.AppendBytes(f, clock.Append(nil))
-	r.send(p, pack.AppendBool(f, p.incoming.catchUp))
+// requestPull asks p for what a store with the clock of the request lacks: our own, or
+// more than that while we catch up. Who has the request already does not heed it again.
+func (r *Replica) requestPull(now time.Time, p *peer) {
+	in, clock := p.incoming, p.incoming.request
+	if in.catchUp && r.join != nil {
+		clock = clock.Join(r.join.clock)
+	}
+	in.asked = now
+	f := pack.AppendUint(p.header(r, framePull), in.id)
+	var room [vectorRoom]byte
+	f = pack.AppendBytes(f, clock.Append(room[:0]))
+	r.send(p, pack.AppendBool(f, in.catchUp))
 }
 
 // nextID numbers the transfers of this opening.
@@ -149,14 +158,16 @@ type incoming struct {
 	request  dvv.Clock // what we had when we asked
 	clock    dvv.Clock // what the other had when it took its snapshot
 	begun    bool
-	next     uint64           // the chunk that is due
-	held     map[uint64]chunk // chunks that came early, at most heldMax
+	next     uint64  // the chunk that is due
+	held     []chunk // that came and are not merged, each once, at most heldMax
 	progress time.Time
+	asked    time.Time // when the request went out last
 }
 
 // outgoing is a transfer that a peer asked for: one for each peer, a new one
 // ends the one before. Owned by the Replica.
 type outgoing struct {
+	known    *known
 	id       uint64
 	full     bool
 	request  dvv.Clock
@@ -196,7 +207,7 @@ func (r *Replica) asked(now time.Time, p *peer, full bool, fields int, rd *pack.
 	if full {
 		cursor = rd.Bytes()
 	}
-	clock := readClock(rd)
+	clock := r.known.readClock(rd)
 	catchUp := !full && fields > 2 && rd.Bool() // else from before there was catching up
 	if rd.Err() != nil || p.request.opening == p.nonce && id <= p.request.id {
 		return // come again: its chunks would mix with those of the first
@@ -211,7 +222,7 @@ func (r *Replica) asked(now time.Time, p *peer, full bool, fields int, rd *pack.
 	}
 	// The need is never forgotten: who meets it now may come back from an older
 	// directory, and nothing durable would say then that it had met it.
-	if !full && !clock.Descends(r.clock.Clip(p.need)) {
+	if !full && !clock.DescendsUpTo(p.need, r.clock) {
 		r.refuse(p, refuseNeedJoin)
 		return
 	}
@@ -239,13 +250,16 @@ func (r *Replica) openTransfer(now time.Time, id uint64, full bool, request dvv.
 	raw, err := snapshot.Get(metaState)
 	var s state
 	if err == nil {
-		s, err = decodeState(raw)
+		s, err = decodeState(raw, r.known)
 	}
 	if err != nil {
 		snapshot.Release()
 		return nil, state{}, err
 	}
-	o := &outgoing{id: id, full: full, request: request, snapshot: snapshot, bases: s.clock.Bases(), opened: now, progress: now}
+	o := &outgoing{known: r.known, id: id, full: full, request: request, snapshot: snapshot, bases: r.bases, opened: now, progress: now}
+	if !s.clock.HasBases(o.bases) {
+		o.bases = s.clock.Bases()
+	}
 	if full {
 		o.keys = newWalk(snapshot, cursor) // the key behind cursor is the first that was not sent
 	} else {
@@ -268,7 +282,7 @@ func (r *Replica) beginOf(o *outgoing, s state) *begin {
 func (r *Replica) sendChunks(now time.Time, p *peer) {
 	o := p.outgoing
 	for !o.done && o.sent-o.acked < chunkWindow {
-		c := chunk{id: o.id, seq: o.sent, bases: o.bases}
+		c := chunk{id: o.id, seq: o.sent, bases: o.bases, list: r.sending[:0]}
 		var err error
 		if o.full {
 			err = r.fillFull(o, &c)
@@ -282,7 +296,8 @@ func (r *Replica) sendChunks(now time.Time, p *peer) {
 			return
 		}
 		o.sent, o.done, o.progress = o.sent+1, c.last, now
-		r.send(p, appendChunk(p.header(r, frameChunk), &c))
+		r.send(p, appendChunk(r.begins(p, frameChunk, c.size()), &c))
+		r.keepRoom(c.list)
 	}
 }
 
@@ -315,7 +330,7 @@ func (r *Replica) fillDelta(o *outgoing, c *chunk) error {
 			c.last = !o.dots.paused()
 			return nil
 		}
-		w, ok, err := o.deltaRecord(e, deleted)
+		w, ok, err := r.deltaRecord(o, e, deleted)
 		if err != nil {
 			return err
 		}
@@ -328,16 +343,17 @@ func (r *Replica) fillDelta(o *outgoing, c *chunk) error {
 
 // deltaRecord is the record of the key that e names; ok is false when the dot was
 // overwritten, or when the key goes out with another of its dots.
-func (o *outgoing) deltaRecord(e indexEntry, deleted bool) (w wireRecord, ok bool, err error) {
+func (r *Replica) deltaRecord(o *outgoing, e indexEntry, deleted bool) (w wireRecord, ok bool, err error) {
 	w.key = e.name
-	raw, err := o.snapshot.Get(objectKey(w.key))
+	r.sought = append(append(r.sought[:0], AreaObject), w.key...)
+	raw, err := o.snapshot.Get(r.sought)
 	if err != nil && !isNotFound(err) {
 		return w, false, err
 	}
 	w.raw, err = raw, nil
 	if deleted {
 		w.deletes = []dvv.Dot{e.dot}
-	} else if ok, err := o.goesWith(w.raw, e.dot); err != nil || !ok {
+	} else if ok, err := o.goesWith(w.key, w.raw, e.dot); err != nil || !ok {
 		return w, false, err
 	}
 	if o.lasting {
@@ -348,11 +364,11 @@ func (o *outgoing) deltaRecord(e indexEntry, deleted bool) (w wireRecord, ok boo
 
 // goesWith says whether d is the first live dot of an object that the other lacks: one
 // record brings them all.
-func (o *outgoing) goesWith(raw []byte, d dvv.Dot) (bool, error) {
+func (o *outgoing) goesWith(name, raw []byte, d dvv.Dot) (bool, error) {
 	if len(raw) == 0 {
 		return false, nil
 	}
-	object, err := decodeObject(raw)
+	object, err := o.known.object(name, raw)
 	if err != nil {
 		return false, err
 	}
@@ -371,7 +387,13 @@ func (r *Replica) tickTransfers(now time.Time) {
 			p.endTransfer()
 		}
 		in := p.incoming
-		if in == nil || now.Sub(in.progress) <= transferStalled || r.join != nil && r.join.chunk != nil {
+		if in == nil {
+			continue
+		}
+		if !in.full && !in.begun && p.established() && now.Sub(in.asked) >= askAgain {
+			r.requestPull(now, p)
+		}
+		if now.Sub(in.progress) <= transferStalled || r.join != nil && r.join.chunk != nil {
 			continue
 		}
 		p.incoming = nil

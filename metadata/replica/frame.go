@@ -2,9 +2,10 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // The types of frames. A frame is a msgpack array:
@@ -77,7 +78,7 @@ func readHeader(r *pack.Reader) (h header) {
 }
 
 // frameFields is how many values follow the header of each type.
-var frameFields = map[uint64]int{
+var frameFields = [frameTypesMax + 1]int{
 	frameHello: 8, frameWelcome: 11, frameRefuse: 1, framePush: 2, frameProbe: 4, frameSame: 3,
 	frameClock: 3, framePull: 3, frameBegin: 8, frameChunk: 6, frameNext: 2, frameJoin: 3,
 	framePart: 4, frameHave: 2, frameMeet: 4, frameMet: 4,
@@ -85,7 +86,7 @@ var frameFields = map[uint64]int{
 }
 
 // frameOptional is how many of them a sender of an earlier build leaves out.
-var frameOptional = map[uint64]int{frameHello: 1, frameWelcome: 1, framePull: 1}
+var frameOptional = [frameTypesMax + 1]int{frameHello: 1, frameWelcome: 1, framePull: 1}
 
 // wireRecord is one key of a push or a chunk: what the sender knows of it, with
 // the dots that the receiver may count as seen once it has merged it.
@@ -126,46 +127,51 @@ func appendDots(dst []byte, dots []dvv.Dot) []byte {
 	return dst
 }
 
-func readDots(r *pack.Reader) []dvv.Dot {
+// readDots reads dots behind those in room; they are a part of what it becomes.
+func readDots(r *pack.Reader, room []dvv.Dot) (dots, _ []dvv.Dot) {
 	n := r.Array()
 	if n%2 != 0 {
 		r.Fail(pack.ErrKind)
 	}
-	var dots []dvv.Dot
+	from := len(room)
 	for i := 0; i < n && r.Err() == nil; i += 2 {
 		d := readDot(r)
 		if d.Counter == 0 {
 			r.Fail(pack.ErrRange)
 		}
-		dots = append(dots, d)
+		room = append(room, d)
 	}
-	return dots
+	return room[from:len(room):len(room)], room
 }
 
-// readWireRecord copies what it keeps: the key, and the object's record.
-func readWireRecord(r *pack.Reader) (w wireRecord) {
+// readWireRecord copies what it keeps: the key, the object's record, and the dots behind
+// those in room.
+func readWireRecord(r *pack.Reader, room []dvv.Dot) (w wireRecord, _ []dvv.Dot) {
 	n := r.ArrayMin(wireFields)
-	w.key = append([]byte{}, r.Bytes()...)
-	if len(w.key) == 0 {
+	key := r.Bytes()
+	if len(key) == 0 {
 		r.Fail(pack.ErrRange)
 	}
 	if rest := r.Rest(); len(rest) > 0 && rest[0] == 0xc2 {
 		r.Bool()
-		w.only = true
-	} else if raw := r.Bytes(); raw != nil && r.Err() == nil {
-		w.raw = append([]byte{}, raw...)
+		w.key, w.only = append([]byte{}, key...), true
+	} else if raw := r.Bytes(); raw == nil || r.Err() != nil {
+		w.key = append([]byte{}, key...)
+	} else {
+		both := append(append(make([]byte, 0, len(key)+len(raw)), key...), raw...) // they go together
+		w.key, w.raw = both[:len(key):len(key)], both[len(key):]
 		object, err := decodeObject(w.raw)
 		if err != nil {
 			r.Fail(err)
 		}
 		w.object = object
 	}
-	w.covered = readDots(r)
-	w.deletes = readDots(r)
+	w.covered, room = readDots(r, room)
+	w.deletes, room = readDots(r, room)
 	for i := wireFields; i < n && r.Err() == nil; i++ {
 		r.Skip()
 	}
-	return w
+	return w, room
 }
 
 func appendWireRecords(dst []byte, list []wireRecord) []byte {
@@ -176,20 +182,24 @@ func appendWireRecords(dst []byte, list []wireRecord) []byte {
 	return dst
 }
 
-func readWireRecords(r *pack.Reader) []wireRecord {
+// readWireRecords reads records into the room of list and dots.
+func readWireRecords(r *pack.Reader, list []wireRecord, dots []dvv.Dot) ([]wireRecord, []dvv.Dot) {
 	n := r.Array()
-	var list []wireRecord
+	list, dots = slices.Grow(list[:0], min(n, 8)), dots[:0] // no more is made of a mere claim
 	for range n {
 		if r.Err() != nil {
-			return nil
+			break
 		}
-		list = append(list, readWireRecord(r))
+		var w wireRecord
+		w, dots = readWireRecord(r, dots)
+		list = append(list, w)
 	}
-	return list
+	return list, dots
 }
 
 func appendPush(dst []byte, bases dvv.VV, list []wireRecord) []byte {
-	dst = pack.AppendBytes(dst, bases.Append(nil))
+	var room [vectorRoom]byte
+	dst = pack.AppendBytes(dst, bases.Append(room[:0]))
 	return appendWireRecords(dst, list)
 }
 
@@ -214,29 +224,31 @@ type need struct {
 func appendBegin(dst []byte, b *begin) []byte {
 	dst = pack.AppendUint(dst, b.id)
 	dst = pack.AppendBool(dst, b.full)
-	dst = pack.AppendBytes(dst, b.clock.Append(nil))
+	var room [vectorRoom]byte // for vectors and clocks, in turn
+	dst = pack.AppendBytes(dst, b.clock.Append(room[:0]))
 	dst = pack.AppendUint(dst, b.digest)
-	dst = pack.AppendBytes(dst, b.collected.Append(nil))
+	dst = pack.AppendBytes(dst, b.collected.Append(room[:0]))
 	dst = pack.AppendArray(dst, 2*len(b.needs))
 	for _, n := range b.needs {
 		dst = pack.AppendUint(dst, n.node)
-		dst = pack.AppendBytes(dst, n.upTo.Append(nil))
+		dst = pack.AppendBytes(dst, n.upTo.Append(room[:0]))
 	}
 	dst = appendRetired(dst, b.retired)
-	return pack.AppendBytes(dst, b.trimmed.Append(nil))
+	return pack.AppendBytes(dst, b.trimmed.Append(room[:0]))
 }
 
-func readBegin(r *pack.Reader) (b begin) {
+func (k *known) readBegin(r *pack.Reader) (b begin) {
 	b.id, b.full = r.Uint(), r.Bool()
-	b.clock, b.digest, b.collected = readClock(r), r.Uint(), readVV(r)
+	b.clock, b.digest, b.collected = k.readClock(r), r.Uint(), k.readVV(r)
 	n := r.Array()
 	for i := 0; i+1 < n && r.Err() == nil; i += 2 {
-		b.needs = append(b.needs, need{node: r.Uint(), upTo: readVV(r)})
+		b.needs = append(b.needs, need{node: r.Uint(), upTo: k.readVV(r)})
 	}
 	if n%2 != 0 {
 		r.Fail(pack.ErrKind)
 	}
-	b.retired, b.trimmed = readRetired(r), readClock(r)
+	b.retired, _ = k.readRetired(r)
+	b.trimmed = k.readClock(r)
 	return b
 }
 
@@ -255,16 +267,26 @@ func appendChunk(dst []byte, c *chunk) []byte {
 	dst = pack.AppendUint(dst, c.seq)
 	dst = pack.AppendBool(dst, c.last)
 	dst = pack.AppendBytes(dst, c.upTo)
-	dst = pack.AppendBytes(dst, c.bases.Append(nil))
+	var room [vectorRoom]byte
+	dst = pack.AppendBytes(dst, c.bases.Append(room[:0]))
 	return appendWireRecords(dst, c.list)
 }
 
-func readChunk(r *pack.Reader) (c chunk) {
+// size is at least what appendChunk appends, if contexts are short.
+func (c *chunk) size() int {
+	size := 512 + len(c.upTo)
+	for i := range c.list {
+		size += c.list[i].size()
+	}
+	return size
+}
+
+func (k *known) readChunk(r *pack.Reader) (c chunk) {
 	c.id, c.seq, c.last = r.Uint(), r.Uint(), r.Bool()
 	if upTo := r.Bytes(); upTo != nil {
 		c.upTo = append([]byte{}, upTo...)
 	}
-	c.bases = readVV(r)
-	c.list = readWireRecords(r)
+	c.bases = k.readVV(r)
+	c.list, _ = readWireRecords(r, nil, nil)
 	return c
 }

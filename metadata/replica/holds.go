@@ -2,7 +2,7 @@ package replica
 
 import (
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // OwnActors is under which actors this node has written: the one it writes under

@@ -1,13 +1,14 @@
 package replica
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // The index says which key a dot was written to, for the pulls of members that
@@ -50,7 +51,9 @@ func (r *Replica) sealIndex(b *kv.Batch) {
 		for n < len(rest) && rest[n].dot.Actor == first.Actor && rest[n].dot.Counter/blockDots == first.Counter/blockDots {
 			n++
 		}
-		b.Put(r.blockKey(first), appendBlock(make([]byte, 0, n*32), rest[:n]))
+		r.scratch = appendBlock(r.scratch[:0], rest[:n])
+		var key [blockKeyBytes]byte
+		b.Put(r.appendBlockKey(key[:0], first), r.scratch)
 		if first.Counter <= r.durable.Top(first.Actor) {
 			r.lateBlocks = append(r.lateBlocks, lateEntry{dot: first, seq: r.seq})
 		}
@@ -60,11 +63,10 @@ func (r *Replica) sealIndex(b *kv.Batch) {
 	r.indexed = r.indexed[:0]
 }
 
-// blockKey is the key of a block that begins with d. A dot that comes live again, after
+// appendBlockKey appends the key of a block that begins with d. A dot that comes live again, after
 // a rebuild, must not take the place of another block: the batch is part of the key.
-func (r *Replica) blockKey(d dvv.Dot) []byte {
-	key := appendDotKey(make([]byte, 0, blockKeyBytes), areaIndex, d)
-	return binary.BigEndian.AppendUint64(key, r.nonce+r.seq)
+func (r *Replica) appendBlockKey(dst []byte, d dvv.Dot) []byte {
+	return binary.BigEndian.AppendUint64(appendDotKey(dst, areaIndex, d), r.nonce+r.seq)
 }
 
 // blockKeyBytes is the length of a block's key: actor, counter and batch.
@@ -118,7 +120,8 @@ func readBlock(dst []indexEntry, key, value []byte) ([]indexEntry, error) {
 // ReadBlock calls fn for every dot of a block of the index; key and value are as they
 // lie in the database.
 func ReadBlock(key, value []byte, fn func(d dvv.Dot, name []byte)) error {
-	list, err := readBlock(nil, key, value)
+	var room [8]indexEntry
+	list, err := readBlock(room[:0], key, value)
 	if err != nil {
 		return err
 	}
@@ -128,17 +131,10 @@ func ReadBlock(key, value []byte, fn func(d dvv.Dot, name []byte)) error {
 	return nil
 }
 
-// blocksOf is the range of the blocks that may hold a dot of s.
-func blocksOf(s dvv.Span) kv.Range {
-	first := dvv.Dot{Actor: s.Actor, Counter: s.First - s.First%blockDots}
-	last := dvv.Dot{Actor: s.Actor, Counter: s.Last + 1}
-	return kv.Range{Start: appendDotKey(nil, areaIndex, first), Limit: appendDotKey(nil, areaIndex, last)}
-}
-
-// coalesce joins spans that share a block: a clock with many gaps has a walk go over
-// each block once.
+// coalesce joins spans that share a block, in their place: a clock with many gaps has a
+// walk go over each block once.
 func coalesce(spans []dvv.Span) []dvv.Span {
-	var out []dvv.Span
+	out := spans[:0]
 	for _, s := range spans {
 		if n := len(out); n > 0 && out[n-1].Actor == s.Actor && s.First/blockDots <= out[n-1].Last/blockDots {
 			out[n-1].Last = s.Last
@@ -156,11 +152,15 @@ type dotWalk struct {
 	at      kv.Snapshot
 	request dvv.Clock
 	all     []dvv.Span // what it lacks
-	area    byte       // the one in hand
-	ranges  []kv.Range // of it, not yet begun
+	area    byte       // the one in hand; 0: the walk is over
+	spans   []dvv.Span // of all, those that are not done in it
+	begun   bool       // the first of them
 	it      kv.Iterator
-	found   []indexEntry // not yet given
-	looked  int          // entries since it gave the last one
+	from    []byte       // where the first of them begins,
+	upTo    []byte       // and ends
+	found   []indexEntry // not yet given; a part of
+	room    []indexEntry
+	looked  int // entries since it gave the last one
 }
 
 // lookMax is how many entries a walk looks at in one step without finding anything.
@@ -169,15 +169,11 @@ const lookMax = 4096
 func newDotWalk(at kv.Snapshot, request dvv.Clock, s *state) *dotWalk {
 	w := &dotWalk{at: at, request: request, all: coalesce(s.clock.Missing(request)), area: areaIndex}
 	if len(w.all) == 0 {
-		return w
+		w.area = 0
+	} else if !request.Descends(s.clock.Meet(s.trimmed)) {
+		w.area = AreaObject
 	}
-	if !request.Descends(s.clock.Meet(s.trimmed)) {
-		w.area, w.ranges = AreaObject, []kv.Range{allOf(AreaObject)}
-		return w
-	}
-	for _, span := range w.all {
-		w.ranges = append(w.ranges, blocksOf(span))
-	}
+	w.spans = w.all
 	return w
 }
 
@@ -212,28 +208,55 @@ func (w *dotWalk) next() (e indexEntry, deleted, more bool, err error) {
 	return e, false, false, nil
 }
 
-// fill looks at the next entry of the database.
-func (w *dotWalk) fill() (more bool, err error) {
-	for w.it == nil {
-		if len(w.ranges) > 0 {
-			w.it, w.ranges = w.at.Iterator(w.ranges[0]), w.ranges[1:]
-			continue
+// step goes to the next entry that may be of use in the area in hand; false at its end.
+func (w *dotWalk) step() (bool, error) {
+	if w.area == AreaObject {
+		if w.it == nil {
+			w.it = w.at.Iterator(allOf(AreaObject))
 		}
-		if w.area == areaGarbage {
-			return false, nil
+		return w.it.Next(), w.it.Err()
+	}
+	if w.it == nil {
+		w.it = w.at.Iterator(inArea(w.area)) // one for all spans: most have nothing
+	}
+	for ; len(w.spans) > 0; w.spans, w.begun = w.spans[1:], false {
+		if ok := w.begun && w.it.Next() || !w.begun && w.seek(w.spans[0]); !ok {
+			return false, w.it.Err() // the later spans lie behind
 		}
-		w.area = areaGarbage
-		for _, span := range w.all {
-			w.ranges = append(w.ranges, spanRange(areaGarbage, span))
+		if bytes.Compare(w.it.Key(), w.upTo) < 0 {
+			return true, nil
 		}
 	}
-	if !w.it.Next() {
-		err := w.it.Err()
+	return false, nil
+}
+
+// seek goes to where the blocks, or the deletes, of s begin, unless it stands there.
+func (w *dotWalk) seek(s dvv.Span) bool {
+	w.begun = true
+	if w.area == areaIndex {
+		s.First -= s.First % blockDots
+	}
+	w.from = appendDotKey(w.from[:0], w.area, dvv.Dot{Actor: s.Actor, Counter: s.First})
+	w.upTo = appendDotKey(w.upTo[:0], w.area, dvv.Dot{Actor: s.Actor, Counter: s.Last + 1})
+	return w.it.Key() != nil && bytes.Compare(w.it.Key(), w.from) >= 0 || w.it.Seek(w.from)
+}
+
+// fill looks at the next entry of the database.
+func (w *dotWalk) fill() (more bool, err error) {
+	if w.area == 0 {
+		return false, nil
+	}
+	if more, err := w.step(); err != nil || !more {
 		w.close()
+		if w.area == areaGarbage {
+			w.area = 0
+		} else {
+			w.area, w.spans, w.begun = areaGarbage, w.all, false
+		}
 		return true, err
 	}
 	w.looked++
-	w.found = w.found[:0]
+	w.found = w.room[:0]
 	key, value := w.it.Key(), w.it.Value()
 	switch w.area {
 	case areaIndex:
@@ -258,6 +281,7 @@ func (w *dotWalk) fill() (more bool, err error) {
 			w.found = append(w.found, indexEntry{d, slices.Clone(name)})
 		}
 	}
+	w.room = w.found
 	return true, err
 }
 

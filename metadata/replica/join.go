@@ -9,7 +9,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 func isNotFound(err error) bool { return errors.Is(err, kv.ErrNotFound) }
@@ -21,7 +21,6 @@ type joining struct {
 	chunk    *chunk // being merged, a piece in each step
 	at       int    // the next record of chunk
 	keysDone bool   // all keys are merged; deletes follow
-	bases    dvv.VV // of clock
 }
 
 // reflects says whether the object of name is already merged with the donor's.
@@ -38,7 +37,7 @@ func (r *Replica) basesOf(name []byte) dvv.VV {
 	if r.join == nil || !r.join.reflects(name) {
 		return r.bases
 	}
-	return r.bases.Join(r.join.bases)
+	return r.bases.Join(r.join.basesOf(name))
 }
 
 // startJoin begins a full join with p, unless one is under way.
@@ -74,7 +73,7 @@ func (r *Replica) requestJoin(now time.Time, p *peer) {
 	p.incoming = &incoming{id: r.nextID(), full: true, request: r.clock, progress: now}
 	f := pack.AppendUint(p.header(r, frameJoin), p.incoming.id)
 	f = pack.AppendBytes(f, r.join.cursor)
-	r.send(p, pack.AppendBytes(f, r.clock.Append(nil)))
+	r.send(p, pack.AppendBytes(f, r.clockBytes()))
 }
 
 // nobodyServes says that every member owes a full join. Some have to begin then, with
@@ -106,7 +105,7 @@ func (r *Replica) seekJoin(now time.Time) {
 
 // began takes in what a transfer that we asked for is about.
 func (r *Replica) began(now time.Time, p *peer, rd *pack.Reader) {
-	b := readBegin(rd)
+	b := r.known.readBegin(rd)
 	in := p.incoming
 	if rd.Err() != nil || in == nil || in.id != b.id || in.begun || b.full != in.full {
 		return
@@ -130,17 +129,24 @@ func (r *Replica) began(now time.Time, p *peer, rd *pack.Reader) {
 // beganJoin takes over what the donor collected: we will not have it either.
 func (r *Replica) beganJoin(p *peer, b *begin) {
 	j := r.join
-	if len(j.cursor) > 0 && !b.clock.Descends(j.last) {
-		// Another state of the donor than the one whose keys we have.
-		j.cursor = nil
-		r.event(Event{Kind: EventGaveUp, Peer: p.id, Text: "the donor went back; the join begins again"})
+	why := ""
+	switch {
+	case len(j.cursor) > 0 && !b.clock.Descends(j.last):
+		why = "the donor went back" // another state of it than the one whose keys we have
+	case len(j.parts) >= joinPartsMax:
+		why = "it broke off too often"
+	}
+	if why != "" {
+		j.cursor, j.parts = nil, nil
+		r.event(Event{Kind: EventGaveUp, Peer: p.id, Text: why + "; the join begins again"})
 		p.incoming = nil
 		return
 	}
 	if len(j.cursor) == 0 {
-		j.clock, j.bases = b.clock, b.clock.Bases()
+		j.clock, j.parts = b.clock, nil
 	}
 	j.last = b.clock
+	j.goesOn(b.clock.Bases())
 	r.trimmed = r.trimmed.Join(b.trimmed)
 	r.state.collected = r.state.collected.Join(b.collected)
 	for _, n := range b.needs {
@@ -159,29 +165,30 @@ func (r *Replica) beganJoin(p *peer, b *begin) {
 
 // chunked takes in a piece; early ones wait, so that each is merged in its turn.
 func (r *Replica) chunked(now time.Time, p *peer, rd *pack.Reader) {
-	c := readChunk(rd)
+	c := r.known.readChunk(rd)
 	in := p.incoming
 	if rd.Err() != nil || in == nil || in.id != c.id || c.seq < in.next || len(in.held) >= heldMax {
 		return
 	}
-	if in.held == nil {
-		in.held = map[uint64]chunk{}
+	if !slices.ContainsFunc(in.held, func(h chunk) bool { return h.seq == c.seq }) {
+		in.held = append(in.held, c)
 	}
-	in.held[c.seq] = c
 	r.drain(now, p)
 }
 
 // drain merges the chunks that are due.
 func (r *Replica) drain(now time.Time, p *peer) {
 	for in := p.incoming; in != nil && in == p.incoming && in.begun; {
-		c, ok := in.held[in.next]
-		if !ok || (in.full || in.catchUp) && (r.join == nil || r.join.donor != p.id || r.join.chunk != nil) {
+		i := slices.IndexFunc(in.held, func(h chunk) bool { return h.seq == in.next })
+		if i < 0 || (in.full || in.catchUp) && (r.join == nil || r.join.donor != p.id || r.join.chunk != nil) {
 			return
 		}
-		delete(in.held, in.next)
+		c := in.held[i]
+		in.held = slices.Delete(in.held, i, i+1)
 		in.progress = now
 		if in.full {
-			r.join.chunk, r.join.at = &c, 0
+			due := c
+			r.join.chunk, r.join.at = &due, 0
 			return // Work goes on with it
 		}
 		r.mergeAll(now, p, c.bases, c.list)

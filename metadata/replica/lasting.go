@@ -7,7 +7,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // lastingMax bounds the keys with a lasting context: about 100 bytes of memory
@@ -35,7 +35,7 @@ type lasting struct {
 // loadLasting reads all of them.
 func (r *Replica) loadLasting() error {
 	r.lasting = lasting{contexts: map[string]dvv.VV{}}
-	it := r.view.Iterator(kv.PrefixRange([]byte{areaLasting}))
+	it := r.view.Iterator(inArea(areaLasting))
 	defer it.Close()
 	for it.Next() {
 		v, err := decodeLasting(it.Value())
@@ -122,19 +122,16 @@ func (r *Replica) setLasting(name []byte, v dvv.VV) {
 // its way; nothing but tidiness depends on it.
 func (r *Replica) settled(a dvv.Actor) bool {
 	return a != r.actor && r.allMembers(func(p *peer) bool {
-		return p.actor != a && p.nonce != 0 && sameEntry(p.clock, r.clock, a)
+		return p.actor != a && p.nonce != 0 && p.clock.SameOf(r.clock, a)
 	})
-}
-
-func sameEntry(c, d dvv.Clock, a dvv.Actor) bool {
-	return c.Base(a) == d.Base(a) && c.Top(a) == d.Top(a) && slices.Equal(c.Gaps(a), d.Gaps(a))
 }
 
 // outlast moves what next's context names of settled actors to the lasting
 // contexts. settled is what this sweep found out already.
 func (r *Replica) outlast(name []byte, next dvv.Object, settled map[dvv.Actor]bool) dvv.Object {
 	var part dvv.VV
-	for _, d := range next.Context().Entries() {
+	for i := range next.Context().Len() {
+		d := next.Context().At(i)
 		is, known := settled[d.Actor]
 		if !known {
 			is = r.settled(d.Actor)
@@ -157,7 +154,8 @@ func (r *Replica) outlast(name []byte, next dvv.Object, settled map[dvv.Actor]bo
 // stripLasting drops what the clock says by now: who had the lost dots came back.
 func (r *Replica) stripLasting() {
 	var passed dvv.VV
-	for _, d := range r.lasting.names.Entries() {
+	for i := range r.lasting.names.Len() {
+		d := r.lasting.names.At(i)
 		passed = passed.With(dvv.Dot{Actor: d.Actor, Counter: r.bases.Get(d.Actor)})
 	}
 	if passed.Equal(r.lasting.passed) {
@@ -175,8 +173,8 @@ func (r *Replica) stripLasting() {
 // closeGaps gives up what is missing of settled actors if it is too much to carry
 // in every clock: whoever returns with such dots is told that they are gone.
 func (r *Replica) closeGaps() {
-	for _, a := range r.clock.Actors() {
-		if n := len(r.clock.Gaps(a)); n > gapsMax && r.settled(a) {
+	for i := range r.clock.Len() { // to close them takes no actor away
+		if a, _, _, n := r.clock.At(i); n > gapsMax && r.settled(a) {
 			r.event(Event{Kind: EventClosed, Dot: dvv.Dot{Actor: a, Counter: r.clock.Top(a)}, Text: fmt.Sprintf("%d gaps", n)})
 			r.setClock(r.clock.Seal(a))
 		}

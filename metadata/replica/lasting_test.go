@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // lose has a write of n under key reach nobody, and the next one, of other, reach

@@ -39,6 +39,9 @@ const dotKeyBytes = 17
 // appendDotKey appends area, actor and counter; big-endian, so that the dots of
 // an actor stand in order.
 func appendDotKey(dst []byte, area byte, d dvv.Dot) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, blockKeyBytes)
+	}
 	dst = append(dst, area)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(d.Actor))
 	return binary.BigEndian.AppendUint64(dst, d.Counter)
@@ -54,14 +57,6 @@ func parseDotKey(key []byte) (dvv.Dot, bool) {
 	}, true
 }
 
-// spanRange is the keys of area that end in a dot of s.
-func spanRange(area byte, s dvv.Span) kv.Range {
-	return kv.Range{
-		Start: appendDotKey(nil, area, dvv.Dot{Actor: s.Actor, Counter: s.First}),
-		Limit: append(appendDotKey(nil, area, dvv.Dot{Actor: s.Actor, Counter: s.Last}), 0),
-	}
-}
-
 // objectKey is the database's key of a table and key.
 func objectKey(key []byte) []byte { return withArea(AreaObject, key) }
 
@@ -69,9 +64,22 @@ func withArea(area byte, key []byte) []byte {
 	return append(append(make([]byte, 0, 1+len(key)), area), key...)
 }
 
+// everyByte is where the ends of ranges are taken from. Immutable.
+var everyByte = func() (list [256]byte) {
+	for i := range list {
+		list[i] = byte(i)
+	}
+	return list
+}()
+
+// inArea is all keys of area.
+func inArea(area byte) kv.Range {
+	return kv.Range{Start: everyByte[area : area+1 : area+1], Limit: everyByte[area+1 : area+2 : area+2]}
+}
+
 // allOf is area for a walk through all of it.
 func allOf(area byte) kv.Range {
-	r := kv.PrefixRange([]byte{area})
+	r := inArea(area)
 	r.Once = true
 	return r
 }

@@ -13,10 +13,10 @@ type Sums struct {
 // the batches of a store.
 func DecodeSums(record []byte) (s Sums, err error) {
 	r, n := openRecord(record, 8)
-	r.Skip() // the clock
+	r.Bytes() // the clock
 	s.Digest, s.Live, s.Garbage = r.Uint(), r.Int(), r.Int()
-	r.Skip() // the horizon
-	r.Skip() // the hybrid clock
+	r.Bytes() // the horizon
+	r.Uint()  // the hybrid clock
 	s.Trimmed = r.Bytes()
 	return s, closeRecord(&r, n-8, "state")
 }
@@ -27,24 +27,23 @@ func DecodeTrimmed(b []byte) (dvv.Clock, error) {
 	return c, err
 }
 
-// DecodeNeeds reads from a record of the members what was collected without the
-// knowledge of any of them.
-func DecodeNeeds(record []byte) (needs []dvv.VV, err error) {
+// EachNeed calls fn with what was collected without the knowledge of some member, for
+// each of those in a record of the members: the bytes of a vector, a part of the record.
+func EachNeed(record []byte, fn func(vector []byte)) error {
 	r, n := openRecord(record, 2)
 	r.Skip() // the version
 	for i := 2; i < n && r.Err() == nil; i++ {
 		k := r.ArrayMin(10)
-		for range 4 {
-			r.Skip()
+		_, _, _, _ = r.Uint(), r.Bool(), r.Uint(), r.Uint() // id, absent, opening, actor
+		if need := r.Bytes(); len(need) > 0 {
+			fn(need)
 		}
-		if need := readVV(&r); need.Len() > 0 {
-			needs = append(needs, need)
-		}
-		for ; k > 5 && r.Err() == nil; k-- {
+		_, _, _ = r.Bytes(), r.Uint(), r.Int() // what it has, as of which opening, and when it was heard
+		for ; k > 8 && r.Err() == nil; k-- {
 			r.Skip()
 		}
 	}
-	return needs, closeRecord(&r, 0, "peers")
+	return closeRecord(&r, 0, "peers")
 }
 
 // DecodeRetired reads the record of the retired actors.
@@ -59,11 +58,12 @@ type Look struct {
 
 // LookAt reads an object record.
 func LookAt(policy Policy, key, record []byte) (l Look, err error) {
-	o, err := decodeObject(record)
+	var room [4]dvv.Sibling
+	o, err := (*known)(nil).decodeObject(record, room[:0])
 	if err != nil {
 		return l, err
 	}
-	l.Digest, l.Live = contribution(policy, key, o), seen(policy, key, o)
+	l.Digest, l.Live = tally(policy, key, o)
 	for _, s := range o.Siblings() {
 		if isTomb(s.Value) {
 			l.Tombs = append(l.Tombs, s.Dot)

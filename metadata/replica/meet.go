@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // The pace of meetings.
@@ -94,7 +94,7 @@ func (r *Replica) askMeeting(now time.Time, p *peer) {
 	m.nextAsk = now.Add(min(meetAskMin<<min(m.asks, 8), meetAskMax))
 	m.asks++
 	f := pack.AppendUint(p.header(r, frameMeet), m.round)
-	f = pack.AppendUint(pack.AppendBool(f, r.phase == Joining), clockHash(r.clock))
+	f = pack.AppendUint(pack.AppendBool(f, r.phase == Joining), r.clockHash())
 	r.send(p, r.appendMeetClock(f, m.full))
 }
 
@@ -102,16 +102,16 @@ func (r *Replica) appendMeetClock(f []byte, full bool) []byte {
 	if !full {
 		return pack.AppendBytes(f, nil)
 	}
-	return pack.AppendBytes(f, r.clock.Append(nil))
+	return pack.AppendBytes(f, r.clockBytes())
 }
 
 // readMeetClock reads a clock or nil.
-func readMeetClock(rd *pack.Reader) (c dvv.Clock, full bool) {
+func (k *known) readMeetClock(rd *pack.Reader) (c dvv.Clock, full bool) {
 	b := rd.Bytes()
 	if b == nil || rd.Err() != nil {
 		return c, false
 	}
-	c, rest, err := dvv.DecodeClock(b)
+	c, rest, err := k.decode(b)
 	if err != nil || len(rest) > 0 {
 		rd.Fail(dvv.ErrMalformed)
 	}
@@ -121,13 +121,13 @@ func readMeetClock(rd *pack.Reader) (c dvv.Clock, full bool) {
 // meetAsked takes in what p had when it asked.
 func (r *Replica) meetAsked(now time.Time, p *peer, rd *pack.Reader) {
 	round, joining, hash := rd.Uint(), rd.Bool(), rd.Uint()
-	clock, full := readMeetClock(rd)
+	clock, full := r.known.readMeetClock(rd)
 	if rd.Err() != nil || round == 0 {
 		return
 	}
 	p.joining = joining
 	if !full {
-		same := hash == clockHash(r.clock)
+		same := hash == r.clockHash()
 		r.sendMet(p, round, same, !same)
 		return
 	}
@@ -169,7 +169,7 @@ func (r *Replica) sendMet(p *peer, round uint64, reached, full bool) {
 // meetAnswered takes in that p has what we had, and what it has.
 func (r *Replica) meetAnswered(now time.Time, p *peer, rd *pack.Reader) {
 	round, joining, reached := rd.Uint(), rd.Bool(), rd.Bool()
-	clock, full := readMeetClock(rd)
+	clock, full := r.known.readMeetClock(rd)
 	if rd.Err() != nil {
 		return
 	}

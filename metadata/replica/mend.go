@@ -11,7 +11,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // mendScanMax is how many keys one step looks at for those of the ranges in hand.
@@ -155,19 +155,14 @@ func (r *Replica) mendKey(p *peer, name, ours, theirs []byte) error {
 	if err != nil && !isNotFound(err) || !bytes.Equal(current, ours) {
 		return ignoreNotFound(err)
 	}
-	var next dvv.Object
-	if len(theirs) > 0 {
-		if next, err = decodeObject(theirs); err != nil {
-			return err
-		}
+	next, err := objectOf(theirs)
+	if err != nil {
+		return err
 	}
 	if g.union {
 		return r.takeMore(p, name, ours, next)
 	}
-	old, err := dvv.Object{}, error(nil)
-	if len(ours) > 0 {
-		old, err = decodeObject(ours)
-	}
+	old, err := objectOf(ours)
 	switch {
 	case err != nil:
 		r.setAside(key, ours, err)
@@ -201,12 +196,9 @@ func (r *Replica) mendKey(p *peer, name, ours, theirs []byte) error {
 // takeMore adds what theirs has more to ours, although we have seen it: that it went is
 // what only one of the two stores knows of, and a loss is worse than a return.
 func (r *Replica) takeMore(p *peer, name, ours []byte, theirs dvv.Object) error {
-	var old dvv.Object
-	if len(ours) > 0 {
-		var err error
-		if old, err = decodeObject(ours); err != nil {
-			return err
-		}
+	old, err := objectOf(ours)
+	if err != nil {
+		return err
 	}
 	theirs = dvv.NewObject(dvv.VV{}, theirs.Siblings()...)
 	if conflicts := dvv.Conflicts(old, theirs); len(conflicts) > 0 {
@@ -217,6 +209,14 @@ func (r *Replica) takeMore(p *peer, name, ours []byte, theirs dvv.Object) error 
 		r.event(Event{Kind: EventMended, Peer: p.id, Text: string(name)})
 	}
 	return nil
+}
+
+// objectOf reads a stored object; what is not stored is the empty one.
+func objectOf(raw []byte) (dvv.Object, error) {
+	if len(raw) == 0 {
+		return dvv.Object{}, nil
+	}
+	return decodeObject(raw)
 }
 
 func ignoreNotFound(err error) error {

@@ -3,7 +3,7 @@ package replica
 import (
 	"time"
 
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // partBytes is how much of a long frame one part carries.

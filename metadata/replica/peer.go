@@ -78,8 +78,20 @@ func (p *peer) proof(actor dvv.Actor) *proof {
 
 func (p *peer) established() bool { return p.up && p.nonce != 0 }
 
+// header begins a frame; what follows takes some ten bytes in the frames that only
+// ask or answer, and a clock or more in the others.
 func (p *peer) header(r *Replica, kind uint64) []byte {
-	return appendHeader(make([]byte, 0, 256), header{kind: kind, from: r.nonce, to: p.nonce, fields: frameFields[kind]})
+	room := frameRoom + r.known.told()
+	switch kind {
+	case frameProbe, frameSame, frameHave, frameNext, frameMend:
+		room = frameRoomSmall
+	}
+	return r.begins(p, kind, room)
+}
+
+// begins is header for a frame of about room bytes.
+func (r *Replica) begins(p *peer, kind uint64, room int) []byte {
+	return appendHeader(r.frames.room(room), header{kind: kind, from: r.nonce, to: p.nonce, fields: frameFields[kind]})
 }
 
 func (p *peer) wasPast(nonce uint64) bool {

@@ -16,8 +16,11 @@ import (
 // that what is above that write is about other keys.
 func (r *Replica) push() {
 	touched := r.dirty.touched
+	if len(touched) == 0 {
+		return
+	}
 	for len(touched) > 0 {
-		n, list, size := 0, []wireRecord(nil), 0
+		n, list, size := 0, r.sending[:0], 0
 		for ; n < len(touched); n++ {
 			w := r.pushRecord(&touched[n])
 			if n > 0 && size+w.size() > r.config.ChunkBytes {
@@ -32,12 +35,14 @@ func (r *Replica) push() {
 		for i := range list {
 			r.coverLast(&touched[i], &list[i], bases)
 		}
-		body := appendPush(nil, bases, list)
+		r.scratch = appendPush(r.scratch[:0], bases, list)
+		body := r.scratch
 		for _, p := range r.peers {
 			if p.established() {
-				r.send(p, append(p.header(r, framePush), body...))
+				r.send(p, append(r.begins(p, framePush, headerRoom+len(body)), body...))
 			}
 		}
+		r.keepRoom(list)
 		touched = touched[n:]
 	}
 	r.dirty.touched = r.dirty.touched[:0]

@@ -8,7 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // Digests by range (R32). The digest of a store is carried on from write to write: it
@@ -43,7 +43,7 @@ const (
 // ranging is one side of a comparison. Owned by the Replica: of the asker, or of the
 // peer that asked.
 type ranging struct {
-	*reading
+	reading
 	round  uint64
 	began  time.Time     // when the last step was made, and
 	took   time.Duration // how long the reading was
@@ -94,11 +94,11 @@ func (g *ranging) patience() time.Duration {
 
 // openRanging takes the snapshot of a comparison with p.
 func (r *Replica) openRanging(now time.Time, p *peer, round uint64) (*ranging, error) {
-	d, err := r.newReading()
-	if err != nil {
+	g := &ranging{round: round, began: now, row: p.row}
+	if err := r.openReading(&g.reading); err != nil {
 		return nil, err
 	}
-	return &ranging{reading: d, round: round, began: now, row: p.row}, nil
+	return g, nil
 }
 
 // tickRanges begins the comparison that is due, and reads on for those under way.
@@ -147,7 +147,8 @@ func (r *Replica) askRanges(now time.Time, p *peer) {
 	}
 	r.ranging, r.rangingWith = g, p.id
 	f := pack.AppendUint(p.header(r, frameRanges), g.round)
-	r.send(p, pack.AppendBytes(f, g.clock.Append(nil)))
+	var room [vectorRoom]byte
+	r.send(p, pack.AppendBytes(f, g.clock.Append(room[:0])))
 }
 
 // endRanging lets go of the comparison that we asked for; the next one with the same
@@ -163,12 +164,12 @@ func (r *Replica) endRanging(now time.Time, again time.Duration) {
 // meets says whether a clock of p has all that is not to be found here any more: what was
 // collected since p was known to have it, and what was collected without p's knowledge.
 func (r *Replica) meets(p *peer, row, clock dvv.Clock) bool {
-	return clock.Descends(row) && clock.Descends(r.clock.Clip(p.need))
+	return clock.Descends(row) && clock.DescendsUpTo(p.need, r.clock)
 }
 
 // rangesAsked is that p wants to compare.
 func (r *Replica) rangesAsked(now time.Time, p *peer, rd *pack.Reader) {
-	round, clock := rd.Uint(), readClock(rd)
+	round, clock := rd.Uint(), r.known.readClock(rd)
 	if rd.Err() != nil {
 		return
 	}
@@ -184,7 +185,8 @@ func (r *Replica) rangesAsked(now time.Time, p *peer, rd *pack.Reader) {
 	}
 	p.served, g.agreed = g, true
 	g.reading.begin(clock)
-	r.send(p, pack.AppendBytes(f, g.clock.Append(nil)))
+	var room [vectorRoom]byte
+	r.send(p, pack.AppendBytes(f, g.clock.Append(room[:0])))
 }
 
 // cutCame is p's clock in its snapshot, or nil: not now.
@@ -194,7 +196,7 @@ func (r *Replica) cutCame(now time.Time, p *peer, rd *pack.Reader) {
 	if rd.Err() != nil || g == nil || r.rangingWith != p.id || g.round != round || g.agreed {
 		return
 	}
-	clock, rest, err := dvv.DecodeClock(raw)
+	clock, rest, err := r.known.decode(raw)
 	if raw == nil || err != nil || len(rest) > 0 || !r.meets(p, g.row, clock) {
 		r.endRanging(now, rangesAgain)
 		return
@@ -238,6 +240,7 @@ func (r *Replica) sendSums(p *peer) {
 	}
 	f := pack.AppendUint(p.header(r, frameSums), g.round)
 	ours := g.marks()
+	r.spreadLasting(p, &g.reading, g.left)
 	if err := g.leaveOut(g.left); err != nil || g.crowded() {
 		r.send(p, pack.AppendBool(appendMarks(pack.AppendBytes(f, nil), nil), false))
 		p.endRanges()
@@ -257,6 +260,7 @@ func (r *Replica) sumsCame(now time.Time, p *peer, rd *pack.Reader) {
 	if rd.Err() != nil || g == nil || r.rangingWith != p.id || g.round != round || !g.done || g.theirs != nil {
 		return
 	}
+	r.spreadLasting(p, &g.reading, names)
 	if len(sums) != 8*rangeCount || g.leaveOut(names) != nil {
 		r.endRanging(now, rangesBusy)
 		return

@@ -8,7 +8,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // compared is a cluster at rest that compares by range every second, with some keys.
@@ -179,7 +179,7 @@ func TestR32EarlierBuild(t *testing.T) {
 	g := r.greeting(c.now)
 	f := appendGreeting(nil, &g, false)
 	rd := pack.NewReader(f[:len(f)-1]) // without its last field, which is one byte
-	if got := readGreeting(&rd, false, header{kind: frameHello, fields: 7}); rd.Err() != nil || got.frames != 0 {
+	if got := (*known)(nil).readGreeting(&rd, false, header{kind: frameHello, fields: 7}); rd.Err() != nil || got.frames != 0 {
 		t.Fatalf("%+v, %v", got, rd.Err())
 	}
 	p.frames, p.rangesAt = 0, time.Time{}

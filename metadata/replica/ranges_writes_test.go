@@ -175,7 +175,8 @@ func TestR32JoinFromALoser(t *testing.T) {
 func TestR32Crowded(t *testing.T) {
 	c := compared(t, 2)
 	n := c.nodes[0]
-	d, err := n.core.newReading()
+	var d reading
+	err := n.core.openReading(&d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +187,7 @@ func TestR32Crowded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(d.touched) != 200 || d.sums.total() != 0 || d.crowded() || !d.sound() {
+	if len(d.touched) != 200 || d.sums != (rangeSums{}) || d.crowded() || !d.sound() {
 		t.Errorf("%d touched, of %d bytes; %v", len(d.touched), d.bytes, d.sums)
 	}
 	d.bytes = touchedBytesMax + 1

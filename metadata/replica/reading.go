@@ -8,7 +8,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // The bounds of a reading.
@@ -31,6 +31,7 @@ func rangeOf(name []byte) int { return int(xxhash.Sum64(name) >> 58) }
 // side has another one. Of every other key two right stores hold the same values;
 // docs/decisions/metadata-ranges.md has the proof. Owned by the Replica.
 type reading struct {
+	known    *known
 	policy   Policy
 	snapshot kv.Snapshot
 	clock    dvv.Clock // in the snapshot
@@ -49,28 +50,32 @@ type reading struct {
 	done    bool
 }
 
-// newReading takes the snapshot.
-func (r *Replica) newReading() (*reading, error) {
+// openReading takes the snapshot of d.
+func (r *Replica) openReading(d *reading) error {
 	snapshot, err := r.view.Snapshot()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	raw, err := snapshot.Get(metaState)
 	var s state
 	if err == nil {
-		s, err = decodeState(raw)
+		s, err = decodeState(raw, r.known)
 	}
 	if err != nil {
 		snapshot.Release()
-		return nil, err
+		return err
 	}
-	return &reading{policy: r.config.Policy, snapshot: snapshot, clock: s.clock, digest: s.digest, live: s.live}, nil
+	*d = reading{known: r.known, policy: r.config.Policy, snapshot: snapshot, clock: s.clock, digest: s.digest, live: s.live}
+	return nil
 }
+
+// readingAreas is what a reading goes through, in this order, which is that of the keys:
+// an object's sum depends on whether it is touched. Immutable.
+var readingAreas = []byte{areaGarbage, areaLasting, AreaObject}
 
 // begin is that the other side's clock is known.
 func (d *reading) begin(theirs dvv.Clock) {
-	d.cut, d.touched = d.clock.Meet(theirs), map[string]uint64{}
-	d.areas = []byte{areaGarbage, areaLasting, AreaObject} // in this order: an object's sum depends on whether it is touched
+	d.cut, d.areas, d.touched = d.clock.Meet(theirs), readingAreas, nil
 }
 
 func (d *reading) close() {
@@ -96,17 +101,23 @@ func (d *reading) step() (last bool, err error) {
 			return false, nil
 		}
 		if d.it == nil {
-			d.it = d.snapshot.Iterator(allOf(d.areas[0]))
+			d.it = d.snapshot.Iterator(kv.Range{Start: inArea(areaGarbage).Start, Limit: inArea(AreaObject).Limit, Once: true})
+			d.it.First()
 		}
-		if d.it.Next() && !d.crowded() {
-			d.entry(d.it.Key(), d.it.Value())
+		if key := d.it.Key(); key != nil && key[0] == d.areas[0] && !d.crowded() {
+			d.entry(key, d.it.Value())
+			d.it.Next()
 			continue
 		}
 		err = d.it.Err()
-		d.it.Close()
-		d.it, d.areas = nil, d.areas[1:]
+		d.areas = d.areas[1:]
 		if d.done = len(d.areas) == 0 || err != nil || d.crowded(); d.done {
+			d.it.Close()
+			d.it = nil
 			return true, err
+		}
+		if d.it.Key() != nil && d.it.Key()[0] < d.areas[0] {
+			d.it.Seek(inArea(d.areas[0]).Start)
 		}
 	}
 	return false, nil
@@ -132,8 +143,15 @@ func (d *reading) touch(name []byte, lasting uint64) {
 		d.bytes += len(name)
 	}
 	if !there || was != 0 {
-		d.touched[string(name)] = lasting
+		d.set(name, lasting)
 	}
+}
+
+func (d *reading) set(name []byte, lasting uint64) {
+	if d.touched == nil {
+		d.touched = map[string]uint64{} // most readings need none
+	}
+	d.touched[string(name)] = lasting
 }
 
 // isTouched says whether name is not compared.
@@ -143,14 +161,14 @@ func (d *reading) isTouched(name []byte) bool {
 }
 
 func (d *reading) object(name, raw []byte) {
-	o, err := decodeObject(raw)
+	o, err := d.known.object(name, raw)
 	if err != nil || !d.possible(name, o) {
 		d.bad |= 1 << rangeOf(name) // and it is missing in the sums
 		return
 	}
-	sum := contribution(d.policy, name, o)
+	sum, live := tally(d.policy, name, o)
 	d.total ^= sum
-	d.count += seen(d.policy, name, o)
+	d.count += live
 	if o.Context().Len() > 0 || !within(d.cut, o) {
 		d.touch(name, 0)
 	}
@@ -188,6 +206,9 @@ type mark struct {
 // leaveOut takes keys that the other side has touched out of the sums, and those with a
 // lasting context that is not the same on both sides.
 func (d *reading) leaveOut(theirs []mark) error {
+	if len(theirs)+len(d.touched) == 0 {
+		return nil
+	}
 	same := map[string]bool{}
 	for _, m := range theirs {
 		if lasting, there := d.touched[string(m.name)]; there && lasting == m.lasting {
@@ -210,7 +231,7 @@ func (d *reading) takeOut(name []byte) error {
 	if d.isTouched(name) {
 		return nil
 	}
-	d.touched[string(name)] = 0
+	d.set(name, 0)
 	raw, err := d.snapshot.Get(objectKey(name))
 	if err != nil {
 		return ignoreNotFound(err)
@@ -223,6 +244,9 @@ func (d *reading) takeOut(name []byte) error {
 
 // marks is what this side has touched.
 func (d *reading) marks() []mark {
+	if len(d.touched) == 0 {
+		return nil
+	}
 	list := make([]mark, 0, len(d.touched))
 	for _, name := range slices.Sorted(maps.Keys(d.touched)) {
 		list = append(list, mark{[]byte(name), d.touched[name]})
@@ -247,12 +271,4 @@ func readMarks(rd *pack.Reader) (list []mark) {
 		list = append(list, mark{append([]byte{}, rd.Bytes()...), rd.Uint()})
 	}
 	return list
-}
-
-// total is the digest of all.
-func (s *rangeSums) total() (sum uint64) {
-	for _, v := range s {
-		sum ^= v
-	}
-	return sum
 }

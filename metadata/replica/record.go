@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // recordVersion is the first value of every record and frame. A number above it
@@ -97,7 +98,8 @@ func appendObjectHead(dst []byte, context dvv.VV, siblings int) []byte {
 	if context.Len() == 0 {
 		return pack.AppendNil(dst)
 	}
-	return pack.AppendBytes(dst, context.Append(nil))
+	var room [vectorRoom]byte
+	return pack.AppendBytes(dst, context.Append(room[:0]))
 }
 
 // appendSibling appends what stands before a sibling's payload.
@@ -106,7 +108,10 @@ func appendSibling(dst []byte, d dvv.Dot) []byte {
 }
 
 // decodeObject reads an object record; the payloads are parts of b.
-func decodeObject(b []byte) (dvv.Object, error) {
+func decodeObject(b []byte) (dvv.Object, error) { return (*known)(nil).decodeObject(b, nil) }
+
+// decodeObject is the same with room for siblings, and of contexts those that are known.
+func (k *known) decodeObject(b []byte, room []dvv.Sibling) (dvv.Object, error) {
 	r := pack.NewReader(b)
 	n := r.ArrayMin(2)
 	if v := r.Uint(); r.Err() == nil && v != recordVersion {
@@ -114,7 +119,7 @@ func decodeObject(b []byte) (dvv.Object, error) {
 	}
 	var context dvv.VV
 	if c := r.Bytes(); c != nil {
-		v, rest, err := dvv.DecodeVV(c)
+		v, rest, err := k.decodeVV(c)
 		if err != nil || len(rest) > 0 {
 			r.Fail(dvv.ErrMalformed)
 		}
@@ -123,7 +128,7 @@ func decodeObject(b []byte) (dvv.Object, error) {
 	if (n-2)%3 != 0 {
 		r.Fail(pack.ErrKind)
 	}
-	siblings := make([]dvv.Sibling, 0, (n-2)/3)
+	siblings := slices.Grow(room, (n-2)/3)
 	for i := 2; i < n && r.Err() == nil; i += 3 {
 		s := dvv.Sibling{Dot: dvv.Dot{Actor: dvv.Actor(r.Uint()), Counter: r.UintMax(1 << 62)}}
 		_, s.Value = readPayload(&r)
@@ -239,17 +244,22 @@ func visible(p Policy, key []byte, o dvv.Object) bool {
 // sees none. Tombstones never count, so that a store that has forgotten one
 // agrees with a store that has not yet.
 func contribution(p Policy, key []byte, o dvv.Object) uint64 {
+	sum, _ := tally(p, key, o)
+	return sum
+}
+
+// tally is what o adds to the digest, and to the keys with a value that a reader sees.
+func tally(p Policy, key []byte, o dvv.Object) (sum uint64, live int64) {
 	if !visible(p, key, o) {
-		return 0
+		return 0, 0
 	}
-	var sum uint64
 	k := xxhash.Sum64(key)
 	for _, s := range o.Siblings() {
 		if !isTomb(s.Value) {
 			sum ^= mix(k, s)
 		}
 	}
-	return sum
+	return sum, 1
 }
 
 // mix is the digest of one value: key, dot and hash of the payload (R30).
@@ -264,10 +274,4 @@ func scramble(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
-}
-
-// clockHash is what two stores compare before they send clocks.
-func clockHash(c dvv.Clock) uint64 {
-	var room [512]byte
-	return xxhash.Sum64(c.Append(room[:0]))
 }

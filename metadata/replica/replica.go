@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -88,8 +89,8 @@ type Message struct {
 }
 
 // Ready is the effects of the steps since the last one: write Batch with a sync,
-// then send Messages, then call Committed. Effects leave in order: those of one
-// Ready only after those of the one before.
+// then send Messages, then call Committed, from which on Batch and the lists, but not
+// the keys and frames in them, are the core's again. Effects leave in order: those of one Ready only after those of the one before.
 type Ready struct {
 	Seq      uint64
 	Batch    *kv.Batch
@@ -121,11 +122,24 @@ type Replica struct {
 	objects   map[string]pending // written and not yet committed
 	names     []string           // of objects, since the last Ready
 	summaries summaries
+	known     *known // nil if this core was made to be looked at
 	lasting   lasting
 	dirty     dirty
 	out       Ready
 	seq       uint64
 	written   []inflight
+	scratch   []byte // for a record on its way into a batch
+	sought    []byte // the key of an object that is read
+	met       []merging
+	pushes    recordRoom
+	admission admission
+	sending   []wireRecord // room for those of a push or a chunk
+	dots      []dvv.Dot    // the two lists of a merge
+	from      []byte       // where a walk begins,
+	upTo      []byte       // and ends
+	spare     inflight     // what may be used again
+	frames    slab
+	unflushed bool // own says more than clock
 
 	join         *joining
 	goals        []goal // not nil: a full join ended, and this is yet to be reached
@@ -137,9 +151,10 @@ type Replica struct {
 	collectable  dvv.Clock            // what it may collect
 	collectFrom  map[dvv.Actor]uint64 // below it nothing waits, but for late
 	late         []lateEntry          // on their way to the disk
-	gone         map[dvv.Dot]uint64
-	indexed      []indexEntry // what the batch in hand made live
-	lateBlocks   []lateEntry  // on their way to the disk
+	gone         map[dvv.Dot]uint64   // garbage entries that a batch on its way takes away
+	goneLast     uint64               // the last of those batches
+	indexed      []indexEntry         // what the batch in hand made live
+	lateBlocks   []lateEntry          // on their way to the disk
 	trim         *trimming
 	trimDone     bool                 // a round has ended since the start
 	trimFrom     map[dvv.Actor]uint64 // below it the index has no block, but for lateBlocks
@@ -160,17 +175,30 @@ type pending struct {
 	seq    uint64
 }
 
-// inflight is the keys of a batch that is not durable yet.
+// inflight is a Ready whose batch is not durable yet.
 type inflight struct {
-	seq   uint64
-	keys  []string
 	clock dvv.Clock // in it
+	names []string  // of the objects
+	ready Ready
 }
 
 // lateEntry is an entry for collection that came below where collection begins.
 type lateEntry struct {
 	dot dvv.Dot
 	seq uint64
+}
+
+// durable calls fn for the entries of list, which ascend, that seq made durable, and
+// returns the others.
+func durable(list []lateEntry, seq uint64, fn func(d dvv.Dot)) []lateEntry {
+	n := 0
+	for ; n < len(list) && list[n].seq <= seq; n++ {
+		fn(list[n].dot)
+	}
+	if n == len(list) {
+		return list[:0]
+	}
+	return list[n:]
 }
 
 // dirty is which of the store's own records belong into the next batch.
@@ -197,6 +225,8 @@ func Open(view View, c Config, now time.Time) (*Replica, error) {
 		summaries: newSummaries(c.SummariesMax), left: map[uint64]request{},
 	}
 	r.dirty.index = map[string]int{}
+	r.known = &known{}
+	r.admit()
 	fresh, err := r.load()
 	if err != nil {
 		return nil, err
@@ -226,12 +256,12 @@ func (r *Replica) load() (fresh bool, err error) {
 		return err == nil
 	}
 	known := read(metaIdentity, func(b []byte) (e error) { r.identity, e = decodeIdentity(b); return })
-	read(metaState, func(b []byte) (e error) { r.state, e = decodeState(b); return })
+	read(metaState, func(b []byte) (e error) { r.state, e = decodeState(b, nil); return })
 	read(metaPeers, func(b []byte) (e error) { r.version, r.peers, e = decodePeers(b); return })
 	read(metaRetired, func(b []byte) (e error) { r.retired, e = decodeRetired(b); return })
 	read(metaJoin, func(b []byte) (e error) {
 		s, e := decodeJoin(b)
-		r.join = &joining{joinState: s, bases: s.clock.Bases()}
+		r.join = &joining{joinState: s}
 		return e
 	})
 	if err == nil {
@@ -373,90 +403,42 @@ func (r *Replica) Ready() (Ready, bool) {
 		r.sealBatch()
 	}
 	out := r.out
-	out.Seq = r.seq
-	if out.Batch == nil {
-		out.Batch = &kv.Batch{}
+	out.Seq, out.Batch = r.seq, r.batch()
+	r.written = append(r.written, inflight{clock: r.clock, names: r.names, ready: out})
+	r.takeLists()
+	d.state, d.identity, d.peers, d.retired, d.join, d.touched = false, false, false, false, false, d.touched[:0]
+	if len(d.index) > 0 {
+		clear(d.index)
 	}
-	r.written = append(r.written, inflight{seq: r.seq, keys: r.names, clock: r.clock})
-	r.names = nil
-	r.out, r.dirty = Ready{}, dirty{index: r.dirty.index, touched: r.dirty.touched[:0]}
-	clear(r.dirty.index)
 	return out, true
-}
-
-// BatchBytes is how large the next Ready's batch has become.
-func (r *Replica) BatchBytes() int {
-	if r.out.Batch == nil {
-		return 0
-	}
-	return r.out.Batch.Bytes()
-}
-
-func (r *Replica) batchLen() int {
-	if r.out.Batch == nil {
-		return 0
-	}
-	return r.out.Batch.Len()
-}
-
-// sealBatch adds the store's own records that changed to the batch.
-func (r *Replica) sealBatch() {
-	b := r.batch()
-	r.sealIndex(b)
-	r.hlcLease = r.hlc.lease()
-	b.Put(metaState, r.state.append(make([]byte, 0, 256)))
-	if r.dirty.identity {
-		b.Put(metaIdentity, r.identity.append(nil))
-	}
-	if r.dirty.peers {
-		b.Put(metaPeers, appendPeers(nil, r.version, r.peers))
-	}
-	if r.dirty.retired {
-		b.Put(metaRetired, appendRetired(nil, r.retired))
-	}
-	if r.dirty.join {
-		if r.join == nil {
-			b.Delete(metaJoin)
-		} else {
-			b.Put(metaJoin, r.join.append(nil))
-		}
-	}
-}
-
-func (r *Replica) batch() *kv.Batch {
-	if r.out.Batch == nil {
-		r.out.Batch = &kv.Batch{}
-	}
-	return r.out.Batch
 }
 
 // Committed says that the batches up to seq are durable.
 func (r *Replica) Committed(seq uint64) {
-	for len(r.written) > 0 && r.written[0].seq <= seq {
-		for _, k := range r.written[0].keys {
+	for len(r.written) > 0 && r.written[0].ready.Seq <= seq {
+		f := &r.written[0]
+		for _, k := range f.names {
 			if p, ok := r.objects[k]; ok && p.seq <= seq {
 				delete(r.objects, k)
 			}
 		}
-		r.durable = r.written[0].clock
-		r.written = r.written[1:]
+		r.durable = f.clock
+		r.giveBack(f)
+		r.written = slices.Delete(r.written, 0, 1)
 	}
-	for len(r.late) > 0 && r.late[0].seq <= seq {
-		d := r.late[0].dot
-		r.collectFrom[d.Actor] = min(r.collectFrom[d.Actor], d.Counter)
-		r.late = r.late[1:]
+	r.late = durable(r.late, seq, func(d dvv.Dot) { r.collectFrom[d.Actor] = min(r.collectFrom[d.Actor], d.Counter) })
+	r.lateBlocks = durable(r.lateBlocks, seq, r.trimLate)
+	if len(r.gone) > 0 && seq >= r.goneLast {
+		clear(r.gone)
+	} else if len(r.gone) > 0 {
+		maps.DeleteFunc(r.gone, func(_ dvv.Dot, at uint64) bool { return at <= seq })
 	}
-	for len(r.lateBlocks) > 0 && r.lateBlocks[0].seq <= seq {
-		r.trimLate(r.lateBlocks[0].dot)
-		r.lateBlocks = r.lateBlocks[1:]
-	}
-	if len(r.gone) > 0 {
-		for d, at := range r.gone {
-			if at <= seq {
-				delete(r.gone, d)
-			}
-		}
-	}
+}
+
+// noteTaken remembers that the batch in hand takes the garbage entry of d away.
+func (r *Replica) noteTaken(d dvv.Dot) {
+	r.goneLast = r.seq + 1
+	r.gone[d] = r.goneLast
 }
 
 // event reports what is worth counting or logging.
@@ -464,17 +446,10 @@ func (r *Replica) event(e Event) { r.out.Events = append(r.out.Events, e) }
 
 // peer finds a member, nil if id is none.
 func (r *Replica) peer(id uint64) *peer {
-	i, ok := slices.BinarySearchFunc(r.peers, id, func(p *peer, id uint64) int {
-		switch {
-		case p.id < id:
-			return -1
-		case p.id > id:
-			return 1
+	for _, p := range r.peers { // they are few
+		if p.id == id {
+			return p
 		}
-		return 0
-	})
-	if !ok {
-		return nil
 	}
-	return r.peers[i]
+	return nil
 }

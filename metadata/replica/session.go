@@ -8,7 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // helloEvery is how often a peer that is up and does not answer is greeted.
@@ -18,7 +18,11 @@ const helloEvery = time.Second
 func (r *Replica) PeerUp(now time.Time, id uint64) {
 	r.flushOwn()
 	if p := r.peer(id); p != nil {
-		p.up, p.helloAt = true, now
+		if again := now.Add(askAgain); !p.up || p.challenge == 0 {
+			p.up, p.helloAt = true, now
+		} else if p.helloAt.After(again) {
+			p.helloAt = again // p's Hello was here first, and ours went with the answer: a new one would make what p answers void
+		}
 		if r.rebuild == nil {
 			r.tickSessions(now)
 		}
@@ -41,7 +45,7 @@ func (r *Replica) Receive(now time.Time, from uint64, frame []byte) {
 	}
 	rd := pack.NewReader(frame)
 	h := readHeader(&rd)
-	if need, ok := frameFields[h.kind]; rd.Err() == nil && ok && h.fields < need-frameOptional[h.kind] {
+	if rd.Err() == nil && h.kind <= frameTypesMax && h.fields < frameFields[h.kind]-frameOptional[h.kind] {
 		rd.Fail(pack.ErrShort)
 	}
 	if rd.Err() != nil {
@@ -148,7 +152,7 @@ func (r *Replica) dispatch(now time.Time, p *peer, h header, rd *pack.Reader) {
 // send queues frame for p, in parts if it is too long for one.
 func (r *Replica) send(p *peer, frame []byte) {
 	if len(frame) <= FrameBytesMax {
-		r.out.Messages = append(r.out.Messages, Message{To: p.id, Frame: frame})
+		r.out.Messages = append(r.out.Messages, Message{To: p.id, Frame: r.frames.keep(frame)})
 		return
 	}
 	r.sendParts(p, frame)
@@ -167,6 +171,9 @@ type greeting struct {
 	retired   []Retired
 	joining   bool
 	frames    uint64 // the highest type of frame that the sender knows; an earlier build leaves it out
+
+	retiredSum uint64 // of retired, in one that was read
+
 	// of a Welcome alone:
 	counter uint64 // the highest counter of your actor that I know
 	nonceOK bool   // I know of no other opening since your last one
@@ -178,7 +185,8 @@ func appendGreeting(dst []byte, g *greeting, welcome bool) []byte {
 	dst = pack.AppendUint(dst, g.before)
 	dst = pack.AppendUint(dst, uint64(g.actor))
 	dst = pack.AppendInt(dst, g.wall)
-	dst = pack.AppendBytes(dst, g.clock.Append(nil))
+	var room [vectorRoom]byte
+	dst = pack.AppendBytes(dst, g.clock.Append(room[:0]))
 	dst = appendRetired(dst, g.retired)
 	dst = pack.AppendBool(dst, g.joining)
 	if welcome {
@@ -189,11 +197,11 @@ func appendGreeting(dst []byte, g *greeting, welcome bool) []byte {
 	return pack.AppendUint(dst, g.frames)
 }
 
-func readGreeting(r *pack.Reader, welcome bool, h header) (g greeting) {
+func (k *known) readGreeting(r *pack.Reader, welcome bool, h header) (g greeting) {
 	g.challenge = r.Uint()
 	g.before, g.actor, g.wall = r.Uint(), dvv.Actor(r.Uint()), r.Int()
-	g.clock = readClock(r)
-	g.retired = readRetired(r)
+	g.clock = k.readClock(r)
+	g.retired, g.retiredSum = k.readRetired(r)
 	g.joining = r.Bool()
 	if welcome {
 		g.counter, g.nonceOK, g.stolen = r.Uint(), r.Bool(), r.Bool()
@@ -217,12 +225,12 @@ func (r *Replica) hello(now time.Time, p *peer) {
 	g := r.greeting(now)
 	g.challenge = p.challenge
 	h := header{kind: frameHello, from: r.nonce, fields: frameFields[frameHello]}
-	r.send(p, appendGreeting(appendHeader(nil, h), &g, false))
+	r.send(p, appendGreeting(appendHeader(r.frames.room(frameRoom+r.known.told()), h), &g, false))
 }
 
 // helloed answers with what we know of p.
 func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
-	g := readGreeting(rd, false, h)
+	g := r.known.readGreeting(rd, false, h)
 	if rd.Err() != nil {
 		return
 	}
@@ -230,8 +238,6 @@ func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	answer.challenge, answer.counter = g.challenge, r.clock.Top(g.actor)
 	answer.stolen = r.stolen(p, g.actor)
 	answer.nonceOK = !answer.stolen && r.prove(p, g.actor, g.before, h.from)
-	f := appendHeader(make([]byte, 0, 256), header{kind: frameWelcome, from: r.nonce, to: h.from, fields: frameFields[frameWelcome]})
-	r.send(p, appendGreeting(f, &answer, true))
 	p.up = true
 	if p.nonce == h.from {
 		p.joining = g.joining
@@ -239,6 +245,8 @@ func (r *Replica) helloed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	if (p.nonce != h.from || !p.proved || p.actor != g.actor) && (p.challenge == 0 || !now.Before(p.helloAt)) {
 		r.hello(now, p) // unless one is out: a new one would make its answer void
 	}
+	f := appendHeader(r.frames.room(frameRoom+r.known.told()), header{kind: frameWelcome, from: r.nonce, to: h.from, fields: frameFields[frameWelcome]})
+	r.send(p, appendGreeting(f, &answer, true)) // behind our Hello: what p asks once it has this comes after its own answer
 }
 
 // prove says whether the opening that names before may go on as actor. Of all
@@ -273,7 +281,7 @@ func (r *Replica) noteProof(p *peer, f proof) {
 // welcomed makes the session with p and takes in who it is and what it knows of
 // us.
 func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
-	g := readGreeting(rd, true, h)
+	g := r.known.readGreeting(rd, true, h)
 	if rd.Err() != nil || g.challenge != p.challenge || !r.holds(now, p, h.from) {
 		return
 	}
@@ -297,7 +305,7 @@ func (r *Replica) welcomed(now time.Time, p *peer, h header, rd *pack.Reader) {
 	p.joining, p.frames = g.joining, g.frames
 	r.checkRow(p, g.clock)
 	r.learnRetired(g.retired)
-	p.retiredSum = retiredSum(g.retired)
+	p.retiredSum = g.retiredSum
 	r.noteWall(now, p, g.wall)
 	r.noteClock(now, p, g.clock)
 	r.verdict(now, p, &g)
@@ -376,7 +384,7 @@ func (r *Replica) serve(time.Time) {
 // refuseNonce tells the opening nonce of id why it is not listened to.
 func (r *Replica) refuseNonce(id, nonce, reason uint64) {
 	h := header{kind: frameRefuse, from: r.nonce, to: nonce, fields: 1}
-	frame := pack.AppendUint(appendHeader(nil, h), reason)
+	frame := pack.AppendUint(appendHeader(make([]byte, 0, frameRoomSmall), h), reason)
 	r.out.Messages = append(r.out.Messages, Message{To: id, Frame: frame})
 }
 
@@ -408,8 +416,9 @@ func (r *Replica) refused(now time.Time, p *peer, reason uint64) {
 
 // tickSessions greets who does not answer and ends the wait for a proof.
 func (r *Replica) tickSessions(now time.Time) {
+	silent := now.Add(-2*r.config.SilenceMax - 2*r.config.ExchangeEvery)
 	for _, p := range r.peers {
-		if p.established() && p.proved && now.Sub(p.heardAt) > 2*r.config.SilenceMax+2*r.config.ExchangeEvery {
+		if p.established() && p.proved && p.heardAt.Before(silent) {
 			p.proved, p.helloAt = false, now // it may have been opened anew
 		}
 		if p.up && (!p.proved || p.challenge != 0) && !now.Before(p.helloAt) {
@@ -424,5 +433,5 @@ func (r *Replica) tickSessions(now time.Time) {
 	}
 }
 
-// retiredSum is what two stores compare before they send the lists.
+// retiredSum is the hash of a list of retired actors.
 func retiredSum(list []Retired) uint64 { return xxhash.Sum64(appendRetired(nil, list)) }

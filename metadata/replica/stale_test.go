@@ -6,7 +6,7 @@ import (
 
 	"tombolo/dvv"
 	"tombolo/internal/kv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // stale is a record with one live value that some store still holds.
@@ -22,7 +22,7 @@ func TestStaleThirdInJoin(t *testing.T) {
 	n := c.nodes[2]
 	r, d := n.core, dvv.Dot{Actor: 77, Counter: 1}
 	clock := dvv.Clock{}.Add(d, dvv.Dot{Actor: 77, Counter: 2})
-	r.join = &joining{joinState: joinState{donor: 1, clock: clock, cursor: []byte("s5")}, bases: clock.Bases()}
+	r.join = &joining{joinState: joinState{donor: 1, clock: clock, cursor: []byte("s5"), parts: []joinPart{{bases: clock.Bases()}}}}
 	r.mergeAll(c.now, r.peer(2), dvv.VV{}, []wireRecord{*stale("s1", d)})
 	if o, err := r.get(objectKey([]byte("s1"))); err != nil || o.Live(d) {
 		t.Fatalf("the merged key took in %v, %v", o, err)
@@ -46,7 +46,7 @@ func TestJoinedDeleteHasEffect(t *testing.T) {
 	r, p := c.nodes[0].core, c.nodes[0].core.peer(2)
 	put, del := dvv.Dot{Actor: 77, Counter: 1}, dvv.Dot{Actor: 77, Counter: 2}
 	clock := dvv.Clock{}.Add(put, del)
-	r.join = &joining{joinState: joinState{donor: 2, clock: clock}, bases: clock.Bases(), keysDone: true}
+	r.join = &joining{joinState: joinState{donor: 2, clock: clock, parts: []joinPart{{bases: clock.Bases()}}}, keysDone: true}
 	r.mergeAll(c.now, p, clock.Bases(), []wireRecord{{key: []byte("s1"), deletes: []dvv.Dot{del}, only: true}})
 	o, err := r.get(objectKey([]byte("s1")))
 	if err != nil || !r.clock.Has(del) || !o.Fill(r.bases).Context().Covers(put) {
@@ -110,11 +110,11 @@ func (c *cluster) asks(p, n *node) bool {
 	if err := p.db.Write(ready.Batch, true); err != nil {
 		c.t.Fatal(err)
 	}
-	p.core.Committed(ready.Seq)
+	defer p.core.Committed(ready.Seq)
 	for _, m := range ready.Messages {
 		rd := pack.NewReader(m.Frame)
 		if h := readHeader(&rd); h.kind == frameWelcome && h.to == n.core.nonce {
-			return readGreeting(&rd, true, h).nonceOK
+			return (*known)(nil).readGreeting(&rd, true, h).nonceOK
 		}
 	}
 	c.t.Fatal("no answer")

@@ -3,10 +3,9 @@ package replica
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"tombolo/dvv"
-	"tombolo/metadata/internal/pack"
+	"tombolo/internal/pack"
 )
 
 // state is the record that changes with every batch. Owned by the Replica.
@@ -20,28 +19,29 @@ type state struct {
 	trimmed   dvv.Clock // every member has this: of its live dots the index knows nothing
 }
 
-func (s *state) append(dst []byte) []byte {
-	var room [512]byte // for each of the clocks in turn
+// append appends the record; clock and trimmed are the bytes of those two.
+func (s *state) append(dst, clock, trimmed []byte) []byte {
+	var room [vectorRoom]byte
 	dst = pack.AppendArray(dst, 8)
 	dst = pack.AppendUint(dst, recordVersion)
-	dst = pack.AppendBytes(dst, s.clock.Append(room[:0]))
+	dst = pack.AppendBytes(dst, clock)
 	dst = pack.AppendUint(dst, s.digest)
 	dst = pack.AppendInt(dst, s.live)
 	dst = pack.AppendInt(dst, s.garbage)
 	dst = pack.AppendBytes(dst, s.collected.Append(room[:0]))
 	dst = pack.AppendUint(dst, s.hlcLease)
-	return pack.AppendBytes(dst, s.trimmed.Append(room[:0]))
+	return pack.AppendBytes(dst, trimmed)
 }
 
-func decodeState(b []byte) (s state, err error) {
+func decodeState(b []byte, k *known) (s state, err error) {
 	r, n := openRecord(b, 8)
-	s.clock = readClock(&r)
+	s.clock = k.readClock(&r)
 	s.digest = r.Uint()
 	s.live = r.Int()
 	s.garbage = r.Int()
-	s.collected = readVV(&r)
+	s.collected = k.readVV(&r)
 	s.hlcLease = r.Uint()
-	s.trimmed = readClock(&r)
+	s.trimmed = k.readClock(&r)
 	return s, closeRecord(&r, n-8, "state")
 }
 
@@ -102,6 +102,9 @@ func readRetired(r *pack.Reader) []Retired {
 		r.Fail(errVersion)
 	}
 	var list []Retired
+	if n > 1 {
+		list = make([]Retired, 0, min(n-1, 16)) // no more is made of a mere claim
+	}
 	for i := 1; i < n && r.Err() == nil; i++ {
 		k := r.ArrayMin(2)
 		list = append(list, Retired{Actor: dvv.Actor(r.Uint()), Node: r.Uint()})
@@ -126,14 +129,15 @@ func appendPeers(dst []byte, version uint64, peers []*peer) []byte {
 	dst = pack.AppendArray(dst, 2+len(peers))
 	dst = pack.AppendUint(dst, recordVersion)
 	dst = pack.AppendUint(dst, version)
+	var room [vectorRoom]byte // for vectors and clocks, in turn
 	for _, p := range peers {
 		dst = pack.AppendArray(dst, 11)
 		dst = pack.AppendUint(dst, p.id)
 		dst = pack.AppendBool(dst, p.absent)
 		dst = pack.AppendUint(dst, p.known)
 		dst = pack.AppendUint(dst, uint64(p.actor))
-		dst = pack.AppendBytes(dst, p.need.Append(nil))
-		dst = pack.AppendBytes(dst, p.row.Append(nil))
+		dst = pack.AppendBytes(dst, p.need.Append(room[:0]))
+		dst = pack.AppendBytes(dst, p.row.Append(room[:0]))
 		dst = pack.AppendUint(dst, p.rowNonce)
 		dst = pack.AppendInt(dst, p.heard)
 		dst = appendProofs(dst, p.proofs)
@@ -170,7 +174,10 @@ func decodePeers(b []byte) (version uint64, peers []*peer, err error) {
 // appendProofs appends the latest proof, which every build knows, and then the earlier ones.
 func appendProofs(dst []byte, list []proof) []byte {
 	n := max(len(list)-1, 0)
-	last := append(slices.Clone(list[n:]), proof{})[0]
+	var last proof
+	if len(list) > 0 {
+		last = list[n]
+	}
 	dst = pack.AppendUint(pack.AppendUint(dst, uint64(last.actor)), last.opening)
 	dst = pack.AppendArray(dst, 2*n)
 	for _, f := range list[:n] {
@@ -203,15 +210,18 @@ type joinState struct {
 	clock  dvv.Clock // of the donor's first snapshot: up to there every key that is merged is the whole truth
 	cursor []byte    // table and key up to which all is merged; nil at the start
 	last   dvv.Clock // of its last snapshot: more than clock if the join was resumed
+	parts  []joinPart
 }
 
 func (j *joinState) append(dst []byte) []byte {
-	dst = pack.AppendArray(dst, 5)
+	dst = pack.AppendArray(dst, 6)
 	dst = pack.AppendUint(dst, recordVersion)
 	dst = pack.AppendUint(dst, j.donor)
-	dst = pack.AppendBytes(dst, j.clock.Append(nil))
+	var room [vectorRoom]byte
+	dst = pack.AppendBytes(dst, j.clock.Append(room[:0]))
 	dst = pack.AppendBytes(dst, j.cursor)
-	return pack.AppendBytes(dst, j.last.Append(nil))
+	dst = pack.AppendBytes(dst, j.last.Append(room[:0]))
+	return appendParts(dst, j.parts)
 }
 
 func decodeJoin(b []byte) (j joinState, err error) {
@@ -224,7 +234,15 @@ func decodeJoin(b []byte) (j joinState, err error) {
 		return j, closeRecord(&r, 0, "join")
 	}
 	j.last = readClock(&r)
-	return j, closeRecord(&r, n-5, "join")
+	switch {
+	case n > 5:
+		j.parts = readParts(&r)
+	case j.clock.Descends(j.last):
+		j.parts = []joinPart{{bases: j.clock.Bases()}}
+	default: // from before it was noted which keys are of which snapshot
+		j.cursor = nil
+	}
+	return j, closeRecord(&r, max(n-6, 0), "join")
 }
 
 // openRecord reads the header of a record of at least fields values.
@@ -248,17 +266,13 @@ func closeRecord(r *pack.Reader, unknown int, name string) error {
 	return nil
 }
 
-func readClock(r *pack.Reader) dvv.Clock {
-	c, rest, err := dvv.DecodeClock(r.Bytes())
-	if err != nil || len(rest) > 0 {
-		r.Fail(dvv.ErrMalformed)
-		return dvv.Clock{}
-	}
-	return c
-}
+func readClock(r *pack.Reader) dvv.Clock { return (*known)(nil).readClock(r) }
 
-func readVV(r *pack.Reader) dvv.VV {
-	v, rest, err := dvv.DecodeVV(r.Bytes())
+func readVV(r *pack.Reader) dvv.VV { return (*known)(nil).readVV(r) }
+
+// readVV reads a vector of a frame or record.
+func (k *known) readVV(r *pack.Reader) dvv.VV {
+	v, rest, err := k.decodeVV(r.Bytes())
 	if err != nil || len(rest) > 0 {
 		r.Fail(dvv.ErrMalformed)
 		return dvv.VV{}

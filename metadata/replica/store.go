@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"errors"
-
 	"tombolo/dvv"
 	"tombolo/internal/invariant"
 	"tombolo/internal/kv"
@@ -15,12 +13,19 @@ func (r *Replica) get(key []byte) (dvv.Object, error) {
 	}
 	raw, err := r.view.Get(key)
 	if err != nil {
-		if errors.Is(err, kv.ErrNotFound) {
-			return dvv.Object{}, nil
-		}
-		return dvv.Object{}, err
+		return dvv.Object{}, ignoreNotFound(err)
 	}
-	return decodeObject(raw)
+	o, err := r.known.object(key[1:], raw)
+	if err == nil {
+		r.known.keepObject(key[1:], raw, o)
+	}
+	return o, err
+}
+
+// getName is get for table and key.
+func (r *Replica) getName(name []byte) (dvv.Object, error) {
+	r.sought = append(append(r.sought[:0], AreaObject), name...)
+	return r.get(r.sought)
 }
 
 // store puts the object of key into the batch: object, index, garbage,
@@ -31,26 +36,22 @@ func (r *Replica) store(key []byte, old, next dvv.Object) { r.storeRaw(key, old,
 // storeRaw is store with the record of next, if it is made already.
 func (r *Replica) storeRaw(key []byte, old, next dvv.Object, raw []byte) {
 	b, name := r.batch(), key[1:]
-	sum := contribution(r.config.Policy, name, next)
-	r.digest ^= contribution(r.config.Policy, name, old) ^ sum
-	r.live += seen(r.config.Policy, name, next) - seen(r.config.Policy, name, old)
+	sum, live := tally(r.config.Policy, name, next)
+	was, lived := tally(r.config.Policy, name, old)
+	r.digest ^= was ^ sum
+	r.live += live - lived
 	r.reindex(b, name, old, next)
 	had, has := old.Context().Len() > 0, next.Context().Len() > 0
 	switch {
 	case has && !had:
-		b.Put(withArea(areaResidual, name), nil)
+		r.scratch = append(append(r.scratch[:0], areaResidual), name...)
+		b.Put(r.scratch, nil)
 		r.sweep.again = true
 	case had && !has:
-		b.Delete(withArea(areaResidual, name))
+		r.scratch = append(append(r.scratch[:0], areaResidual), name...)
+		b.Delete(r.scratch)
 	}
 	r.put(b, key, next, sum, raw)
-}
-
-func seen(p Policy, name []byte, o dvv.Object) int64 {
-	if visible(p, name, o) {
-		return 1
-	}
-	return 0
 }
 
 func sizeOf(o dvv.Object) int {
@@ -67,7 +68,7 @@ func (r *Replica) reindex(b *kv.Batch, name []byte, old, next dvv.Object) {
 	for _, s := range old.Siblings() {
 		if isTomb(s.Value) && !next.Live(s.Dot) {
 			b.Delete(appendDotKey(buf[:0], areaGarbage, s.Dot))
-			r.gone[s.Dot] = r.seq + 1
+			r.noteTaken(s.Dot)
 			r.garbage--
 		}
 	}
@@ -77,7 +78,8 @@ func (r *Replica) reindex(b *kv.Batch, name []byte, old, next dvv.Object) {
 		}
 		r.index(name, s.Dot)
 		if isTomb(s.Value) {
-			b.Put(appendDotKey(buf[:0], areaGarbage, s.Dot), withArea(garbageTomb, name))
+			r.scratch = append(append(r.scratch[:0], garbageTomb), name...)
+			b.Put(appendDotKey(buf[:0], areaGarbage, s.Dot), r.scratch)
 			r.noteGarbage(s.Dot)
 		}
 	}
@@ -96,7 +98,9 @@ func (r *Replica) noteGarbage(d dvv.Dot) {
 // noteDelete remembers that d deleted name, until d is stable.
 func (r *Replica) noteDelete(name []byte, d dvv.Dot) {
 	r.ranging.note(name)
-	r.batch().Put(appendDotKey(nil, areaGarbage, d), withArea(garbageDelete, name))
+	var buf [dotKeyBytes]byte
+	r.scratch = append(append(r.scratch[:0], garbageDelete), name...)
+	r.batch().Put(appendDotKey(buf[:0], areaGarbage, d), r.scratch)
 	r.noteGarbage(d)
 	r.dirty.state = true
 }
@@ -107,9 +111,8 @@ func (r *Replica) setClock(c dvv.Clock) {
 		invariant.Check(c.Descends(r.clock), "clock went back from %v to %v (I3)", r.clock, c)
 	}
 	r.clock = c
-	next := c.Bases()
-	if !next.Equal(r.bases) {
-		r.bases = next
+	if !c.HasBases(r.bases) {
+		r.bases = c.Bases()
 		r.sweep.again = true
 	}
 	r.dirty.state = true

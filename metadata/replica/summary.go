@@ -93,9 +93,9 @@ func (r *Replica) Knows(key []byte) bool {
 // summary is known.
 func (r *Replica) replace(key []byte, old summary, next dvv.Object, raw []byte) {
 	b, name := r.batch(), key[1:]
-	sum := contribution(r.config.Policy, name, next)
+	sum, live := tally(r.config.Policy, name, next)
 	r.digest ^= uint64(old) ^ sum
-	r.live += seen(r.config.Policy, name, next) - 1
+	r.live += live - 1
 	r.reindex(b, name, dvv.Object{}, next)
 	r.put(b, key, next, sum, raw)
 }
@@ -109,9 +109,10 @@ func (r *Replica) put(b *kv.Batch, key []byte, next dvv.Object, sum uint64, raw 
 		r.ranging.note(key[1:])
 	} else {
 		if p.raw = raw; raw == nil {
-			p.raw = appendObject(make([]byte, 0, 64+sizeOf(next)), next)
+			p.raw = appendObject(make([]byte, 0, 16+sizeOf(next)), next)
 		}
 		b.Put(key, p.raw)
+		r.known.keepObject(key[1:], p.raw, next)
 	}
 	r.summaries.note(key, next, sum)
 	name := string(key)

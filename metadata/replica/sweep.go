@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"tombolo/dvv"
-	"tombolo/internal/kv"
 )
 
 // A merge stores an object with the context that the clock does not say yet, since it
@@ -47,7 +46,11 @@ func (r *Replica) tickSweep(now time.Time) {
 		return // what a full join brings is stripped by the clock that it adopts at its end
 	}
 	if s.from == nil {
-		s.again, s.from, s.settled = false, []byte{areaResidual}, map[dvv.Actor]bool{}
+		s.again, s.from = false, inArea(areaResidual).Start
+		if s.settled == nil {
+			s.settled = map[dvv.Actor]bool{}
+		}
+		clear(s.settled)
 		r.stripLasting()
 	}
 	s.turn, s.left = now, sweepLookMax
@@ -62,7 +65,7 @@ func (r *Replica) sweeps() bool { return r.sweep.from != nil && r.sweep.left > 0
 // sweepStep looks at the next objects.
 func (r *Replica) sweepStep() {
 	s := &r.sweep
-	keys := kv.PrefixRange([]byte{areaResidual})
+	keys := inArea(areaResidual)
 	keys.Start = s.from
 	it := r.view.Iterator(keys)
 	defer it.Close()
@@ -73,15 +76,15 @@ func (r *Replica) sweepStep() {
 			s.from = slices.Clone(it.Key())
 			break
 		}
-		key := objectKey(it.Key()[1:])
-		old, err := r.get(key)
+		name := it.Key()[1:]
+		old, err := r.getName(name)
 		if err != nil {
 			r.event(Event{Kind: EventDamaged, Text: "sweep: " + err.Error()})
 			return
 		}
-		next := r.outlast(key[1:], r.strip(key[1:], old), s.settled)
+		next := r.outlast(name, r.strip(name, old), s.settled)
 		if !next.Equal(old) {
-			r.store(key, old, next)
+			r.store(objectKey(name), old, next)
 			stripped++
 		}
 		looked++

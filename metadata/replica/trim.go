@@ -31,7 +31,7 @@ func (r *Replica) tickTrim(now time.Time) {
 		return
 	}
 	r.trimmed, r.dirty.state = r.trimmed.Join(target), true
-	r.trim = &trimming{target: target, actors: target.Tops().Entries(), late: map[dvv.Actor]uint64{}}
+	r.trim = &trimming{target: target, actors: target.AppendTops(nil)}
 }
 
 // trimmable is what every member is known to have, except those for whom collection
@@ -50,8 +50,9 @@ func (r *Replica) trimmable(now time.Time) dvv.Clock {
 
 // lacks is about how many dots p is not known to have.
 func (r *Replica) lacks(p *peer) (n uint64) {
-	for _, d := range r.clock.Tops().Entries() {
-		n += d.Counter - min(d.Counter, p.row.Base(d.Actor))
+	for i := range r.clock.Len() {
+		a, _, top, _ := r.clock.At(i)
+		n += top - min(top, p.row.Base(a))
 	}
 	return n
 }
@@ -64,13 +65,19 @@ func (r *Replica) trimStep() {
 		return
 	}
 	top := t.actors[0]
-	keys := blocksOf(dvv.Span{Actor: top.Actor, First: max(r.trimFrom[top.Actor], 1), Last: top.Counter})
+	if _, late := t.late[top.Actor]; !late && r.trimFrom[top.Actor] > top.Counter {
+		t.actors = t.actors[1:] // which has no block: most write no more
+		return
+	}
+	first := max(r.trimFrom[top.Actor], 1)
+	r.from = appendDotKey(r.from[:0], areaIndex, dvv.Dot{Actor: top.Actor, Counter: first - first%blockDots})
+	r.upTo = appendDotKey(r.upTo[:0], areaIndex, dvv.Dot{Actor: top.Actor, Counter: top.Counter + 1})
 	if t.cursor != nil {
-		keys.Start = t.cursor
+		r.from = append(r.from[:0], t.cursor...)
 	} else {
 		t.low = 0
 	}
-	done, err := r.trimBlocks(t, keys)
+	done, err := r.trimBlocks(t, kv.Range{Start: r.from, Limit: r.upTo})
 	if err != nil {
 		r.event(Event{Kind: EventDamaged, Text: "index: " + err.Error()})
 		r.trim = nil
@@ -93,7 +100,8 @@ func (r *Replica) trimStep() {
 func (r *Replica) trimBlocks(t *trimming, keys kv.Range) (done bool, err error) {
 	it := r.view.Iterator(keys)
 	defer it.Close()
-	var list []indexEntry
+	var room [16]indexEntry
+	list := room[:0]
 	for n := 0; it.Next(); n++ {
 		if n == trimMax {
 			t.cursor = append([]byte{}, it.Key()...)
@@ -126,6 +134,9 @@ func (r *Replica) trimLate(d dvv.Dot) {
 	}
 	if r.trim != nil {
 		if low, ok := r.trim.late[d.Actor]; !ok || d.Counter < low {
+			if r.trim.late == nil {
+				r.trim.late = map[dvv.Actor]uint64{}
+			}
 			r.trim.late[d.Actor] = d.Counter
 		}
 	}

@@ -170,8 +170,8 @@ func (v *verifier) objects() error {
 		if o.IsEmpty() {
 			v.fault("object %q is empty", key[1:])
 		}
-		v.sum ^= contribution(v.config.Policy, key[1:], o)
-		v.visible += seen(v.config.Policy, key[1:], o)
+		sum, live := tally(v.config.Policy, key[1:], o)
+		v.sum, v.visible = v.sum^sum, v.visible+live
 		filled := v.whole(key[1:], o).Fill(v.bases)
 		for _, s := range o.Siblings() {
 			if !v.clock.Has(s.Dot) {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"tombolo/dvv"
@@ -27,43 +28,56 @@ type Op struct {
 // a writer never leaves siblings of its own.
 func (r *Replica) Write(now time.Time, ops []Op) error {
 	invariant.Check(r.phase == Serving, "a write while %v", r.phase)
-	admitted := make([][]byte, len(ops))
-	for i, op := range ops {
-		var fault error
-		current := func() []Value {
-			old, err := r.current(&op)
-			fault = err
-			return values(old)
-		}
+	var room [8][]byte
+	admitted := slices.Grow(room[:0], len(ops))[:len(ops)]
+	for i := range ops {
+		op, a := &ops[i], &r.admission
+		a.op, a.fault = op, nil
 		next := op.Value
 		if op.Delete {
 			next = nil
 		} else if next == nil {
 			next = []byte{}
 		}
-		value, err := r.config.Policy.Admit(op.Key[1:], current, next)
-		if err == nil {
-			err = fault
+		value, err := r.config.Policy.Admit(op.Key[1:], a.current, next)
+		if a.op = nil; err == nil {
+			err = a.fault
 		}
 		if err != nil {
 			return err
 		}
 		admitted[i] = value
 	}
-	for i, op := range ops {
-		if err := r.write(now, op, admitted[i]); err != nil {
+	for i := range ops {
+		if err := r.write(now, &ops[i], admitted[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Replica) write(now time.Time, op Op, value []byte) error {
+// admission is the change that the policy is asked about. Owned by the Replica.
+type admission struct {
+	op      *Op
+	fault   error          // of reading what it changes
+	current func() []Value // reads that; one for all changes
+}
+
+func (r *Replica) admit() {
+	a := &r.admission
+	a.current = func() []Value {
+		old, err := r.current(a.op)
+		a.fault = err
+		return values(old)
+	}
+}
+
+func (r *Replica) write(now time.Time, op *Op, value []byte) error {
 	if known, ok := r.summaries.get(r.summaries.hash(op.Key)); ok && op.Expect == nil {
 		r.overwrite(now, op, value, known)
 		return nil
 	}
-	old, err := r.current(&op)
+	old, err := r.current(op)
 	if err != nil {
 		return err
 	}
@@ -86,7 +100,7 @@ func (r *Replica) write(now time.Time, op Op, value []byte) error {
 }
 
 // overwrite is write over one live value that need not be read.
-func (r *Replica) overwrite(now time.Time, op Op, value []byte, known summary) {
+func (r *Replica) overwrite(now time.Time, op *Op, value []byte, known summary) {
 	name := op.Key[1:]
 	isDelete := op.Delete && r.config.Policy.Set(name)
 	d, next, raw := r.issue(now, op, value, dvv.VV{}, isDelete)
@@ -101,8 +115,9 @@ func (r *Replica) overwrite(now time.Time, op Op, value []byte, known summary) {
 // writer has read all that is here, so that only the residual context has to be
 // kept: the rest stands in the clock. raw is the object's record if that is all of it:
 // the value is a part of it then.
-func (r *Replica) issue(now time.Time, op Op, value []byte, context dvv.VV, isDelete bool) (d dvv.Dot, next dvv.Object, raw []byte) {
+func (r *Replica) issue(now time.Time, op *Op, value []byte, context dvv.VV, isDelete bool) (d dvv.Dot, next dvv.Object, raw []byte) {
 	r.own++
+	r.unflushed = true
 	d = dvv.Dot{Actor: r.actor, Counter: r.own}
 	if context.Len() > 0 {
 		next = dvv.NewObject(context).Strip(r.bases)
@@ -142,6 +157,10 @@ func (r *Replica) current(op *Op) (dvv.Object, error) {
 // since between them nothing asks for it. Contexts are stripped of other
 // actors' dots alone, and those of our own never stand in one.
 func (r *Replica) flushOwn() {
+	if !r.unflushed {
+		return
+	}
+	r.unflushed = false
 	if s := (dvv.Span{Actor: r.actor, First: r.clock.Top(r.actor) + 1, Last: r.own}); s.First <= s.Last {
 		r.setClock(r.clock.AddSpan(s))
 	}

@@ -15,7 +15,8 @@ var errUnknown = errors.New("the session is not known here")
 // whose client is connected nowhere (R23). Its queue begins a new generation
 // here; what the old home has follows, now or when it can be reached again. From
 // then on this node sees to its end and its will. Nothing is done if the session
-// has gone elsewhere meanwhile. It blocks until the record with the new home is
+// has gone elsewhere meanwhile, and none is adopted whose client is connecting
+// elsewhere: its connection stays. It blocks until the record with the new home is
 // durable here; the caller is a worker.
 func (b *Broker) Adopt(ctx context.Context, k Key, from wire.NodeID) error {
 	if b.cfg.Cluster == nil {
@@ -40,7 +41,7 @@ func (b *Broker) Adopt(ctx context.Context, k Key, from wire.NodeID) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	g, err := b.permitKey(k, false, false)
+	g, err := b.permitKey(Registration{Key: k, IfIdle: true})
 	if err != nil {
 		return err
 	}
@@ -48,6 +49,7 @@ func (b *Broker) Adopt(ctx context.Context, k Key, from wire.NodeID) error {
 	if g.record == nil || wire.NodeID(g.record.Home) != from {
 		return nil // it ended, or moved, before the grant
 	}
+	g.record = b.asLeft(g.record)
 	if lapsed(g.record, b.cfg.Now().UnixMilli()) {
 		return b.endAdopted(k, existing, g)
 	}
@@ -93,6 +95,9 @@ func (b *Broker) storeAdopted(c *client, g permission) error {
 	} else {
 		rec.Will = nil
 	}
+	c.mu.Lock()
+	c.blocks.give(&rec)
+	c.mu.Unlock()
 	if err := b.putSession(c.key, &rec); err != nil {
 		return err
 	}
@@ -110,7 +115,7 @@ func (b *Broker) storeAdopted(c *client, g permission) error {
 // whose home is a node, until it returns false.
 func (b *Broker) eachHomed(home wire.NodeID, yield func(k Key) bool) error {
 	return b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
-		if over(v) || wire.NodeID(v.Home) != home {
+		if v.Over() || wire.NodeID(v.Home) != home {
 			return true
 		}
 		return yield(Key{k.Mountpoint, k.ClientID})

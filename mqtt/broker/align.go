@@ -148,6 +148,9 @@ func (b *Broker) putInLine(c *client, filter string, v *metadata.Subscription, l
 	case !live && had:
 		b.dropFilter(c, filter)
 	}
+	if live {
+		c.owes(filter, v)
+	}
 }
 
 // alignAll brings a session's subscriptions in line with the tables before it

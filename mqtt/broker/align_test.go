@@ -21,6 +21,16 @@ func (n *rigNode) awaitFilters(t *testing.T, id string, want ...string) {
 	eventually(t, fmt.Sprintf("%s has %v", id, want), func() bool { return slices.Equal(n.filters(id), want) })
 }
 
+// awaitAcknowledged waits until nothing waits for the session's client, nor for its
+// acknowledgement.
+func (n *rigNode) awaitAcknowledged(t *testing.T, id string) {
+	t.Helper()
+	eventually(t, id+" has acknowledged everything", func() bool {
+		i, _ := n.b.Session(Key{ClientID: id})
+		return i.Queued == 0 && i.InFlight == 0
+	})
+}
+
 // awaitRoute waits until what is published on n goes to another node.
 func (n *rigNode) awaitRoute(t *testing.T, topic string, to *rigNode) {
 	t.Helper()
@@ -62,12 +72,18 @@ func TestP6SubscriptionsMeetAfterHeal(t *testing.T) {
 	b.awaitFilters(t, "s", "old", "right", "stays")
 	first.subscribe(1, "left", "$share/g/group")
 	first.expect("retained")
+	// Its acknowledgement may be behind UNSUBSCRIBE, and what is not acknowledged when
+	// the connection is taken over comes again, marked.
+	a.awaitAcknowledged(t, "s")
 	if rs, err := first.unsubscribe("old"); err != nil || rs[0] != packet.Success {
 		t.Fatalf("UNSUBACK with %v, %v", rs, err)
 	}
 	m.heal(a)
 	<-first.ended
 	b.awaitFilters(t, "s", "$share/g/group", "left", "right", "stays")
+	// Until the losing side has let go, what is published there may come in another
+	// order: the winner went on without its share (R22).
+	eventually(t, "nothing is left at the old home", func() bool { return a.b.registry.get(Key{ClientID: "s"}) == nil })
 	for i, n := range m.nodes {
 		if n != b {
 			n.awaitRoute(t, "left", b)
@@ -81,7 +97,6 @@ func TestP6SubscriptionsMeetAfterHeal(t *testing.T) {
 	a.dial(t, "pg").send("group", "shared", 1)
 	second.expect("shared")
 	second.expectNothing(m.nodes[2].dial(t, "last"))
-	eventually(t, "nothing is left at the old home", func() bool { return a.b.registry.get(Key{ClientID: "s"}) == nil })
 }
 
 // TestP6OptionsOfTheWinner: the same filter at both sides is that of the higher

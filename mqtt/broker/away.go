@@ -25,6 +25,7 @@ type awaySession struct {
 type tables struct {
 	sessions, subscriptions *metadata.Watch
 	late                    map[Key]struct{} // sessions that are to be compared again
+	unknown                 map[Key]struct{} // sessions of this node that it may not know
 }
 
 // beginWatch begins to remember changes of the tables. Load calls it; from then
@@ -35,7 +36,7 @@ func (b *Broker) beginWatch() {
 	}
 	b.tables.sessions = b.cfg.Metadata.Watch(metadata.TableSession, nil)
 	b.tables.subscriptions = b.cfg.Metadata.Watch(metadata.TableSubscription, nil)
-	b.tables.late = map[Key]struct{}{}
+	b.tables.late, b.tables.unknown = map[Key]struct{}{}, map[Key]struct{}{}
 }
 
 // rederiveAfter is how long a failed read of the tables rests.
@@ -52,7 +53,7 @@ func (b *Broker) watchTables(ctx context.Context) {
 	var again, later <-chan time.Time
 	for {
 		failed := false
-		if later == nil && len(t.late) > 0 {
+		if later == nil && len(t.late)+len(t.unknown) > 0 {
 			later = time.After(realignAfter)
 		}
 		select {
@@ -68,6 +69,7 @@ func (b *Broker) watchTables(ctx context.Context) {
 		case <-later:
 			later = nil
 			b.alignLate()
+			b.turnUpLate()
 		case s := <-b.audit.suspects:
 			failed = !b.examine(s)
 		}
@@ -184,7 +186,7 @@ func (b *Broker) deriveAll() error {
 // awayHome is the other node that a record names as the home of a live session,
 // or 0.
 func (b *Broker) awayHome(v *metadata.Session) wire.NodeID {
-	if v == nil || !v.Ended.IsZero() && !v.Ended.Less(v.Epoch) || v.Home == b.cfg.NodeID {
+	if v == nil || v.Over() || v.Home == b.cfg.NodeID {
 		return 0
 	}
 	return wire.NodeID(v.Home)
@@ -245,6 +247,7 @@ func (b *Broker) derive(k Key, v *metadata.Session) error {
 	b.homeApplied(k, v, was)
 	b.alignSession(k, v, was != 0 && home == 0)
 	b.moved(leaving{k: k, from: was, since: since, cut: b.generation.Load()}, before, v)
+	b.turnsUp(k, v)
 	return nil
 }
 

@@ -137,6 +137,7 @@ func TestR21PacketIDs(t *testing.T) {
 	if r, err := pub.trySend(100*time.Millisecond, "t", "1", 2); err == nil {
 		t.Fatalf("answered with %v before it was confirmed", r)
 	}
+	eventually(t, "it has begun", func() bool { return len(a.queue.Begun(a.queue.NextID().Ingress)) == 1 })
 	away := a.cluster.hopTo(b.id)
 	away.change(func() { away.paused[wire.StreamMigration] = true })
 	pub = b.dial(t, "pub", lasting) // its packet ids begin at 1 again
@@ -162,7 +163,6 @@ func TestR21PacketIDsMissing(t *testing.T) {
 	m := rig(t, 2)
 	a, b := m.nodes[0], m.nodes[1]
 	a.dial(t, "pub", lasting).Disconnect(packet.Success)
-	eventually(t, "the session is known", func() bool { return b.b.isAway(Key{ClientID: "pub"}) })
 	away := a.cluster.hopTo(b.id)
 	away.change(func() { away.paused[wire.StreamMigration] = true })
 	b.dial(t, "pub", lasting).send("t", "1", 2)

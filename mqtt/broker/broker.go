@@ -37,6 +37,7 @@ type Broker struct {
 	gauge    gauges
 	ready    atomic.Bool // stored sessions are loaded
 	closing  atomic.Bool
+	parted   []*client // that were connected at Shutdown; owned by who stops the broker
 
 	evacuating atomic.Int32 // Evacuate runs
 
@@ -52,7 +53,11 @@ type Broker struct {
 	fast      fasts        // at QoS 0 from other nodes
 	held      atomic.Int64 // bytes of publishes that wait in lines
 	left      left
+	strays    strays
+	again     again
 	heirs     heirs
+	starts    starts
+	bounces   bounces
 	orphans   atomic.Pointer[orphanQueues] // nil: none were found
 	settling  settling
 	resumed   atomic.Bool  // what an earlier process left undone was looked for
@@ -67,7 +72,11 @@ type Broker struct {
 	started    uint64          // the first generation; immutable
 	under      [2]atomic.Int64 // publishes under way in it and in the one before, by its last bit
 
-	queueRound *round // owned by the queue store's completion goroutine
+	// Of the queue store's completion goroutine: its round, and how many messages the
+	// commit under way had; lastCommit is how many the one before had.
+	queueRound *round
+	committed  int32
+	lastCommit atomic.Int32
 
 	mu struct {
 		sync.RWMutex
@@ -82,6 +91,7 @@ func New(c Config) *Broker {
 		count: newCounters(c.Metrics), stop: make(chan struct{}),
 	}
 	b.mu.mounts, b.audit = make(map[string]*mount), newAudit()
+	b.strays.store = c.Queue
 	b.sources.slots = make(chan struct{}, sourcesMax)
 	b.sources.mu.jobs = make(map[Key]*source)
 	b.started = c.Metadata.Stamp() // above those of an earlier process, whatever the wall clock says
@@ -91,7 +101,6 @@ func New(c Config) *Broker {
 	b.remotes.mu.away = make(map[Key]*awaySession)
 	b.arrivals.b = b
 	b.heirs.wake = make(chan struct{}, 1)
-	b.fast.of.Store(&map[wire.NodeID]*fast{})
 	b.settings.Store(c.Settings)
 	gauge := func(name, help, verne string, v *atomic.Int64) {
 		c.Metrics.GaugeFunc(metric.Opts{Name: name, Help: help, Verne: verne}, func() float64 { return float64(v.Load()) })
@@ -99,6 +108,7 @@ func New(c Config) *Broker {
 	gauge("sessions_online", "Clients that are connected.", "", &b.gauge.online)
 	gauge("sessions", "Sessions, connected or not.", "", &b.gauge.sessions)
 	gauge("queues_orphaned", "Stored queues without a session that were found at the start and are still there.", "", &b.gauge.orphans)
+	c.Metrics.GaugeFunc(metric.Opts{Name: "queues_moving", Help: "Queues that are on their way from this node to their session's new home."}, b.sources.moving)
 	gauge("subscriptions", "Subscriptions of all sessions.", "router_subscriptions", &b.gauge.subscriptions)
 	return b
 }
@@ -192,7 +202,9 @@ func (b *Broker) Shutdown() {
 	b.closing.Store(true)
 	r := b.begin()
 	b.registry.each(func(c *client) bool {
-		b.kick(c, nil, packet.ServerShuttingDown, "server is shutting down", r)
+		if b.kick(c, nil, packet.ServerShuttingDown, "server is shutting down", r) && c.durable {
+			b.parted = append(b.parted, c)
+		}
 		if len(r.after) > 64 {
 			b.end(r)
 			r = b.begin()

@@ -35,7 +35,9 @@ type client struct {
 	touched uint64 // the round that will flush conn
 
 	subs           map[string]topic.Options
-	changes        uint64            // of subs
+	owed           map[string]*owed  // retained messages for filters of subs that are yet to come; of a durable session
+	pending        map[string]*wish  // the last of each filter that is not answered yet
+	changes        uint64            // of subs and owed
 	floor          metadata.Epoch    // up to which subs was compared with the tables
 	record         *metadata.Session // what is stored; nil: nothing
 	granted        metadata.Epoch    // of its last connection
@@ -56,6 +58,7 @@ type client struct {
 	remote    *remote     // immutable; not nil: it stands for another node and is in no registry
 	moving    atomic.Bool // the session is on its way from or to another node: shift says how it is shared out
 	shift     atomic.Pointer[shift]
+	blocks    blocks
 	awaits    map[wire.NodeID]metadata.Epoch // nodes that may still send a part of the queue, and since which move
 	idsFrom   wire.NodeID                    // the node that its QoS 2 packet ids come from; 0: they are here
 	idsUntil  int64                          // unix ms; no longer than that

@@ -32,9 +32,10 @@ type Cluster interface {
 	// writes that were acknowledged here so far (R6, R8, R29), or with an error
 	// after the timeout.
 	Replicated(done func(error))
-	// Post sends a publish at QoS 0 on wire.StreamFast, which leaves with Flush
-	// or before; body is copied. False says that it was dropped.
-	Post(to wire.NodeID, body []byte) bool
+	// Post sends publishes at QoS 0, a run (wire.OpenFrame), on wire.StreamFast.
+	// They leave with Flush or before; the run is copied, and written to. It
+	// returns how many were dropped.
+	Post(to wire.NodeID, run []byte) (dropped int)
 	// SendPublish is Send for a publish on wire.StreamPublish, which leaves with
 	// Flush or before.
 	SendPublish(to wire.NodeID, body []byte, tk Ticket) error
@@ -76,6 +77,7 @@ type Registration struct {
 	HomeSeen   wire.NodeID    // in that record
 	CleanStart bool
 	Bound      bool // the session ends with its connection
+	IfIdle     bool // only if the client is connected at no other node
 }
 
 // Grant gives a client id to this node (R17).

@@ -8,6 +8,7 @@ import (
 
 	"tombolo/internal/wire"
 	"tombolo/mqtt/packet"
+	"tombolo/mqtt/topic"
 )
 
 // TestPublishAcrossNodes: a message published on one node reaches the clients
@@ -59,6 +60,7 @@ func TestPersistentAcrossNodes(t *testing.T) {
 func TestNoMatch(t *testing.T) {
 	m := rig(t, 2)
 	a, b := m.nodes[0], m.nodes[1]
+	a.cluster.calm.Store(true) // what the spool takes since b is slow counts as matched
 	pub := a.dial(t, "pub")
 	if r := pub.send("a", "x", 1); r != packet.NoMatchingSubscribers {
 		t.Fatalf("acknowledged with %v", r)
@@ -188,6 +190,77 @@ func TestR6Timeout(t *testing.T) {
 	eventually(t, "the other node forgets it", func() bool { return len(b.b.mount("").index.Match([]byte("a")).Direct) == 0 })
 	if info, _ := a.b.Session(Key{ClientID: "s"}); len(info.Subscriptions) != 0 {
 		t.Fatalf("the session has %v", info.Subscriptions)
+	}
+}
+
+// TestR6TimeoutRestores: a SUBSCRIBE that is refused after it had its effect leaves a
+// filter with the options that it had, here, in the tables and after a restart; if
+// two of them are refused, whichever first, with those before both; and if the later
+// one is granted, with those.
+func TestR6TimeoutRestores(t *testing.T) {
+	m := rig(t, 2)
+	a := m.nodes[0]
+	s := a.dial(t, "s", lasting)
+	s.subscribe(1, "a")
+	a.cluster.late.Store(true) // from now on records do not reach the other node in time
+	if r := s.trySubscribe(2, "a", "b"); r[0] != packet.ImplementationSpecificError {
+		t.Fatalf("SUBACK with %v", r)
+	}
+	has := func() (qos uint8, filters int) {
+		info, _ := a.b.Session(Key{ClientID: "s"})
+		return info.Subscriptions["a"].QoS, len(info.Subscriptions)
+	}
+	if qos, n := has(); qos != 1 || n != 1 {
+		t.Errorf("the filter has QoS %d, and there are %d", qos, n)
+	}
+	if v, _, err := a.meta.GetSubscription(Key{ClientID: "s"}.meta(), "a"); err != nil || v.QoS != 1 {
+		t.Errorf("the record has %+v, %v", v, err)
+	}
+	a.cluster.late.Store(false)
+	if pub := a.dial(t, "pub"); pub.send("a", "x", 2) != packet.Success {
+		t.Error("the filter does not match any more")
+	}
+	s.expect("x")
+}
+
+// TestR6Undecided: SUBSCRIBEs of one filter that are under way together leave what
+// the last one said that was granted, or what was there before, in whatever order
+// they are decided.
+func TestR6Undecided(t *testing.T) {
+	m := rig(t, 1)
+	a := m.nodes[0]
+	for fate := range 8 { // of each of three: refused or granted
+		for order := range 6 {
+			id := fmt.Sprint("s", fate, order)
+			a.dial(t, id, lasting).subscribe(0, "a")
+			c := a.b.registry.get(Key{ClientID: id})
+			wishes := [3]wish{}
+			c.mu.Lock()
+			for i := range wishes {
+				wishes[i] = wish{filter: "a", options: topic.Options{ID: uint32(i + 1)}}
+				c.undecided(&wishes[i], c.subs["a"], true)
+				a.b.enterFilter(c, "a", wishes[i].options)
+			}
+			want := uint32(0)
+			for i := range wishes {
+				if fate>>i&1 == 1 {
+					want = uint32(i + 1)
+				}
+			}
+			first := order % 3
+			second := (first + 1 + order/3) % 3
+			for _, i := range []int{first, second, 3 - first - second} {
+				if fate>>i&1 == 1 {
+					c.keep(&wishes[i])
+				} else {
+					a.b.takeBack(c, &wishes[i])
+				}
+			}
+			if got := c.subs["a"].ID; got != want || len(c.pending) != 0 {
+				t.Errorf("granted %03b, decided in order %d: left is %d, want %d; %d undecided", fate, order, got, want, len(c.pending))
+			}
+			c.mu.Unlock()
+		}
 	}
 }
 

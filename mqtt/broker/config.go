@@ -45,6 +45,7 @@ type Settings struct {
 	QuietKeepAlive         bool          // logging.keepalive_as_warning = off
 	HoldTimeout            time.Duration // netsplit_hold_timeout: how long a publish is held at most; 0 = 10 s
 	HoldBytesMax           int64         // netsplit_hold_bytes: publishes held on this node; 0 = 64 MiB
+	TakeoversMax           int           // cluster.takeovers_per_minute, from which on a client is held up; 0 = no limit
 	DrainStep              int           // max_msgs_per_drain_step: messages in one batch of a migration; 0 = 1000
 	DrainPause             time.Duration // max_drain_time: how long a migration rests after a batch that was not taken; 0 = 100 ms
 	RefuseWhenGated        bool          // netsplit_publish_response = error: version 5 is told, not held

@@ -142,7 +142,11 @@ func (p *peer) connectSlowly() {
 		return
 	}
 	p.hs.Params().AuthData = authData
-	existing, ok := p.b.registry.hold(p.key(), p.b.stop)
+	ok := p.b.awaitStart() && p.b.holdBack(p.key())
+	var existing *client
+	if ok {
+		existing, ok = p.b.registry.hold(p.key(), p.b.stop)
+	}
 	if !ok {
 		p.hs.Refuse(packet.ServerUnavailable, "server is shutting down", &r.own)
 		p.reply(&r.own, r)
@@ -307,7 +311,13 @@ func (b *Broker) makeDurable(c *client, id queue.QueueID, st queue.State, set *S
 }
 
 // queueName is the name of a client's queue in the message store.
-func queueName(k Key) string { return k.Mountpoint + "\x00" + k.ClientID }
+func queueName(k Key) string { return queue.Name(k.Mountpoint, k.ClientID) }
+
+// queueKey is the key that queueName made a name of.
+func queueKey(name string) Key {
+	mountpoint, id := queue.SplitName(name)
+	return Key{mountpoint, id}
+}
 
 func (k Key) meta() metadata.ClientKey {
 	return metadata.ClientKey{Mountpoint: k.Mountpoint, ClientID: k.ClientID}
@@ -325,6 +335,7 @@ func (b *Broker) storeSession(c *client, params *session.Params, g permission, f
 		rec.Floor, rec.From = g.epoch, 0
 	}
 	rec.Connects++
+	b.chooseBlock(c, rec, fresh)
 	rec.Expiry, rec.CleanStart = params.Expiry, params.CleanStart
 	rec.Version, rec.Username = uint8(params.Version), params.Username
 	rec.DisconnectedAt = 0
@@ -338,10 +349,11 @@ func (b *Broker) storeSession(c *client, params *session.Params, g permission, f
 	c.mu.Lock()
 	c.record = rec
 	c.mu.Unlock()
-	if params.Will == nil && !g.away {
+	if params.Will == nil && !g.away && !(fresh && params.Persistent()) {
 		return nil
 	}
-	// Who takes over, or fires the will, reads what was written here (R29).
+	// Who takes over, or fires the will, reads what was written here (R29). A client
+	// that has heard of its new session finds it at every node that can be reached.
 	return b.replicated()
 }
 
@@ -385,22 +397,22 @@ func (p *peer) attach(c *client, epoch metadata.Epoch, present bool, id *Identit
 	c.connectedAt, c.disconnectedAt = r.now, 0
 	b.setOnline(c, true)
 	b.gauge.online.Add(1)
-	connects := uint32(0)
-	if c.record != nil {
-		connects = c.record.Connects
-	}
 	if c.idsFrom != 0 {
 		p.hold(holdIDs)
 	}
 	r.own.Reset()
 	c.queue.SetLimits(b.settings.Load().Queue)
-	c.core.Attach(params, present, connects, params.AuthData, r.now, &r.own)
+	c.core.Attach(params, present && !c.blocks.anew, c.blocks.chosen, params.AuthData, r.now, &r.own)
 	b.emit(c, &r.own, r)
 	if gone {
 		b.detach(c, session.Close{Reason: packet.UnspecifiedError, Detail: "connection lost", Will: true}, r)
 	}
+	goesOn := !gone && len(c.owed) > 0
 	r.unlock(c)
 	b.count.connack["accepted"].Inc()
+	if goesOn {
+		b.goOnRetained(c, p, r)
+	}
 	p.watch(params, r)
 	return !gone
 }

@@ -69,12 +69,16 @@ type countingCluster struct {
 	posted  int
 	flushed int
 	other   bool
+	keep    func(to wire.NodeID, run []byte) (dropped int) // nil: they are counted
 }
 
 func (c *countingCluster) Alone() bool { return !c.other }
-func (c *countingCluster) Post(wire.NodeID, []byte) bool {
-	c.posted++
-	return true
+func (c *countingCluster) Post(to wire.NodeID, run []byte) int {
+	if c.keep != nil {
+		return c.keep(to, run)
+	}
+	c.posted += wire.Frames(run)
+	return 0
 }
 func (c *countingCluster) Send(_ wire.NodeID, _ wire.Stream, _ wire.Type, _ []byte, tk Ticket) error {
 	c.tickets = append(c.tickets, tk)
@@ -104,6 +108,7 @@ func TestCost(t *testing.T) {
 	sub.feed(t, packet.AppendSubscribe(nil, packet.V311, &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: []byte("near/#")}, {Filter: []byte("$share/g/shared")}}}))
 	pub := n.join(t, "pub")
 	c.other = true
+	n.b.MembersChanged([]wire.NodeID{1, 2, 3})
 	for id := wire.NodeID(2); id <= 3; id++ {
 		n.b.TakeRoutes(id, &wire.Routes{List: []wire.Route{{Filter: "far/#", Members: 1}, {Filter: "shared", Group: "g", Members: 1, Online: 1}}})
 	}
@@ -151,7 +156,7 @@ func TestArrivalCost(t *testing.T) {
 		return &wire.Publish{ID: wire.MessageID{Ingress: 1, N: 1}, Flags: qos, Body: body}
 	}
 	done := func(wire.Result, uint8) {}
-	fast, sure := frame(0), frame(1)
+	fast, sure := wire.AppendPublish(nil, frame(0)), frame(1)
 	run := func(name string, most float64, f func()) {
 		t.Helper()
 		got := testing.AllocsPerRun(500, f)
@@ -160,9 +165,14 @@ func TestArrivalCost(t *testing.T) {
 			t.Errorf("%s: %.1f allocations, %v are allowed", name, got, most)
 		}
 	}
-	run("QoS 0", 0, func() { n.b.TakeFast(2, fast) })
-	run("QoS 0, one by one", 0, func() { n.b.TakeFast(2, fast); n.b.Drained(2) })
+	take := func() {
+		if err := n.b.TakeFast(2, fast); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("QoS 0", 0, take)
+	run("QoS 0, one by one", 0, func() { take(); n.b.Drained(2) })
 	seq := uint64(0)
 	run("QoS 1", 2.2, func() { seq++; n.b.TakePublish(2, 1, seq, sure, done) })
-	run("QoS 1, at once", 2.2, func() { seq++; n.b.TakeInstant(2, 1, seq, sure); n.b.Drained(2) })
+	run("QoS 1, at once", 2.2, func() { seq++; n.b.TakeInstant(2, 1, seq, sure, nil); n.b.Drained(2) })
 }

@@ -39,12 +39,14 @@ type counters struct {
 	held           *metric.Counter
 	heldClosed     map[string]*metric.Counter
 	denied         *metric.Counter
+	heldBack       *metric.Counter
 	migratedIn     *metric.Counter
 	migratedOut    *metric.Counter
 	migrations     *metric.Counter
 	orderBroken    *metric.Counter
 	idsMissed      *metric.Counter
 	adopted        *metric.Counter
+	turnedUp       *metric.Counter
 	audits         *metric.Counter
 	auditDiffers   map[string]*metric.Counter
 }
@@ -60,6 +62,7 @@ const (
 	dropReserved  = "reserved_topic"
 	dropDenied    = "not_authorized"
 	dropLink      = "link_full"
+	dropExpired   = "expired"
 )
 
 // Reasons for which connections end, as labels.
@@ -104,7 +107,7 @@ func newCounters(m *metric.Registry) *counters {
 		closeClient, closeLost, closeProtocol, closeKeepAlive, closeTakeover, closeAdmin, closeShutdown, closeRefused, closeSlow, closeSilent, closeMoved)
 	c.errors = errorCounters(m)
 	c.dropped = m.CounterVec(metric.Opts{Name: "mqtt_messages_dropped_total", Help: "Deliveries given up on purpose, one per receiver.", Label: "reason"},
-		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied, dropLink)
+		dropQueueFull, dropOutbox, dropTooLarge, dropOffline, dropGate, dropStore, dropReserved, dropDenied, dropLink, dropExpired)
 	c.publishError = m.Counter(metric.Opts{Name: "mqtt_publish_refused_total", Help: "PUBLISH packets that were not admitted.", Verne: "mqtt_publish_error"})
 	c.unauthorized = m.CounterVec(metric.Opts{Name: "mqtt_not_authorized_total", Help: "Requests that the rules forbid.", Label: "request"}, "connect", "publish", "subscribe")
 	c.noMatch = m.Counter(metric.Opts{Name: "router_no_match_total", Help: "Messages that matched no subscription."})
@@ -134,17 +137,19 @@ func (c *counters) cluster(m *metric.Registry) {
 	c.arrivedBad = m.Counter(metric.Opts{Name: "cluster_publish_invalid_total", Help: "Messages of other nodes that could not be read."})
 	c.unsent = m.Counter(metric.Opts{Name: "cluster_publish_failed_total", Help: "Messages that could neither be sent to a node nor spooled for it; their publishers are not acknowledged."})
 	c.moved = m.Counter(metric.Opts{Name: "cluster_shared_moved_total", Help: "Messages for a shared subscription that went to another member because a node did not take them."})
-	c.redirected = m.Counter(metric.Opts{Name: "cluster_publish_redirected_total", Help: "Messages that waited for a node that is down and went to the new home of a session."})
+	c.redirected = m.Counter(metric.Opts{Name: "cluster_publish_redirected_total", Help: "Messages for the old home of a session that were sent on to its new one."})
 	c.held = m.Counter(metric.Opts{Name: "netsplit_publish_held_total", Help: "Publishes that were held because of a netsplit or a full spool."})
 	c.heldClosed = m.CounterVec(metric.Opts{Name: "netsplit_held_closed_total", Help: "Clients that were closed because their held publishes reached a bound.", Label: "bound"},
 		heldTooLong, heldClient, heldNode)
 	c.denied = m.Counter(metric.Opts{Name: "cluster_register_denied_total", Help: "Clients that were refused because their id was not granted by the other nodes."})
+	c.heldBack = m.Counter(metric.Opts{Name: "mqtt_connects_held_back_total", Help: "CONNECT packets that waited for a second, since their client id is taken over by turns at several nodes (cluster.takeovers_per_minute)."})
 	c.migratedIn = m.Counter(metric.Opts{Name: "queue_migrated_in_total", Help: "Queued messages that came from a session's old home."})
 	c.migratedOut = m.Counter(metric.Opts{Name: "queue_migrated_out_total", Help: "Queued messages that a session's new home has taken."})
 	c.migrations = m.Counter(metric.Opts{Name: "queue_migrations_total", Help: "Queues that have left this node for a session's new home."})
 	c.idsMissed = m.Counter(metric.Opts{Name: "queue_packet_ids_missed_total", Help: "Sessions that went on without the QoS 2 packet ids of their old home, which it did not send within five seconds."})
-	c.orderBroken = m.Counter(metric.Opts{Name: "queue_order_broken_total", Help: "Sessions that were given new messages before older ones, because their old home could not be reached."})
+	c.orderBroken = m.Counter(metric.Opts{Name: "queue_order_broken_total", Help: "Sessions that were given new messages before older ones, because their old home could not be reached, or a member was late with what it sends for them."})
 	c.adopted = m.Counter(metric.Opts{Name: "sessions_adopted_total", Help: "Sessions without a client of which this node became the home, because theirs left or is gone."})
+	c.turnedUp = m.Counter(metric.Opts{Name: "sessions_turned_up_total", Help: "Sessions of this node that its own tables lacked and the other members knew: its disk was lost in part, or is that of a backup."})
 	c.audits = m.Counter(metric.Opts{Name: "cluster_route_audits_total", Help: "Comparisons of this node's routes with what they were made from."})
 	c.auditDiffers = m.CounterVec(metric.Opts{Name: "cluster_route_audit_differences_total", Help: "Differences that they found, and mended: against what peers announced, the tables, and in the topic index.", Label: "against"},
 		"announced", "tables", "index")

@@ -18,6 +18,7 @@ func BenchmarkCrossing(b *testing.B) {
 			n, c := countingRig(&testing.T{})
 			pub := n.join(&testing.T{}, "pub")
 			c.other = true
+			n.b.MembersChanged([]wire.NodeID{1, 2})
 			n.b.TakeRoutes(2, &wire.Routes{List: []wire.Route{{Filter: "far/x", Members: 1}}})
 			var messages []byte
 			for i := range read {
@@ -39,22 +40,24 @@ func BenchmarkCrossing(b *testing.B) {
 			sub := n.join(&testing.T{}, "sub")
 			sub.feed(&testing.T{}, packet.AppendSubscribe(nil, packet.V311, &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: []byte("far/x"), QoS: qos}}}))
 			body := packet.AppendPublish(nil, packet.V5, &packet.Publish{Topic: []byte("far/x"), Payload: make([]byte, 128)})
-			frame := wire.AppendPublish(nil, &wire.Publish{ID: wire.MessageID{Ingress: 1, N: 1}, Generation: 1 << 56, Flags: qos, Body: body})
+			frame := wire.AppendPublish(nil, &wire.Publish{ID: wire.MessageID{Ingress: uint64(qos), N: uint64(qos)}, Generation: 1 << 56, Flags: qos, Body: body})
 			b.ReportAllocs()
 			id := packet.ID(1)
 			var acks []byte
 			for i := 0; i < b.N; i += batch {
 				acks = acks[:0]
 				for k := range batch {
+					if qos == 0 {
+						if err := n.b.TakeFast(2, frame); err != nil {
+							b.Fatal(err)
+						}
+						continue
+					}
 					var p wire.Publish
 					if err := wire.ParsePublish(frame, &p); err != nil {
 						b.Fatal(err)
 					}
-					if qos == 0 {
-						n.b.TakeFast(2, &p)
-						continue
-					}
-					if _, _, ok := n.b.TakeInstant(2, 1, uint64(i+k+1), &p); !ok {
+					if _, _, ok := n.b.TakeInstant(2, 1, uint64(i+k+1), &p, nil); !ok {
 						b.Fatal("not taken")
 					}
 					acks = packet.AppendAck(acks, packet.V311, &packet.Ack{Type: packet.TypePuback, ID: id})

@@ -26,6 +26,7 @@ func (b *Broker) departed(d departure, r *round) {
 	case b.closing.Load():
 		// Stopping is no reason to write every session again: at the next
 		// start a session that reads "connected" counts as just left.
+		b.noteOwed(c, nil)
 	default:
 		b.goOffline(c)
 	}
@@ -92,6 +93,7 @@ func (b *Broker) publishWill(c *client, w *session.Will, left metadata.Epoch, r 
 // its end and its will. A registration that is under way writes the record
 // itself.
 func (b *Broker) goOffline(c *client) {
+	b.noteOwed(c, nil)
 	if _, free := b.registry.tryHold(c.key); !free {
 		return
 	}
@@ -114,6 +116,7 @@ func (b *Broker) recordOffline(c *client) {
 	}
 	rec.DisconnectedAt, rec.Expiry = c.disconnectedAt, c.expiry
 	rec.Will = storedWill(c.will, c.willAt, c.willEpoch)
+	b.leaveBlock(c, &rec)
 	c.record = &rec
 	c.mu.Unlock()
 	b.cfg.Metadata.PutSession(c.key.meta(), &rec, b.counted)

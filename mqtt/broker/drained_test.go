@@ -24,8 +24,8 @@ func TestBurstIsWrittenOnce(t *testing.T) {
 		p := n.joinOver(t, id, conns[i])
 		p.feed(t, packet.AppendSubscribe(nil, packet.V311, &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: []byte(id)}}}))
 	}
-	frame := func(topic string) *wire.Publish {
-		return &wire.Publish{Body: packet.AppendPublish(nil, packet.V5, &packet.Publish{Topic: []byte(topic), Payload: make([]byte, 128)})}
+	frame := func(topic string) []byte {
+		return wire.AppendPublish(nil, &wire.Publish{Body: packet.AppendPublish(nil, packet.V5, &packet.Publish{Topic: []byte(topic), Payload: make([]byte, 128)})})
 	}
 	for burst := 1; burst <= 3; burst++ {
 		before := [2]flushCounter{}
@@ -34,8 +34,11 @@ func TestBurstIsWrittenOnce(t *testing.T) {
 		}
 		const many = 20
 		for range many {
-			n.b.TakeFast(2, frame("a"))
-			n.b.TakeFast(2, frame("b"))
+			for _, topic := range []string{"a", "b"} {
+				if err := n.b.TakeFast(2, frame(topic)); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 		for i, c := range conns {
 			if c.flushes != before[i].flushes {

@@ -27,15 +27,49 @@ func (b *Broker) store(pub *publication, inbound queue.Inbound, wait *pending, r
 	ev := &queue.Event{Msg: w.message, Targets: w.targets, Inbound: inbound, Again: pub.again()}
 	if pub.peer == 0 {
 		b.cfg.Queue.Append(ev, func(err error) { b.stored(w, err) })
-		return w
+	} else {
+		// What a peer may send is bounded by its credit; others wait behind it.
+		if pub.applied.Sequence != 0 {
+			a := pub.applied
+			ev.Applied = &a
+		}
+		b.cfg.Queue.AppendNow(ev, func(err error) { b.stored(w, err) })
 	}
-	// What a peer may send is bounded by its credit; others wait behind it.
-	if pub.applied.Sequence != 0 {
-		a := pub.applied
-		ev.Applied = &a
+	if w.message.QoS == 1 && b.sendsEarly(len(w.clients)) {
+		b.early(w, r)
 	}
-	b.cfg.Queue.AppendNow(ev, func(err error) { b.stored(w, err) })
 	return w
+}
+
+// earlyMax is in how many queues a message may be, and of how many messages the
+// last commit, so that they are sent before they are committed. Where more come
+// together a commit has more to write to each client at once, and waits less for
+// each.
+const earlyMax = 16
+
+func (b *Broker) sendsEarly(queues int) bool {
+	return queues <= earlyMax && b.lastCommit.Load() <= earlyMax
+}
+
+// early sends a message at QoS 1 that was appended to those whose queues are
+// empty, without waiting for the disk. Its publisher's answer does wait.
+func (b *Broker) early(w *pending, r *round) {
+	set := b.settings.Load()
+	for i, c := range w.clients {
+		t := &w.targets[i]
+		if t.Seq == 0 || t.QoS != 1 {
+			continue
+		}
+		e := queue.Entry{Seq: t.Seq, Msg: w.message, QoS: t.QoS, Retain: t.Retain, SubIDs: t.SubIDs}
+		r.lock(c)
+		if c.conn != nil && (set.OutboxBytesMax <= 0 || c.buffered() <= set.OutboxBytesMax) {
+			r.other.Reset()
+			if c.core.Early(&e, r.now, &r.other) {
+				b.emit(c, &r.other, r)
+			}
+		}
+		r.unlock(c)
+	}
 }
 
 // stored is called by the queue store's completion goroutine: the message is
@@ -46,6 +80,7 @@ func (b *Broker) stored(w *pending, err error) {
 		b.inCallback(func(r *round) { b.storedIn(w, err, r) })
 		return
 	}
+	b.committed++
 	b.storedIn(w, err, b.completionRound())
 }
 
@@ -60,7 +95,7 @@ func (b *Broker) storedIn(w *pending, err error, r *round) {
 		r.lock(c)
 		switch {
 		case err != nil:
-			c.queue.Abandoned()
+			c.queue.Failed(t.Seq)
 			b.count.dropped[dropStore].Inc()
 		case t.Seq == 0:
 			c.queue.Abandoned() // the session ended meanwhile
@@ -138,6 +173,10 @@ func (b *Broker) completionRound() *round {
 // BatchEnd is called by the queue store's completion goroutine after the
 // answers of one commit: everything they caused is written at once.
 func (b *Broker) BatchEnd() {
+	if b.committed > 0 {
+		b.lastCommit.Store(b.committed)
+		b.committed = 0
+	}
 	if r := b.queueRound; r != nil {
 		b.queueRound = nil
 		b.endCallback(r)

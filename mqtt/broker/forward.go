@@ -57,35 +57,42 @@ func (r *round) frameTo(n *otherNode) *frameTo {
 	return f
 }
 
+// admits reports whether a message for a node could be spooled (R11). For one that
+// is no member there is no spool: its sessions are about to be adopted (R23).
+func (b *Broker) admits(n *otherNode) bool { return n.member.Load() && b.cfg.Cluster.Admits(n.id) }
+
 // spoolsAdmit reports whether each node that is to get the message could be
-// spooled for (R11).
+// spooled for.
 func (b *Broker) spoolsAdmit(r *round) bool {
 	for i := range r.away {
-		if !b.cfg.Cluster.Admits(r.away[i].node.id) {
+		if !b.admits(r.away[i].node) {
 			return false
 		}
 	}
 	return true
 }
 
-// spoolsAdmitTopic is spoolsAdmit before anything is matched: for every node
-// that a filter of the topic leads to.
-func (b *Broker) spoolsAdmitTopic(pub *publication) bool {
+// spoolsAdmitTopic is spoolsAdmit before anything is matched.
+func (b *Broker) spoolsAdmitTopic(pub *publication) bool { return everyNode(pub, b.admits) }
+
+// everyNode reports whether a condition holds for every node that a filter of the
+// topic leads to.
+func everyNode(pub *publication, holds func(*otherNode) bool) bool {
 	res := pub.mount.index.Match(pub.packet.Topic)
-	admits := func(hits []topic.Hit[*client]) bool {
+	every := func(hits []topic.Hit[*client]) bool {
 		for i := range hits {
-			if s := hits[i].Sub.remote; s != nil && !b.cfg.Cluster.Admits(s.node.id) {
+			if s := hits[i].Sub.remote; s != nil && !holds(s.node) {
 				return false
 			}
 		}
 		return true
 	}
 	for i := range res.Shared {
-		if !admits(res.Shared[i].Members) {
+		if !every(res.Shared[i].Members) {
 			return false
 		}
 	}
-	return admits(res.Direct)
+	return every(res.Direct)
 }
 
 // forward sends the message to the nodes in r.away, one frame each (R9). At
@@ -120,22 +127,6 @@ func (b *Broker) sendPlain(n *otherNode, w *pending, r *round) {
 		b.count.unsent.Inc()
 		w.failed.Store(true)
 		w.settle(b, r)
-	}
-}
-
-// post sends the message at QoS 0.
-func (b *Broker) post(pub *publication, r *round) {
-	plain := false // r.frame holds the frame without groups
-	for i := range r.away {
-		f := &r.away[i]
-		if len(f.groups) > 0 || !plain {
-			r.frame = b.appendFrame(r.frame[:0], pub, f, r)
-			plain = len(f.groups) == 0
-		}
-		r.link(f.node.id)
-		if !b.cfg.Cluster.Post(f.node.id, r.frame) {
-			b.count.dropped[dropLink].Inc()
-		}
 	}
 }
 

@@ -14,9 +14,10 @@ import (
 // The pace at which sessions of lost members are adopted, beside adoptedAtOnce
 // and pacePause.
 const (
-	// lostAfter is how long a home has to be no member, or an absent one, before
-	// its sessions are adopted: the record of a session may come before the news
-	// that its home has joined.
+	// lostAfter is how long a home that was never seen to be a member has to be
+	// none before its sessions are adopted: the record of a session may come before
+	// the news that its home has joined. For as long the sessions of any lost home
+	// are looked for: their records may come after the news that it is none.
 	lostAfter = 2 * time.Second
 	// adoptAgain is when a round that left something is repeated. It doubles up to
 	// adoptAgainMax, as what is left may be another node's to adopt.
@@ -45,10 +46,11 @@ func (b *Broker) MembersPresent(ids []wire.NodeID) {
 	for _, id := range ids {
 		present[id] = true
 	}
-	b.heirs.mu.Lock()
-	b.heirs.mu.present = present
-	b.heirs.mu.Unlock()
-	b.heirs.nudge()
+	h := &b.heirs
+	h.mu.Lock()
+	h.mu.present = present
+	h.mu.Unlock()
+	h.nudge()
 }
 
 func (h *heirs) nudge() {
@@ -71,6 +73,32 @@ func (b *Broker) lost() func(home wire.NodeID) bool {
 	return func(home wire.NodeID) bool {
 		return home != 0 && !present[home] && !b.cfg.Cluster.Reachable(home)
 	}
+}
+
+// hasMet reports whether a node was a member in the time of this process.
+func (b *Broker) hasMet(id wire.NodeID) bool {
+	return b.isNode(id, func(n *otherNode) bool { return n.met })
+}
+
+// asLeft is a record that says when its client has left, also if the home is lost
+// and could not say so: then it was with the home. While that can merely not be
+// reached it may still have its client.
+func (b *Broker) asLeft(rec *metadata.Session) *metadata.Session {
+	if rec.DisconnectedAt != 0 {
+		return rec
+	}
+	if lost := b.lost(); lost == nil || !lost(wire.NodeID(rec.Home)) {
+		return rec
+	}
+	b.remotes.mu.Lock()
+	defer b.remotes.mu.Unlock()
+	n := b.remotes.mu.nodes[wire.NodeID(rec.Home)]
+	if n == nil || n.downAt == 0 {
+		return rec
+	}
+	out := *rec
+	out.DisconnectedAt = n.downAt
+	return &out
 }
 
 // adoptLost adopts until ctx ends. What it knows it has from the tables and the
@@ -151,14 +179,15 @@ func (b *Broker) listLost(lost func(wire.NodeID) bool) (mine []orphan, others bo
 				if since[home] == 0 {
 					since[home] = now
 				}
-				due = now-since[home] >= lostAfter.Milliseconds()
-				others = others || !due
+				settled := now-since[home] >= lostAfter.Milliseconds()
+				due = settled || b.hasMet(home)
+				others = others || !settled
 			} else {
 				delete(since, home)
 			}
 			seen[home] = due
 		}
-		if !due || over(v) {
+		if !due || v.Over() {
 			return true
 		}
 		key := Key{k.Mountpoint, k.ClientID}

@@ -1,16 +1,21 @@
 package broker
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"tombolo/internal/wire"
+	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 )
 
 // dies cuts a node off for good: by verdict it is down, and the gate is open, as
 // if it had been marked absent. The mark itself comes with absent.
 func (m *mesh) dies(n *rigNode) {
+	m.followed()
 	m.dead = n
 	for _, o := range m.nodes {
 		if o != n {
@@ -51,6 +56,11 @@ func (m *mesh) returns(n *rigNode) {
 			m.verdict(n, o, true)
 		}
 	}
+	m.present()
+}
+
+// present tells all nodes that every member is there.
+func (m *mesh) present() {
 	var all []wire.NodeID
 	for _, o := range m.nodes {
 		all = append(all, o.id)
@@ -102,10 +112,12 @@ func TestR23Adopted(t *testing.T) {
 	pub.send("all/x", "spooled", 1)
 	near.send("one/s3", "spooled too", 1)
 	m.absent(a, false)
-	m.adopted(t, sessions, 1)
+	// While c is away b is the heir of all that it does not know to be c's: c has to
+	// have had its turn, and b to have heard of it.
+	eventually(t, "c adopts sessions", func() bool { return b.homes(sessions)[uint64(c.id)] > 0 })
 	c.restart(t)
 	m.absent(a, false)
-	m.adopted(t, sessions, sessions)
+	m.adopted(t, sessions)
 	near = c.dial(t, "near")
 	near.send("all/x", "late", 1)
 	some := map[string]*person{}
@@ -136,17 +148,33 @@ func TestR23Adopted(t *testing.T) {
 	})
 }
 
-// adopted waits until at least some sessions have homes that are alive; all of
-// them: then each is at one of two.
-func (m *mesh) adopted(t *testing.T, sessions, some int) {
+// adopted waits until all sessions have homes that are alive: each is at one of two.
+func (m *mesh) adopted(t *testing.T, sessions int) {
 	t.Helper()
 	b, c := m.nodes[1], m.nodes[2]
 	eventually(t, "sessions are adopted", func() bool {
 		h := b.homes(sessions)
-		return h[uint64(b.id)]+h[uint64(c.id)] >= some
+		return h[uint64(b.id)]+h[uint64(c.id)] == sessions
 	})
-	if h := b.homes(sessions); some == sessions && (h[uint64(b.id)] == 0 || h[uint64(c.id)] == 0) {
+	if h := b.homes(sessions); h[uint64(b.id)] == 0 || h[uint64(c.id)] == 0 {
 		t.Errorf("one node has adopted all: %v", h)
+	}
+}
+
+// TestR23AdoptedAtOnce: the sessions of a member that was there until it was removed
+// are adopted without waiting whether it is about to join.
+func TestR23AdoptedAtOnce(t *testing.T) {
+	m := rig(t, 3)
+	a := m.nodes[0]
+	const sessions = 12
+	m.offline(t, a, sessions)
+	m.present()
+	m.dies(a)
+	began := time.Now()
+	m.absent(a, true)
+	m.adopted(t, sessions)
+	if took := time.Since(began); took >= lostAfter {
+		t.Errorf("they were adopted after %v", took)
 	}
 }
 
@@ -215,4 +243,111 @@ func TestR23TheLastOne(t *testing.T) {
 	b.dial(t, "pub").send("all/x", "2", 1)
 	first.expect("2")
 	b.dial(t, "s1", lasting).expectAll("1", "2")
+}
+
+// TestR23RemovedLinks: a publish for the sessions of a member that was just removed
+// waits until they have another home. What the removed node announces over a link,
+// as when it was started again and has yet to hear that it is no member, leads
+// nowhere; what a node announces that is about to join counts once it is a member.
+func TestR23RemovedLinks(t *testing.T) {
+	m := rig(t, 3)
+	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
+	const sessions = 6
+	m.offline(t, a, sessions)
+	m.dies(a)
+	for _, o := range []*rigNode{b, c} {
+		o.cluster.mu.Lock()
+		o.cluster.mu.full[a.id] = true // the links say so of who is no peer
+		o.cluster.mu.Unlock()
+	}
+	m.absent(a, true)
+	pub := b.dial(t, "pub")
+	pub.send("all/x", "waits", 1)
+	for _, o := range []*rigNode{b, c} {
+		o.b.TakeRoutes(a.id, &wire.Routes{Snapshot: true, First: true, Last: true,
+			List: []wire.Route{{Filter: "all/#", Members: 1, Online: 1}, {Filter: "only/a", Members: 1, Online: 1}}})
+	}
+	pub.send("all/x", "goes", 1)
+	if got := pub.send("only/a", "", 1); got != packet.NoMatchingSubscribers {
+		t.Errorf("a publish that only the removed node wants: %v", got)
+	}
+	for i := range sessions {
+		m.nodes[1+i%2].dial(t, fmt.Sprint("s", i), lasting).expectAll("waits", "goes")
+	}
+
+	b.cluster.mu.Lock()
+	b.cluster.mu.full[a.id] = false
+	b.cluster.mu.Unlock()
+	b.b.MembersChanged([]wire.NodeID{a.id, b.id, c.id})
+	b.b.PeerReachable(a.id, true)
+	if got := pub.send("only/a", "", 1); got != packet.Success {
+		t.Errorf("a publish that a node wants which is a member now: %v", got)
+	}
+}
+
+// TestR23AdoptClosesNobody: a session whose client connects elsewhere while it is
+// being adopted is not taken away from the node that has the client by then.
+func TestR23AdoptClosesNobody(t *testing.T) {
+	m := rig(t, 3)
+	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
+	const sessions = 40
+	m.offline(t, a, sessions)
+	m.dies(a)
+	var wg sync.WaitGroup
+	var people [sessions]*person
+	var errs [sessions]error
+	for i := range sessions {
+		id := fmt.Sprint("s", i)
+		wg.Go(func() { errs[i] = c.b.Adopt(context.Background(), Key{ClientID: id}, a.id) })
+		people[i] = b.dial(t, id, lasting)
+	}
+	wg.Wait()
+	denied := 0
+	for _, err := range errs {
+		if err != nil {
+			denied++
+		}
+	}
+	t.Logf("%d of %d adoptions met a client", denied, sessions)
+	pub, began := c.dial(t, "pub"), time.Now()
+	for i, s := range people {
+		pub.send(fmt.Sprint("one/s", i), fmt.Sprint(i), 1)
+		s.expect(fmt.Sprint(i))
+	}
+	if took := time.Since(began); took > cutsMax {
+		t.Errorf("a session waited for the queue of a home that is gone: %v", took)
+	}
+}
+
+// TestR23ExpiryFromTheLoss: a session whose client was connected when its home died
+// has left its client then, not when the home is marked absent: its time counts from
+// there on, whether it is adopted or its client comes first.
+func TestR23ExpiryFromTheLoss(t *testing.T) {
+	m := rig(t, 3)
+	a, b := m.nodes[0], m.nodes[1]
+	a.dial(t, "stays", lasting)
+	a.dial(t, "over", expiring(1))
+	a.dial(t, "comes", expiring(1))
+	m.dies(a)
+	lost := time.Now()
+	eventually(t, "more than a second passes", func() bool { return time.Since(lost) > 1100*time.Millisecond })
+	b.b.MembersPresent([]wire.NodeID{b.id, 3}) // c does not know it yet, and is the heir of some
+	if s := b.dial(t, "comes", expiring(1)); s.Connack().SessionPresent {
+		t.Error("a session is present whose time was over")
+	}
+	m.absent(a, false)
+	record := func(id string) *metadata.Session {
+		rec, _ := b.b.storedSession(Key{ClientID: id})
+		return rec
+	}
+	eventually(t, "the session is adopted, or has ended", func() bool {
+		s := record("stays")
+		return s != nil && s.Home != uint64(a.id) && record("over") == nil
+	})
+	if at := time.UnixMilli(record("stays").DisconnectedAt); at.After(lost.Add(500 * time.Millisecond)) {
+		t.Errorf("it counts from %v after the loss on", at.Sub(lost))
+	}
+	if n := b.counter("session_expired_total") + m.nodes[2].counter("session_expired_total"); n == 0 {
+		t.Error("none has expired when it was adopted")
+	}
 }

@@ -84,9 +84,10 @@ func (b *Broker) admitPublish(pub *publication, r *round) {
 	}
 }
 
-// noRoom answers a publish that would need room in a full spool (R11).
+// noRoom answers a publish that would need room in a full spool (R11). It waits
+// if it is only that the sessions of a removed member have no other home yet.
 func (b *Broker) noRoom(pub *publication, r *round) {
-	if pub.from.core.Speaks5() {
+	if pub.from.core.Speaks5() && everyNode(pub, func(n *otherNode) bool { return n.member.Load() }) {
 		b.refusePublish(pub, packet.QuotaExceeded, spoolFullPublish, false, r)
 		return
 	}
@@ -339,7 +340,9 @@ func (b *Broker) expireLine(c *client, now int64, r *round) {
 // GateChanged says that the gate has another snapshot: publishes that were held
 // are made, in the order of each client (R14).
 func (b *Broker) GateChanged() {
+	b.starts.turn()
 	b.keepNoMore()
+	b.heirs.nudge() // sessions of lost homes may be adopted now
 	if !b.cfg.Gate.Now().Allows(netsplit.Publish) {
 		return
 	}

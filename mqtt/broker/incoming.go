@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -24,12 +23,13 @@ func (b *Broker) TakePublish(from wire.NodeID, inc wire.Incarnation, seq uint64,
 	b.arrive(&pub, p, r)
 }
 
-// TakeInstant is TakePublish for a message that has its whole effect at once:
-// nothing has to be stored for it, and nobody is waited for. The result is how
-// it ended. If it is not ok nothing has happened, and TakePublish is to take it.
-// What it wrote leaves with Drained, or before; p is valid during the call.
-func (b *Broker) TakeInstant(from wire.NodeID, inc wire.Incarnation, seq uint64, p *wire.Publish) (wire.Result, uint8, bool) {
-	if p.Targets != wire.ToMatching || len(p.Groups) > 0 {
+// TakeInstant is TakePublish for a message for which nobody is waited for: what
+// has to be stored for it, for one session at most, is on its way when this
+// returns. The result is how it ended, or wire.Later: then late is called once,
+// when that is stored. If it is not ok nothing has happened, and TakePublish is to
+// take it. What it wrote leaves with Drained, or before; p is valid during the call.
+func (b *Broker) TakeInstant(from wire.NodeID, inc wire.Incarnation, seq uint64, p *wire.Publish, late func(uint64, wire.Result, uint8)) (wire.Result, uint8, bool) {
+	if p.Targets != wire.ToMatching || len(p.Groups) > 0 || b.strays.has(from) {
 		return 0, 0, false
 	}
 	f := b.fast.get(from)
@@ -37,18 +37,27 @@ func (b *Broker) TakeInstant(from wire.NodeID, inc wire.Incarnation, seq uint64,
 	defer f.end()
 	pub := publication{peer: from, id: queue.MessageID{Ingress: p.ID.Ingress, N: p.ID.N}, done: nobodyWaits, instant: true}
 	pub.applied = queue.Applied{Peer: uint64(from), Incarnation: uint64(inc), Stream: uint32(wire.StreamPublish), Sequence: seq}
+	pub.late = late
 	ok := b.arrive(&pub, p, r)
+	if pub.stores {
+		return wire.Later, 0, ok
+	}
 	return pub.applied.Result, pub.applied.Reason, ok
 }
 
-// TakeFast takes a publish at QoS 0 from a peer; it does not block, and p is
-// valid during the call. What it wrote leaves with Drained, or before.
-func (b *Broker) TakeFast(from wire.NodeID, p *wire.Publish) {
+// TakeFast takes a publish at QoS 0 from a peer, a wire.Publish; it does not block,
+// and the frame is valid during the call. What it wrote leaves with Drained, or before.
+func (b *Broker) TakeFast(from wire.NodeID, frame []byte) error {
 	f := b.fast.get(from)
 	r := f.begin(b)
 	defer f.end()
+	p, err := f.in.Read(frame)
+	if err != nil {
+		return err
+	}
 	pub := publication{peer: from, done: nobodyWaits}
 	b.arrive(&pub, p, r)
+	return nil
 }
 
 func nobodyWaits(wire.Result, uint8) {}
@@ -81,6 +90,7 @@ func (b *Broker) Drained(from wire.NodeID) {
 type fast struct {
 	mu sync.Mutex
 	r  *round // nil: nothing came since the last Drained
+	in wire.PublishReader
 }
 
 // begin takes the round; end must follow.
@@ -94,25 +104,43 @@ func (f *fast) begin(b *Broker) *round {
 
 func (f *fast) end() { f.mu.Unlock() }
 
-// fasts are the rounds of all peers. Safe for concurrent use. The map is replaced
-// as a whole, under mu: each message looks there.
+// fasts are the rounds of all peers. Safe for concurrent use. The list is replaced
+// as a whole, under mu: each message looks there, and peers are few.
 type fasts struct {
-	of atomic.Pointer[map[wire.NodeID]*fast]
+	of atomic.Pointer[[]fastOf]
 	mu sync.Mutex
 }
 
+// fastOf is the round of one peer. Immutable.
+type fastOf struct {
+	peer wire.NodeID
+	fast *fast
+}
+
+func (l *fasts) find(from wire.NodeID) *fast {
+	if list := l.of.Load(); list != nil {
+		for i := range *list {
+			if (*list)[i].peer == from {
+				return (*list)[i].fast
+			}
+		}
+	}
+	return nil
+}
+
 func (l *fasts) get(from wire.NodeID) *fast {
-	if f := (*l.of.Load())[from]; f != nil {
+	if f := l.find(from); f != nil {
 		return f
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	old := *l.of.Load()
-	f := old[from]
+	f := l.find(from)
 	if f == nil {
 		f = &fast{}
-		next := maps.Clone(old)
-		next[from] = f
+		next := []fastOf{{from, f}}
+		if old := l.of.Load(); old != nil {
+			next = append(next, *old...)
+		}
 		l.of.Store(&next)
 	}
 	return f
@@ -133,8 +161,11 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) bool {
 	r.arrived.QoS, r.arrived.Retain = p.QoS(), p.Flags&wire.PublishRetain != 0
 	pub.mount, pub.packet, pub.body, pub.expiresAt = b.mountOf(p.Mountpoint, r), &r.arrived, p.Body, p.ExpiresAt
 	pub.missed = b.matchHere(pub, p, set, r)
-	if pub.instant && !r.instant(set) {
+	if pub.instant && !b.isInstant(pub, set, r) {
 		return false
+	}
+	if pub.applied.Sequence != 0 && b.strays.has(pub.peer) {
+		b.sendStrays(pub, p, r.now)
 	}
 	b.count.arrived.Inc()
 	r.message = nil
@@ -158,16 +189,23 @@ func (b *Broker) arrive(pub *publication, p *wire.Publish, r *round) bool {
 	return true
 }
 
-// instant says that nobody in r.receive needs the disk, nor may have to be
-// waited for.
-func (r *round) instant(set *Settings) bool {
+// isInstant says that nobody in r.receive may have to be waited for: nobody needs
+// the disk, or there is one receiver, whose queue has been asked for a place then.
+func (b *Broker) isInstant(pub *publication, set *Settings, r *round) bool {
 	if set.Queue.Refuse {
 		return false
 	}
 	for i := range r.receive {
-		if d := &r.receive[i]; d.qos > 0 && d.client.durable {
+		d := &r.receive[i]
+		if d.qos == 0 || !d.client.durable {
+			continue
+		}
+		if len(r.receive) > 1 || pub.packet.QoS != 1 || pub.packet.Retain || !b.sendsEarly(1) || !b.admitNow(d) {
 			return false
 		}
+		seq, late := pub.applied.Sequence, pub.late
+		pub.stores = true
+		pub.done = func(res wire.Result, reason uint8) { late(seq, res, reason) }
 	}
 	return true
 }

@@ -63,9 +63,6 @@ func (b *Broker) keepUntil(now int64) int64 {
 // done (R29); and it may have missed who was lost.
 func (b *Broker) keepNoMore() {
 	held := b.withholds()
-	if !held && b.cfg.Cluster != nil && b.ready.Load() && !b.resumed.Swap(true) {
-		b.spawn(b.redirectStored)
-	}
 	if !b.withheld.Swap(held) || held {
 		return
 	}

@@ -35,6 +35,9 @@ func (b *Broker) Load() error {
 	if err := b.deriveAll(); err != nil {
 		return fmt.Errorf("deriving routes: %w", err)
 	}
+	if err := b.loadStrays(); err != nil {
+		return fmt.Errorf("reading who may still publish for sessions that have left: %w", err)
+	}
 	if err := b.findOrphans(r.now); err != nil {
 		return fmt.Errorf("looking for queues without a session: %w", err)
 	}
@@ -47,7 +50,7 @@ func (b *Broker) Load() error {
 // "connected" lost its client with the process: it counts as just left, and
 // its will waits for the client for a while.
 func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
-	if over(v) {
+	if v.Over() {
 		return nil
 	}
 	set := b.settings.Load()
@@ -76,8 +79,12 @@ func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
 			}
 		}
 	}
-	if err := b.openQueue(c, set); err != nil {
+	fences, err := b.openQueue(c, set)
+	if err != nil {
 		return fmt.Errorf("session %q: %w", k.ClientID, err)
+	}
+	if c.durable {
+		b.loadArriving(c, fences, len(c.awaits) > 0)
 	}
 	b.registry.put(c)
 	b.gauge.sessions.Add(1)
@@ -85,35 +92,39 @@ func (b *Broker) loadSession(k Key, v *metadata.Session, now int64) error {
 	return nil
 }
 
-func (b *Broker) openQueue(c *client, set *Settings) error {
+// openQueue opens the queue of a session that is loaded; fences is what is known of
+// its moves.
+func (b *Broker) openQueue(c *client, set *Settings) (fences []byte, err error) {
 	if !c.durable {
 		c.initBound(set)
-		return nil
+		return nil, nil
 	}
 	id, st, err := b.cfg.Queue.Open(queueName(c.key), false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.makeDurable(c, id, st, set)
 	if st.MovingFrom != 0 {
 		c.awaits = map[wire.NodeID]metadata.Epoch{wire.NodeID(st.MovingFrom): {}}
 		b.awaitIDs(c, wire.NodeID(st.MovingFrom))
-		c.setShift(&shift{epoch: c.record.Epoch, target: true, open: true})
-		b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c, c.record.Epoch})
 	}
-	return nil
+	return st.Fences, nil
 }
 
-// loadLeaving goes on sending the queue of a session that has another home. Until
-// every node has sent again what it had on its way when this one stopped, it
-// takes what comes for the session.
+// loadLeaving goes on sending the queue of a session that has another home, and
+// taking what is still published for this one.
 func (b *Broker) loadLeaving(k Key, v *metadata.Session) error {
 	c := &client{key: k, mount: b.mount(k.Mountpoint), durable: true, record: v, expiry: v.Expiry}
 	c.mu = &c.own
-	if err := b.openQueue(c, b.settings.Load()); err != nil {
+	fences, err := b.openQueue(c, b.settings.Load())
+	if err != nil {
 		return fmt.Errorf("session %q, which has moved: %w", k.ClientID, err)
 	}
-	c.setShift(&shift{epoch: v.Epoch, open: true})
+	s := b.loadedShift(c, fences)
+	if s == nil || s.target {
+		s = s.begun(v.Epoch, false)
+	}
+	c.setShift(s)
 	b.registry.put(c)
 	b.gauge.sessions.Add(1)
 	b.moveAway(c, v)
@@ -128,4 +139,5 @@ func (b *Broker) loadSubscription(k Key, filter string, v *metadata.Subscription
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.enterFilter(c, filter, optionsOf(v))
+	c.owes(filter, v)
 }

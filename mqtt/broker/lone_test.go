@@ -17,6 +17,7 @@ func TestLoneCrossing(t *testing.T) {
 	conn := &flushCounter{}
 	pub := n.joinOver(t, "pub", conn)
 	c.other = true
+	n.b.MembersChanged([]wire.NodeID{1, 2, 3})
 	for id := wire.NodeID(2); id <= 3; id++ {
 		n.b.TakeRoutes(id, &wire.Routes{List: []wire.Route{{Filter: "far/#", Members: 1}}})
 	}
@@ -50,7 +51,9 @@ func TestLoneCrossing(t *testing.T) {
 
 // TestTakeInstant: a publish of another node is taken in an instant if nothing
 // has to be stored for it, whatever its QoS, with its mark (R2) and one write for
-// a burst; for a session that is stored for it is left, and nothing has happened.
+// a burst. For one session that is stored for it is taken as well, and its end is
+// told later; for two, or for one that is being opened anew, it is left, and
+// nothing has happened.
 func TestTakeInstant(t *testing.T) {
 	n := rig(t, 1).nodes[0]
 	conn := &flushCounter{}
@@ -64,12 +67,12 @@ func TestTakeInstant(t *testing.T) {
 	before, bytes := conn.flushes, conn.bytes
 	for range 10 {
 		seq++
-		if res, _, ok := n.b.TakeInstant(2, 1, seq, frame("a/x", seq)); !ok || res != wire.Stored {
+		if res, _, ok := n.b.TakeInstant(2, 1, seq, frame("a/x", seq), nil); !ok || res != wire.Stored {
 			t.Fatalf("%v, %v", res, ok)
 		}
 	}
 	seq++
-	if res, _, ok := n.b.TakeInstant(2, 1, seq, frame("nobody", seq)); !ok || res != wire.NoMatch {
+	if res, _, ok := n.b.TakeInstant(2, 1, seq, frame("nobody", seq), nil); !ok || res != wire.NoMatch {
 		t.Errorf("without a subscriber: %v, %v", res, ok)
 	}
 	n.b.Drained(2)
@@ -79,10 +82,29 @@ func TestTakeInstant(t *testing.T) {
 	if through, outcomes := n.queue.AppliedThrough(2, 1, uint32(wire.StreamPublish)); through != seq || len(outcomes) != 1 {
 		t.Errorf("marks: through %d of %d, outcomes %v", through, seq, outcomes)
 	}
-	keeps := n.keeps(t, "a/kept")
+	keeps := n.keeps(t, "keeps", "kept")
+	told := make(chan uint64, 1)
+	seq++
+	res, _, ok := n.b.TakeInstant(2, 1, seq, frame("kept", seq), func(seq uint64, res wire.Result, _ uint8) {
+		if res != wire.Stored {
+			t.Errorf("ended as %v", res)
+		}
+		told <- seq
+	})
+	if !ok || res != wire.Later || <-told != seq {
+		t.Errorf("for one session: %v, %v", res, ok)
+	}
+	n.b.Drained(2)
+	late := func(uint64, wire.Result, uint8) { t.Error("told of what was not taken") }
+	n.b.pauseQueue(keeps)
+	if _, _, ok := n.b.TakeInstant(2, 1, seq+1, frame("kept", seq+1), late); ok {
+		t.Error("taken in an instant, though the queue is being opened")
+	}
+	n.keeps(t, "a", "a/kept")
+	n.keeps(t, "b", "a/kept")
 	bytes = conn.bytes
-	if _, _, ok := n.b.TakeInstant(2, 1, seq+1, frame("a/kept", seq+1)); ok {
-		t.Error("taken in an instant, though a session is stored for")
+	if _, _, ok := n.b.TakeInstant(2, 1, seq+1, frame("a/kept", seq+1), late); ok {
+		t.Error("taken in an instant, though two sessions are stored for")
 	}
 	n.b.Drained(2)
 	if conn.bytes != bytes {
@@ -93,9 +115,9 @@ func TestTakeInstant(t *testing.T) {
 	}
 	for _, p := range []*wire.Publish{
 		{Flags: 1, Targets: wire.ToGroups, Groups: []wire.Group{{Name: []byte("g"), Filter: []byte("a/#")}}, Body: frame("a/x", 1).Body},
-		{Flags: 1, Targets: wire.ToSessions, Sessions: [][]byte{[]byte(keeps)}, Body: frame("a/x", 1).Body},
+		{Flags: 1, Targets: wire.ToSessions, Sessions: [][]byte{[]byte("keeps")}, Body: frame("a/x", 1).Body},
 	} {
-		if _, _, ok := n.b.TakeInstant(2, 1, seq+1, p); ok {
+		if _, _, ok := n.b.TakeInstant(2, 1, seq+1, p, late); ok {
 			t.Errorf("targets %d taken in an instant", p.Targets)
 		}
 	}
@@ -103,11 +125,10 @@ func TestTakeInstant(t *testing.T) {
 
 // keeps makes a session that outlives its connection as the index has it, with
 // a subscription at QoS 1.
-func (n *rigNode) keeps(t *testing.T, filter topic.Filter) (id string) {
+func (n *rigNode) keeps(t *testing.T, id string, filter topic.Filter) *client {
 	t.Helper()
-	id = "keeps"
 	c := &client{key: Key{"", id}, mount: n.b.mount(""), durable: true, queue: queue.New(queue.Config{MaxOffline: 10}, true, queue.State{})}
 	c.mu = &c.own
 	c.mount.index.Subscribe(filter, c, topic.Options{QoS: 1})
-	return id
+	return c
 }

@@ -46,7 +46,7 @@ func (b *Broker) armLostWills(id wire.NodeID) {
 	}
 	now := b.cfg.Now().UnixMilli()
 	err := b.cfg.Metadata.EachSession(func(k metadata.ClientKey, v *metadata.Session) bool {
-		if wire.NodeID(v.Home) != id || over(v) || !v.WillPending() {
+		if wire.NodeID(v.Home) != id || v.Over() || !v.WillPending() {
 			return true
 		}
 		at := v.Will.At

@@ -19,6 +19,7 @@ import (
 // through the codec, arrives in order on each stream, waits while its way is
 // cut or paused, and is "in the spool" when it has waited for a while.
 type mesh struct {
+	t     *testing.T
 	nodes []*rigNode
 	dead  *rigNode // is not waited for; nil: none
 	stop  chan struct{}
@@ -98,7 +99,7 @@ func (h *hop) run(s wire.Stream) {
 }
 
 func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
-	b := h.to.b
+	b := h.to.current.Load()
 	from := h.from.id
 	switch p.kind {
 	case wire.TypeRoutes:
@@ -118,8 +119,7 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 	case wire.TypeFence:
 		var f wire.Fence
 		must(wire.ParseFence(p.body, &f))
-		b.TakeFence(from, &f)
-		h.end(p, Stored, 0)
+		b.TakeFence(from, &f, func(res wire.Result, reason uint8) { go h.end(p, [...]Result{Stored, NoMatch, Refused}[res], reason) })
 	case wire.TypeMigration:
 		var m wire.Migration
 		must(wire.ParseMigration(slices.Clone(p.body), &m))
@@ -135,15 +135,20 @@ func (h *hop) deliver(p *parcel, verdict func(*parcel) (Result, uint8, bool)) {
 				return
 			}
 		}
-		var m wire.Publish
-		must(wire.ParsePublish(slices.Clone(p.body), &m))
 		if p.stream == wire.StreamFast {
-			b.TakeFast(from, &m)
+			must(b.TakeFast(from, slices.Clone(p.body)))
 			b.Drained(from)
 			return
 		}
-		res, reason, ok := b.TakeInstant(from, 1, p.seq, &m)
+		var m wire.Publish
+		must(wire.ParsePublish(slices.Clone(p.body), &m))
+		res, reason, ok := b.TakeInstant(from, 1, p.seq, &m, func(_ uint64, res wire.Result, reason uint8) {
+			go h.end(p, [...]Result{Stored, NoMatch, Refused}[res], reason)
+		})
 		b.Drained(from)
+		if ok && res == wire.Later {
+			return
+		}
 		if ok {
 			go h.end(p, [...]Result{Stored, NoMatch, Refused}[res], reason)
 			return
@@ -254,7 +259,7 @@ func (f *fakeCluster) Alone() bool {
 
 func (f *fakeCluster) Register(ctx context.Context, q Registration) (Grant, error) {
 	g, err := f.n.registrar.Load().Register(ctx, registrar.Request{
-		Client: clientName(q.Key), Seen: epochName(q.EpochSeen), Home: q.HomeSeen, CleanStart: q.CleanStart, Bound: q.Bound,
+		Client: clientName(q.Key), Seen: epochName(q.EpochSeen), Home: q.HomeSeen, CleanStart: q.CleanStart, Bound: q.Bound, IfIdle: q.IfIdle,
 	})
 	if err != nil {
 		return Grant{}, &RegistrationError{Text: err.Error()}
@@ -372,13 +377,17 @@ func (f *fakeCluster) Replicated(done func(error)) {
 	})
 }
 
-func (f *fakeCluster) Post(to wire.NodeID, body []byte) bool {
+func (f *fakeCluster) Post(to wire.NodeID, run []byte) (dropped int) {
 	h := f.hopTo(to)
 	if h == nil || h.isDown() {
-		return false
+		return wire.Frames(run)
 	}
-	h.later(&parcel{stream: wire.StreamFast, kind: wire.TypePublish, body: slices.Clone(body)})
-	return true
+	for len(run) > 0 {
+		n := wire.FrameSize(run)
+		h.later(&parcel{stream: wire.StreamFast, kind: wire.TypePublish, body: slices.Clone(run[wire.HeaderBytes:n])})
+		run = run[n:]
+	}
+	return 0
 }
 
 func (f *fakeCluster) Flush(to wire.NodeID) {

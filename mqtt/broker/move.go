@@ -8,6 +8,7 @@ import (
 	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/netsplit"
+	"tombolo/queue"
 )
 
 // shift is how what is published at a node is shared out between the old and
@@ -18,13 +19,16 @@ import (
 type shift struct {
 	epoch  metadata.Epoch // of the new home
 	target bool           // this node is the new home
-	// open says that nobody knows who has sent what, since this node was started
-	// again: it takes everything, and the new home knows a second copy by its id.
+	// open says of a new home that was started again that a node without a cut may
+	// publish for it: it takes what comes from there, and knows a second copy by its id.
 	open bool
 	cuts map[wire.NodeID]uint64
 	// sure are the nodes of which nothing is on its way any more that they
 	// matched below their cut.
 	sure map[wire.NodeID]bool
+	// passed has, for a node that sent on what waited for this one, the generation
+	// below which nothing from there is this node's: of the last move alone.
+	passed map[wire.NodeID]uint64
 	// before is the part that this node had in an earlier move, and still has.
 	before *shift
 }
@@ -32,12 +36,16 @@ type shift struct {
 // takes reports whether what a node matched under a generation is this node's
 // to store: the latest move of which the node's cut is not above it decides.
 func (s *shift) takes(from wire.NodeID, generation uint64) bool {
+	if generation < s.passed[from] {
+		return false
+	}
 	for ; ; s = s.before {
-		if s.open {
-			return true
-		}
-		if cut, known := s.cuts[from]; known && generation >= cut {
+		cut, known := s.cuts[from]
+		switch {
+		case known && generation >= cut:
 			return s.target
+		case !known && s.open:
+			return true
 		}
 		if s.before == nil {
 			return !s.target
@@ -51,16 +59,21 @@ const shiftsMax = 8
 
 // begun is a move that follows on s.
 func (s *shift) begun(epoch metadata.Epoch, target bool) *shift {
+	next := &shift{epoch: epoch, target: target, before: s}
+	if s != nil {
+		next.passed = s.passed
+	}
 	kept := s
 	for depth := 1; kept != nil; depth++ {
 		if depth == shiftsMax {
 			last := *kept
 			last.before = nil
-			return &shift{epoch: epoch, target: target, before: s.ending(&last)}
+			next.before = s.ending(&last)
+			return next
 		}
 		kept = kept.before
 	}
-	return &shift{epoch: epoch, target: target, before: s}
+	return next
 }
 
 // ending is s up to a shift of its epoch, which takes that one's place.
@@ -82,39 +95,22 @@ func (s *shift) told(from wire.NodeID, cut uint64, epoch metadata.Epoch, target 
 		return nil
 	case s.target == target && !epoch.Less(s.epoch):
 		old, known := s.cuts[from]
-		if known && old == cut {
+		switch {
+		case known && old != 0 && cut >= old:
+			// It says a second time, or of another session, that a later generation
+			// began: what is below its cut is in its streams.
 			return s.surely(from)
-		}
-		if known && old != 0 {
+		case known && old != 0:
 			return s
 		}
 		return s.with(from, cut)
 	}
-	next := *s
-	next.before = s.before.told(from, cut, epoch, target)
-	return &next
-}
-
-// with is the same shift with one more cut. A cut is never moved up: what came
-// after the first one was sent by the same rule.
-func (s *shift) with(from wire.NodeID, cut uint64) *shift {
-	next := *s
-	next.cuts = maps.Clone(s.cuts)
-	if next.cuts == nil {
-		next.cuts = map[wire.NodeID]uint64{}
+	before := s.before.told(from, cut, epoch, target)
+	if before == s.before {
+		return s
 	}
-	next.cuts[from] = cut
-	return &next
-}
-
-// surely is the same shift after a node's second fence.
-func (s *shift) surely(from wire.NodeID) *shift {
 	next := *s
-	next.sure = maps.Clone(s.sure)
-	if next.sure == nil {
-		next.sure = map[wire.NodeID]bool{}
-	}
-	next.sure[from] = true
+	next.before = before
 	return &next
 }
 
@@ -159,15 +155,19 @@ func (c *client) leaving() bool {
 
 // setShift shares out what comes for c from now on; nil ends that. The caller
 // holds c.mu.
-func (c *client) setShift(s *shift) {
+func (c *client) setShift(s *shift) { c.setShiftThen(s, nil) }
+
+// setShiftThen is setShift that says when it is on the disk.
+func (c *client) setShiftThen(s *shift, done queue.Done) {
 	c.shift.Store(s)
 	c.moving.Store(s != nil)
+	c.mount.broker.cfg.Queue.Fences(c.qid, s.append(nil), done)
 }
 
 // fenceMove ends a generation of this node's routes if the record of a session
 // names another home than this node published for so far.
 func (b *Broker) fenceMove(k Key, v *metadata.Session, was wire.NodeID, missed bool) {
-	if v == nil || over(v) {
+	if v == nil || v.Over() {
 		return
 	}
 	to := wire.NodeID(v.Home)
@@ -185,7 +185,15 @@ func (b *Broker) fenceMove(k Key, v *metadata.Session, was wire.NodeID, missed b
 	case was == 0 && v.Connects <= 1:
 		return // a new session: nobody published for it before
 	}
-	b.fence(k, v.Epoch, was, to)
+	e := wire.Fenced{
+		Client: wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID},
+		Epoch:  wire.Epoch{HLC: v.Epoch.HLC, Node: wire.NodeID(v.Epoch.Node)}, From: was, To: to,
+	}
+	if !b.ready.Load() {
+		b.fenceLater(e, c)
+		return
+	}
+	b.fence(e)
 }
 
 // fenceTries and fencePause bound how long a fence waits for room in a stream.
@@ -200,21 +208,19 @@ const (
 // and before the old one's are removed; the fence is in every stream before
 // anything of the new generation is, and comes again when nothing of the old one
 // is under way any more.
-func (b *Broker) fence(k Key, epoch metadata.Epoch, from, to wire.NodeID) {
+func (b *Broker) fence(e wire.Fenced) {
 	generation := b.generation.Load() + 1
 	b.quiet(generation) // of the one before the last
-	m := wire.Fence{Generation: generation, List: []wire.Fenced{{
-		Client: wire.Client{Mountpoint: k.Mountpoint, ID: k.ClientID},
-		Epoch:  wire.Epoch{HLC: epoch.HLC, Node: wire.NodeID(epoch.Node)}, From: from, To: to,
-	}}}
-	b.sendFence(&m, from, to)
+	m := wire.Fence{Generation: generation, List: []wire.Fenced{e}}
+	b.sendFence(&m, e.From, e.To)
 	b.generation.Store(generation)
 	if b.quiet(generation - 1) {
-		b.sendFence(&m, from, to)
+		b.sendFence(&m, e.From, e.To)
 	}
 }
 
-// sendFence tells it to all, this node included.
+// sendFence tells it to all, this node included. For a node that is no member there
+// may be no stream at all: nobody waits for room in it.
 func (b *Broker) sendFence(m *wire.Fence, from, to wire.NodeID) {
 	body := wire.AppendFence(nil, m)
 	for _, id := range b.others() {
@@ -222,14 +228,13 @@ func (b *Broker) sendFence(m *wire.Fence, from, to wire.NodeID) {
 			continue // it is told of what is its own only
 		}
 		for try := 0; b.cfg.Cluster.Send(id, wire.StreamPublish, wire.TypeFence, body, noTicket{}) != nil; try++ {
-			// While the node loads there are no streams yet: peers do without (cutsMax).
-			if try == fenceTries || !b.ready.Load() || !b.pause(fencePause) {
+			if try == fenceTries || !b.isMember(id) || !b.pause(fencePause) {
 				b.count.unsent.Inc()
 				break
 			}
 		}
 	}
-	b.TakeFence(wire.NodeID(b.cfg.NodeID), m)
+	b.takeOwnFence(m)
 }
 
 // pause waits; false if the broker stops.
@@ -244,7 +249,8 @@ func (b *Broker) pause(d time.Duration) bool {
 	}
 }
 
-// others lists the other members, in order.
+// others lists the other nodes that are known, in order: members and, until this
+// process ends, former ones.
 func (b *Broker) others() []wire.NodeID {
 	b.remotes.mu.Lock()
 	defer b.remotes.mu.Unlock()
@@ -253,29 +259,56 @@ func (b *Broker) others() []wire.NodeID {
 
 // TakeFence takes a fence of a peer, or of this node itself (R21): what the peer
 // sends under an earlier generation belongs to the old home of each session
-// named, the rest to the new one.
-func (b *Broker) TakeFence(from wire.NodeID, f *wire.Fence) {
+// named, the rest to the new one. done is called once, when that is on the disk.
+func (b *Broker) TakeFence(from wire.NodeID, f *wire.Fence, done func(wire.Result, uint8)) {
+	n := &noted{done: done}
+	n.left.Store(1)
+	defer n.settle(nil)
 	for i := range f.List {
 		e := &f.List[i]
-		c := b.registry.get(Key{e.Client.Mountpoint, e.Client.ID})
+		k := Key{e.Client.Mountpoint, e.Client.ID}
+		epoch := metadata.Epoch{HLC: e.Epoch.HLC, Node: uint64(e.Epoch.Node)}
+		target, passed := uint64(e.To) == b.cfg.NodeID, e.To == 0
+		b.strays.fenced(from, k, epoch, f.Generation, passed, n)
+		c := b.registry.get(k)
 		if c == nil || !c.durable {
 			continue
 		}
-		epoch := metadata.Epoch{HLC: e.Epoch.HLC, Node: uint64(e.Epoch.Node)}
-		target := uint64(e.To) == b.cfg.NodeID
 		c.mu.Lock()
-		s := c.shift.Load()
+		was := c.shift.Load()
+		s := was
 		gone := c.record == nil || c.record.Epoch.Less(epoch) // it has not come back here since
 		if !target && gone && (s == nil || s.target && s.epoch.Less(epoch)) {
 			// A peer knows before we do that the session has left.
 			s = s.begun(epoch, false)
 		}
-		if s != nil {
-			c.setShift(s.told(from, f.Generation, epoch, target))
+		if passed {
+			s = s.passedOn(from, f.Generation, epoch)
+		} else {
+			s = s.told(from, f.Generation, epoch, target)
+		}
+		if s != was {
+			n.left.Add(1)
+			c.setShiftThen(s, n.settle)
 		}
 		b.settledLocked(c)
 		c.mu.Unlock()
 	}
+}
+
+// hasLeft begins c's leave, unless it has begun, by a record of an epoch: that of its new
+// home, which may have stored it again since it was the first after this one. What peers
+// say of the move bears the epoch of then, so any above the stay here will do. The caller
+// holds c.mu.
+func (b *Broker) hasLeft(c *client, epoch metadata.Epoch) {
+	s := c.shift.Load()
+	if s != nil && !s.target {
+		return
+	}
+	if own := c.record; own != nil && own.Home == b.cfg.NodeID {
+		epoch = metadata.Epoch{HLC: own.Epoch.HLC, Node: own.Epoch.Node + 1}
+	}
+	c.setShift(s.begun(epoch, false))
 }
 
 // comeBack is for a session that goes on here, while a peer may have told that it
@@ -324,6 +357,7 @@ func (t shiftCheck) due(now int64) int64 {
 		if _, cut := s.cuts[id]; !cut {
 			s = s.with(id, 0)
 		}
+		s = s.surely(id)
 	}
 	last := *s
 	last.open, last.before = false, nil
@@ -356,27 +390,15 @@ func (b *Broker) lostBefore(c *client) {
 }
 
 // settledLocked ends the shift of a session that has arrived: all that is
-// published for it comes here. The caller holds c.mu.
+// published for it comes here, and nothing more that was the old home's. A node sends
+// that to both as long as it knows of both, and it may come here behind all that the
+// old home has sent. The caller holds c.mu.
 func (b *Broker) settledLocked(c *client) bool {
 	s := c.shift.Load()
-	if s == nil || !s.target || len(c.awaits) > 0 || !b.cutEverywhere(s) {
+	if s == nil || !s.target || len(c.awaits) > 0 || !b.sureEverywhere(s) {
 		return false
 	}
 	c.setShift(nil)
-	return true
-}
-
-// cutEverywhere reports whether every node that can be reached has said from
-// when on it publishes for the new home.
-func (b *Broker) cutEverywhere(s *shift) bool {
-	if _, own := s.cuts[wire.NodeID(b.cfg.NodeID)]; !own {
-		return false
-	}
-	for _, id := range b.others() {
-		if _, cut := s.cuts[id]; !cut && b.cfg.Cluster.Reachable(id) {
-			return false
-		}
-	}
 	return true
 }
 
@@ -392,6 +414,11 @@ func (b *Broker) sureEverywhere(s *shift) bool {
 		}
 	}
 	return true
+}
+
+// isMember reports whether another node is a member, as far as this one knows.
+func (b *Broker) isMember(id wire.NodeID) bool {
+	return b.isNode(id, func(n *otherNode) bool { return n.member.Load() })
 }
 
 func sortedIDs[V any](m map[wire.NodeID]V) []wire.NodeID { return slices.Sorted(maps.Keys(m)) }

@@ -61,10 +61,7 @@ func TestR20Backlog(t *testing.T) {
 	send(20)
 	s.expect(want...)
 	// What the client has acknowledged is to be heard of, else it comes again.
-	eventually(t, "everything is acknowledged", func() bool {
-		i, _ := b.b.Session(Key{ClientID: "s"})
-		return i.Queued == 0 && i.InFlight == 0
-	})
+	b.awaitAcknowledged(t, "s")
 	s.Disconnect(packet.Success)
 	want = want[:0]
 	send(50)
@@ -97,6 +94,8 @@ func TestR21Moves(t *testing.T) {
 	var sent [3]int
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	t.Cleanup(end) // of a test that fails: they end ahead of their connections
 	for i := range 3 {
 		pub := m.nodes[i].dial(t, fmt.Sprint("pub", i))
 		wg.Go(func() { sent[i] = publishUntil(pub, fmt.Sprint("m/", i), stop) })
@@ -105,13 +104,14 @@ func TestR21Moves(t *testing.T) {
 	for i := range moves {
 		seen.take(p, 3) // some are read, others wait or are on their way
 		old := p
-		p = m.nodes[(i*7+i/5)%3].dial(t, "s", lasting)
+		at := m.nodes[(i*7+i/5)%3]
+		p = at.dial(t, "s", lasting)
 		for x := range old.Messages() {
 			seen.note(x)
 		}
+		seen.where = fmt.Sprintf("move %d to node %d", i, at.id)
 	}
-	close(stop)
-	wg.Wait()
+	end()
 	seen.until(p, sent[:])
 	t.Logf("%d moves, %v messages: none lost, none out of order, none twice without DUP; %d marked duplicates", moves, sent, seen.dups)
 }
@@ -135,15 +135,34 @@ func publishUntil(p *person, topic string, stop <-chan struct{}) (n int) {
 	}
 }
 
-// seen holds what comes to a subscriber to the laws of P9.
+// seen holds what comes to a subscriber to the laws of P9. Owned by one test.
 type seen struct {
-	t    *testing.T
-	next map[string]int
-	dups int
-	m    *mesh
+	t     *testing.T
+	next  map[string]int
+	dups  int
+	m     *mesh
+	where string              // on which connection
+	last  map[string][]string // by topic, what came last
 }
 
-func newSeen(t *testing.T, m *mesh) *seen { return &seen{t: t, m: m, next: map[string]int{}} }
+// seenMax is how many messages of a topic are told of by a test that fails.
+const seenMax = 20
+
+func newSeen(t *testing.T, m *mesh) *seen {
+	return &seen{t: t, m: m, next: map[string]int{}, where: "first", last: map[string][]string{}}
+}
+
+// fail ends the test, with all that may tell why it failed.
+func (s *seen) fail(format string, args ...any) {
+	s.t.Helper()
+	for topic, list := range s.last {
+		s.t.Logf("%s:\n\t%s", topic, strings.Join(list, "\n\t"))
+	}
+	for _, n := range s.m.nodes {
+		s.t.Log(n.story("s"))
+	}
+	s.t.Fatalf(format, args...)
+}
 
 // story is what a node holds of a session, for a test that fails.
 func (n *rigNode) story(id string) string {
@@ -156,10 +175,14 @@ func (n *rigNode) story(id string) string {
 	if c == nil {
 		return out + " nothing here"
 	}
-	n.b.EachMoving(func(m Moving) bool { out += fmt.Sprintf(" %+v", m); return true })
+	n.b.EachMoving(func(m Moving) bool {
+		out += fmt.Sprintf(" on its way to %d for %d ms, %d sent;", m.To, time.Now().UnixMilli()-m.Since, m.Sent)
+		return true
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out += fmt.Sprintf(" connected %v queued %d moving %v awaits %v importing %d pending %d;", c.conn != nil, c.queue.Len(), c.queue.Moving(), c.awaits, c.importing, c.queue.Pending())
+	out += fmt.Sprintf(" connected %v queued %d moving %v awaits %v importing %d pending %d ids from %d receiving %v;",
+		c.conn != nil, c.queue.Len(), c.queue.Moving(), c.awaits, c.importing, c.queue.Pending(), c.idsFrom, c.core.Receiving())
 	for s := c.shift.Load(); s != nil; s = s.before {
 		out += fmt.Sprintf(" [target %v epoch %v open %v cuts %v sure %v]", s.target, s.epoch, s.open, s.cuts, s.sure)
 	}
@@ -169,13 +192,15 @@ func (n *rigNode) story(id string) string {
 func (s *seen) note(m *packet.Publish) {
 	topic := string(m.Topic)
 	n, _ := strconv.Atoi(string(m.Payload))
+	list := append(s.last[topic], fmt.Sprintf("%s: %d, id %d, dup %v", s.where, n, m.ID, m.Dup))
+	s.last[topic] = list[max(0, len(list)-seenMax):]
 	switch want := s.next[topic]; {
 	case n == want:
 		s.next[topic]++
 	case n < want && m.Dup:
 		s.dups++
 	default:
-		s.t.Fatalf("%s: %d came, want %d (dup %v)", topic, n, want, m.Dup)
+		s.fail("%s: %d came, want %d (dup %v)", topic, n, want, m.Dup)
 	}
 }
 
@@ -191,10 +216,7 @@ func (s *seen) take(p *person, n int) {
 			}
 			s.note(m)
 		case <-late.C:
-			for _, n := range s.m.nodes {
-				s.t.Log(n.story("s"))
-			}
-			s.t.Fatalf("nothing comes: %v", s.next)
+			s.fail("nothing comes: %v", s.next)
 		}
 	}
 }
@@ -213,11 +235,11 @@ func (s *seen) until(p *person, sent []int) {
 		select {
 		case m := <-p.Messages():
 			if m == nil {
-				s.t.Fatal("the connection ended")
+				s.fail("the connection ended")
 			}
 			s.note(m)
 		case <-ctx.Done():
-			s.t.Fatalf("came %v, sent %v", strings.TrimPrefix(fmt.Sprint(s.next), "map"), sent)
+			s.fail("came %v, sent %v", strings.TrimPrefix(fmt.Sprint(s.next), "map"), sent)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"tombolo/queue"
@@ -42,8 +41,7 @@ func (b *Broker) Orphans() (list []Orphan, err error) {
 	}
 	keys := o.keys()
 	err = b.cfg.Queue.Each(func(name string, _ queue.QueueID, st queue.State) bool {
-		mountpoint, id, _ := strings.Cut(name, "\x00")
-		if k := (Key{mountpoint, id}); slices.Contains(keys, k) && b.registry.get(k) == nil {
+		if k := queueKey(name); slices.Contains(keys, k) && b.registry.get(k) == nil {
 			list = append(list, Orphan{Key: k, Messages: st.Total(), DroppedAt: o.since + orphanKeptMax})
 		}
 		return true
@@ -73,8 +71,7 @@ func (o *orphanQueues) keys() []Key {
 func (b *Broker) findOrphans(now int64) error {
 	o := &orphanQueues{b: b, since: now}
 	err := b.cfg.Queue.Names(func(name string) bool {
-		mountpoint, id, _ := strings.Cut(name, "\x00")
-		if k := (Key{mountpoint, id}); b.registry.get(k) == nil {
+		if k := queueKey(name); b.registry.get(k) == nil {
 			o.list = append(o.list, k)
 		}
 		return true
@@ -153,11 +150,6 @@ func (b *Broker) adoptQueue(k Key, now int64, late bool) (found, dropped bool, e
 		}
 		return false, err == nil, err
 	}
-	if err := b.loadSession(k, rec, now); err != nil {
-		return false, false, err
-	}
-	if c := b.registry.get(k); c != nil && rec.Home == b.cfg.NodeID {
-		return true, false, b.alignAll(c)
-	}
-	return true, false, nil
+	err = b.bringIn(k, rec, now)
+	return err == nil, false, err
 }

@@ -7,6 +7,16 @@ import (
 	"tombolo/mqtt/packet"
 )
 
+// left waits until it is written that a client has gone: whoever deletes its record
+// before would have it back.
+func (n *rigNode) left(t *testing.T, k Key) {
+	t.Helper()
+	eventually(t, "the client has left", func() bool {
+		rec, _ := n.b.storedSession(k)
+		return rec != nil && rec.DisconnectedAt != 0
+	})
+}
+
 // TestOrphanedQueues: queues in the store without a session are found at the
 // start and counted; one whose session turns up is served, or follows it to its
 // home, and one without is dropped when it is late.
@@ -23,6 +33,7 @@ func TestOrphanedQueues(t *testing.T) {
 	// The tables are lost, and come back in part.
 	now := a.b.cfg.Now().UnixMilli()
 	for _, id := range []string{"served", "moved", "none"} {
+		a.left(t, Key{ClientID: id})
 		c := a.b.registry.get(Key{ClientID: id})
 		a.b.forgetClient(c)
 	}
@@ -89,6 +100,7 @@ func TestDiscardOrphan(t *testing.T) {
 		a.dial(t, id, lasting).Disconnect(packet.Success)
 	}
 	orphan, other := Key{ClientID: "orphan"}, Key{ClientID: "other"}
+	a.left(t, orphan)
 	a.b.forgetClient(a.b.registry.get(orphan))
 	gone := make(chan error, 1)
 	a.meta.DeleteSession(orphan.meta(), func(err error) { gone <- err })

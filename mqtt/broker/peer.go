@@ -293,6 +293,10 @@ func (p *peer) recovered(err *error) {
 	*err = errKicked
 }
 
+// ClosedText is the line of the log for a connection that this node has ended, with
+// its code if its CONNECT had come.
+const ClosedText = "connection closed"
+
 // logClose writes the one line that says why a connection ended.
 func (p *peer) logClose(c *session.Close) {
 	level := slog.LevelWarn
@@ -310,7 +314,7 @@ func (p *peer) logClose(c *session.Close) {
 	if !p.b.cfg.Log.Enabled(context.Background(), level) {
 		return
 	}
-	p.b.cfg.Log.Log(context.Background(), level, "connection closed", "client", p.clientID(), "peer", p.conn.Info().PeerName,
+	p.b.cfg.Log.Log(context.Background(), level, ClosedText, "client", p.clientID(), "peer", p.conn.Info().PeerName,
 		"reason", c.Reason.String(), "code", fmt.Sprintf("0x%02x", uint8(c.Reason)), "detail", c.Detail)
 }
 
@@ -350,7 +354,7 @@ func (t connectTimeout) due(now int64) int64 {
 		return by
 	}
 	p.b.count.closed[closeSilent].Inc()
-	p.b.cfg.Log.Warn("connection closed", "client", p.clientID(), "peer", p.conn.Info().PeerName, "detail", errNoConnect.Error())
+	p.b.cfg.Log.Warn(ClosedText, "client", p.clientID(), "peer", p.conn.Info().PeerName, "detail", errNoConnect.Error())
 	p.conn.Shutdown(errNoConnect, 0)
 	return 0
 }

@@ -44,16 +44,17 @@ func (b *Broker) permit(p *peer) (permission, error) {
 	if !b.clustered() && !b.isAway(p.key()) {
 		return permission{epoch: metadata.Epoch{HLC: b.cfg.Metadata.Stamp(), Node: b.cfg.NodeID}}, nil
 	}
-	return b.permitKey(p.key(), params.CleanStart, !params.Persistent())
+	return b.permitKey(Registration{Key: p.key(), CleanStart: params.CleanStart, Bound: !params.Persistent()})
 }
 
-// permitKey is permit for who has a key and no connection.
-func (b *Broker) permitKey(k Key, cleanStart, bound bool) (permission, error) {
+// permitKey is permit for who has a key and no connection. It fills in what is
+// stored.
+func (b *Broker) permitKey(q Registration) (permission, error) {
+	k := q.Key
 	seen, err := b.storedSession(k)
 	if err != nil {
 		return permission{}, err
 	}
-	q := Registration{Key: k, CleanStart: cleanStart, Bound: bound}
 	if seen != nil {
 		q.EpochSeen, q.HomeSeen = seen.Epoch, wire.NodeID(seen.Home)
 	}
@@ -80,21 +81,22 @@ func (b *Broker) permitKey(k Key, cleanStart, bound bool) (permission, error) {
 		return permission{}, err
 	}
 	out.away = out.record != nil && out.record.Home != b.cfg.NodeID
+	if out.away && !b.cfg.Cluster.Reachable(wire.NodeID(out.record.Home)) {
+		// Who closed the client was granted it and has stored nothing, as an heir that
+		// was overtaken: nothing comes from the home that the record names.
+		out.closed = false
+	}
 	return out, nil
 }
 
 // storedSession reads the record of a session that has not ended; nil is none.
 func (b *Broker) storedSession(k Key) (*metadata.Session, error) {
 	v, ok, err := b.cfg.Metadata.GetSession(k.meta())
-	if err != nil || !ok || over(v) {
+	if err != nil || !ok || v.Over() {
 		return nil, err
 	}
 	return v, nil
 }
-
-// over reports whether a session has ended: an end is void as soon as a higher
-// epoch exists (R18).
-func over(v *metadata.Session) bool { return !v.Ended.IsZero() && !v.Ended.Less(v.Epoch) }
 
 // unused gives back a grant of which nothing came.
 func (b *Broker) unused(k Key, epoch metadata.Epoch) {
@@ -120,12 +122,25 @@ func (b *Broker) replicated() error {
 	return <-done
 }
 
+// replicatedAll is replicated for what was written and not waited for as well.
+func (b *Broker) replicatedAll() error {
+	if !b.clustered() {
+		return nil
+	}
+	done := make(chan error, 1)
+	b.cfg.Metadata.Write(nil, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		return err
+	}
+	return b.replicated()
+}
+
 // Release closes a client here because its id is granted to another node under
 // an epoch. done is called once everything that was written of it has reached
 // all reachable members, so that the new home finds it in its tables.
 func (b *Broker) Release(k Key, epoch metadata.Epoch, newHome wire.NodeID, done func(old metadata.Epoch, existed bool, err error)) {
 	started := b.spawned(func() {
-		old, existed, err := b.releaseClient(k, epoch)
+		old, existed, err := b.releaseClient(k, epoch, newHome)
 		if err != nil {
 			b.cfg.Log.Warn("client could not be released", "client", k.ClientID, "to", uint64(newHome), "error", err)
 		}
@@ -138,7 +153,7 @@ func (b *Broker) Release(k Key, epoch metadata.Epoch, newHome wire.NodeID, done 
 
 var errStopped = errors.New("the broker has stopped")
 
-func (b *Broker) releaseClient(k Key, epoch metadata.Epoch) (old metadata.Epoch, existed bool, err error) {
+func (b *Broker) releaseClient(k Key, epoch metadata.Epoch, newHome wire.NodeID) (old metadata.Epoch, existed bool, err error) {
 	c, held, ok := b.registry.give(k, epoch, b.stop)
 	if !ok {
 		return old, false, errStopped
@@ -147,7 +162,7 @@ func (b *Broker) releaseClient(k Key, epoch metadata.Epoch) (old metadata.Epoch,
 		defer b.registry.release(k)
 	}
 	if c == nil {
-		return old, false, nil
+		return old, false, b.replicatedAll() // its session may have ended here a moment ago
 	}
 	c.mu.Lock()
 	old, existed = c.granted, c.conn != nil
@@ -159,14 +174,20 @@ func (b *Broker) releaseClient(k Key, epoch metadata.Epoch) (old metadata.Epoch,
 	r := b.begin()
 	if b.kick(c, nil, packet.SessionTakenOver, "the client id connected at another node", r) {
 		b.count.takeovers.Inc()
+		b.bounced(k, newHome)
 	}
 	b.settle(r)
 	b.end(r)
+	if existed {
+		noted := make(chan struct{})
+		b.noteOwed(c, func() { close(noted) })
+		<-noted
+	}
 	if held {
 		b.leaveBehind(c)
 	}
 	if kept {
-		err = b.replicated()
+		err = b.replicatedAll()
 	}
 	return old, existed, err
 }
@@ -188,7 +209,7 @@ func (b *Broker) leaveBehind(c *client) {
 // new one in its place.
 func (b *Broker) sessionFromAway(p *peer, existing *client, g permission, r *round) (c *client, present bool, err error) {
 	params := p.hs.Params()
-	if !params.CleanStart && !lapsed(g.record, r.now) {
+	if !params.CleanStart && !lapsed(b.asLeft(g.record), r.now) {
 		c, err = b.bringHome(p.key(), existing, g, func(c *client) error { return b.storeSession(c, params, g, false) })
 		return c, err == nil, err
 	}
@@ -203,7 +224,12 @@ func (b *Broker) sessionFromAway(p *peer, existing *client, g permission, r *rou
 	if c, err = b.newClient(p, params, g.epoch); err != nil {
 		return nil, false, err
 	}
-	return c, false, b.storeSession(c, params, g, true)
+	if err = b.storeSession(c, params, g, true); err == nil && !params.Persistent() && params.Will == nil {
+		// Nothing was stored in its place, and the old home, to which the client may
+		// turn next, does not ask this node.
+		err = b.replicated()
+	}
+	return c, false, err
 }
 
 // endAway ends a session of another node, here and for good. The caller holds

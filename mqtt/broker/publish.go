@@ -33,10 +33,12 @@ type publication struct {
 	targets    wire.Targets  // who of the nodes that it came to gets it
 
 	// Of a message of another node at QoS > 0.
-	instant bool // it has its whole effect at once, or none
+	instant bool // it is taken at once, or nothing happens
 	applied queue.Applied
 	missed  uint8 // a bit for each group it names of which nobody is here
 	done    func(wire.Result, uint8)
+	late    func(uint64, wire.Result, uint8) // for what is stored of one that is instant
+	stores  bool                             // late will be called
 }
 
 // messageID is the identity of the message, given on first use (R1).
@@ -314,8 +316,24 @@ func (b *Broker) pump(c *client, set *Settings, r *round) {
 	b.emit(c, &r.other, r)
 }
 
+// admitNow asks a queue for a place ahead of admit; false if admit would have to
+// wait.
+func (b *Broker) admitNow(d *receiver) bool {
+	c := d.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused != nil {
+		return false
+	}
+	d.asked, d.place = true, b.admitted(c, c.queue.Admit(d.qos))
+	return true
+}
+
 // admit asks a queue for a place.
 func (b *Broker) admit(d *receiver, r *round) bool {
+	if d.asked {
+		return d.place
+	}
 	c := d.client
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,6 +22,9 @@ type remote struct {
 type otherNode struct {
 	id      wire.NodeID // immutable
 	up      atomic.Bool // the detector's verdict
+	member  atomic.Bool // what it announces counts
+	met     bool        // it was a member, in this process, and was told again what an earlier one may have failed to (R21)
+	downAt  int64       // unix ms of the verdict that it cannot be reached; 0: it can be, or none was heard
 	mounts  map[string]*[2]*client
 	soft    map[nodeRoute]*softRoute
 	fresh   map[routeKey]struct{} // what the snapshot under way has named; nil: none is
@@ -39,6 +42,10 @@ type nodeRoute struct {
 // softRoute is what a node has announced of a route, by kind of client:
 // connection-bound, persistent.
 type softRoute [2]counts
+
+func (s *softRoute) sum() counts {
+	return counts{s[0].members + s[1].members, s[0].online + s[1].online}
+}
 
 // counts are the members of a group, or the subscribers of a filter.
 type counts struct{ members, online uint32 }
@@ -137,8 +144,10 @@ func (b *Broker) announcedLocked(n *otherNode, k routeKey, c counts) {
 		kind = 1
 	}
 	s[kind] = c
-	sum := counts{s[0].members + s[1].members, s[0].online + s[1].online}
-	b.enterLocked(b.standInLocked(n, at.mountpoint, false), at, sum)
+	sum := s.sum()
+	if n.member.Load() {
+		b.enterLocked(b.standInLocked(n, at.mountpoint, false), at, sum)
+	}
 	if sum.members == 0 {
 		delete(n.soft, at)
 	}
@@ -174,9 +183,16 @@ func unpack(id uint32) counts { return counts{id >> 16, id & math.MaxUint16} }
 // next snapshot replaces it. What the tables imply always counts (R5).
 func (b *Broker) PeerReachable(id wire.NodeID, up bool) {
 	b.remotes.mu.Lock()
-	n := b.nodeLocked(id)
+	n, now := b.nodeLocked(id), b.cfg.Now().UnixMilli()
+	switch {
+	case up:
+		n.downAt = 0
+	case n.downAt == 0:
+		n.downAt = now
+	}
 	b.remotes.mu.Unlock()
 	n.up.Store(up)
+	b.strays.reached(id, up, now)
 	b.heirs.nudge() // another may be the heir now
 	if !up {
 		b.moveFlights(n)
@@ -189,16 +205,37 @@ func (b *Broker) PeerReachable(id wire.NodeID, up bool) {
 }
 
 // MembersChanged tells the durable members, this node included. Of a node that
-// is none any more nothing counts.
+// is none nothing counts: there may be a link to one, which is about to join, or
+// was removed and has yet to hear of it.
 func (b *Broker) MembersChanged(ids []wire.NodeID) {
 	member := map[wire.NodeID]bool{}
 	for _, id := range ids {
 		member[id] = true
 	}
+	fresh := b.members(ids, member)
+	for _, id := range fresh {
+		b.fenceAgain(id)
+	}
+	if len(ids) > 0 {
+		b.strays.keep(member)
+		if member[wire.NodeID(b.cfg.NodeID)] && b.ready.Load() {
+			b.spawn(func() { b.homesGone(member) })
+		}
+	}
+	// The members are known before any of them is reached, so that nothing of what
+	// an earlier process left has gone yet.
+	if len(ids) > 0 && b.ready.Load() && !b.resumed.Swap(true) {
+		b.spawn(b.redirectStored)
+	}
+}
+
+// members is the part of MembersChanged that is done at once. It returns those of
+// which this process hears for the first time.
+func (b *Broker) members(ids []wire.NodeID, member map[wire.NodeID]bool) (fresh []wire.NodeID) {
 	b.remotes.mu.Lock()
 	defer b.remotes.mu.Unlock()
 	for id, n := range b.remotes.mu.nodes {
-		if member[id] {
+		if member[id] || !n.member.Swap(false) {
 			continue
 		}
 		n.up.Store(false)
@@ -209,17 +246,33 @@ func (b *Broker) MembersChanged(ids []wire.NodeID) {
 		n.fresh, n.whole = nil, false
 	}
 	for _, id := range ids {
-		if uint64(id) != b.cfg.NodeID {
-			b.nodeLocked(id)
+		if uint64(id) == b.cfg.NodeID {
+			continue
+		}
+		n := b.nodeLocked(id)
+		if !n.met {
+			n.met, fresh = true, append(fresh, id)
+		}
+		if n.member.Swap(true) {
+			continue
+		}
+		for at, s := range n.soft {
+			b.enterLocked(b.standInLocked(n, at.mountpoint, false), at, s.sum())
 		}
 	}
+	return fresh
 }
 
 // HasRoutesOf reports whether a member has told its routes, as it must have
 // before this node admits anything (R7).
 func (b *Broker) HasRoutesOf(id wire.NodeID) bool {
+	return b.isNode(id, func(n *otherNode) bool { return n.whole })
+}
+
+// isNode reports whether another node is known, and is so. is holds remotes.mu.
+func (b *Broker) isNode(id wire.NodeID, is func(n *otherNode) bool) bool {
 	b.remotes.mu.Lock()
 	defer b.remotes.mu.Unlock()
 	n := b.remotes.mu.nodes[id]
-	return n != nil && n.whole
+	return n != nil && is(n)
 }

@@ -189,9 +189,14 @@ func (b *Broker) sendRetained(c *client, job *retainedJob) {
 			view, err = b.cfg.Metadata.ViewRetained(c.key.Mountpoint)
 		}
 		if err == nil {
-			err = view.Match(w.filter, now.UnixMilli(), func(name string, v *metadata.Retained) bool {
-				return b.sendOneRetained(c, job.peer, w, name, v)
+			whole := true
+			err = view.Match(w.filter, w.after, now.UnixMilli(), func(name string, v *metadata.Retained) bool {
+				whole = b.sendOneRetained(c, job.peer, w, name, v)
+				return whole
 			})
+			if err == nil && whole && w.owed != nil {
+				b.paid(c, w.filter, w.owed)
+			}
 		}
 		if err != nil {
 			b.cfg.Log.Error("retained messages could not be read", "filter", w.filter, "error", err)
@@ -231,14 +236,16 @@ func (b *Broker) sendOneRetained(c *client, p *peer, w *wish, name string, v *me
 	if w.options.ID != 0 {
 		ids = []uint32{w.options.ID}
 	}
-	if !b.waitForRoom(c, p, set, msg.QoS) {
-		return false
-	}
 	r.live = nil
 	d := receiver{client: c, qos: msg.QoS, retain: true, ids: ids}
 	pub := publication{mount: c.mount, packet: &msg, expiresAt: v.ExpiresAt}
-	r.lock(c)
+	if !b.waitForRoom(c, p, set, msg.QoS, r) {
+		return false // what is owed follows on the next connection
+	}
 	defer r.unlock(c)
+	if w.owed != nil {
+		w.owed.after = name
+	}
 	if !w.fresh.sends(name, v, r.now) {
 		return true
 	}
@@ -270,20 +277,25 @@ func (b *Broker) storeOneLocked(c *client, d *receiver, pub *publication, r *rou
 // roomPoll is how often a worker looks whether a slow client has made room.
 const roomPoll = 2 * time.Millisecond
 
-// waitForRoom waits until the client takes more; false when it is gone.
-func (b *Broker) waitForRoom(c *client, p *peer, set *Settings, qos uint8) bool {
+// waitForRoom waits until the client takes more, and returns with c locked; false,
+// and not locked, when it is gone. What is on its way into the queue counts, and
+// what is in flight: that is in the queue again when the client comes back.
+func (b *Broker) waitForRoom(c *client, p *peer, set *Settings, qos uint8, r *round) bool {
 	for {
-		c.mu.Lock()
+		r.lock(c)
 		same := c.peer == p
 		room := same
 		if same && qos == 0 {
 			room = set.OutboxBytesMax <= 0 || c.buffered() <= set.OutboxBytesMax/2
 		} else if same && set.Queue.MaxOnline > 0 {
-			room = c.queue.Len() <= set.Queue.MaxOnline/2
+			room = c.queue.Len()+c.queue.Pending()+c.queue.InFlight() <= set.Queue.MaxOnline/2
 		}
-		c.mu.Unlock()
-		if !same || room {
-			return same
+		if room {
+			return true
+		}
+		r.unlock(c)
+		if !same {
+			return false
 		}
 		select {
 		case <-b.stop:

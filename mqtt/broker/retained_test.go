@@ -89,6 +89,7 @@ func TestR8NotTwice(t *testing.T) {
 			<-begun
 			s.subscribe(qos, "r/+")
 			wg.Wait()
+			b.scanned(t, s.ClientID()) // what is published on other topics may come before
 			pub.send("r/end", "end", 1)
 			seen := map[string]string{}
 			for m := range s.Messages() {
@@ -108,4 +109,15 @@ func TestR8NotTwice(t *testing.T) {
 			}
 		}
 	}
+}
+
+// scanned waits until a client that has its SUBACK was sent what is retained.
+func (n *rigNode) scanned(t *testing.T, id string) {
+	t.Helper()
+	c := n.b.registry.get(Key{ClientID: id})
+	eventually(t, "retained messages are sent", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.fresh == nil || c.fresh.scans == 0
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,13 +43,15 @@ type rigNode struct {
 	dead    chan struct{}
 	// exchanged says with whom the store has exchanged clocks, by node.
 	exchanged [8]atomic.Bool
+	silent    atomic.Bool  // it sends no metadata
+	halting   sync.RWMutex // locked: its metadata waits for the disk
 	// current is b, for the queue store, which runs on while b is replaced.
 	current atomic.Pointer[Broker]
 }
 
 // Send carries frames of replication.
 func (n *rigNode) Send(to uint64, frame []byte) {
-	if h := n.cluster.hopTo(wire.NodeID(to)); h != nil && !h.isDown() {
+	if h := n.cluster.hopTo(wire.NodeID(to)); h != nil && !h.isDown() && !n.silent.Load() {
 		h.to.meta.Deliver(uint64(n.id), frame)
 	}
 }
@@ -90,7 +93,7 @@ func countingRig(t *testing.T) (*rigNode, *countingCluster) {
 // rigAfter is a rig for which before is called when nothing runs yet.
 func rigAfter(t *testing.T, n int, before func(*mesh), change ...func(*Settings)) *mesh {
 	t.Helper()
-	m := &mesh{stop: make(chan struct{})}
+	m := &mesh{t: t, stop: make(chan struct{})}
 	for i := range n {
 		m.nodes = append(m.nodes, m.node(t, wire.NodeID(i+1)))
 	}
@@ -176,7 +179,7 @@ func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
 	n.cluster.mu.full = map[wire.NodeID]bool{}
 	n.cluster.mu.timeout = 10 * time.Second
 	var err error
-	n.meta, err = metadata.Open(kv.OpenMemory(), metadata.Config{
+	n.meta, err = metadata.Open(haltingDisk{kv.OpenMemory(), &n.halting}, metadata.Config{
 		Node: uint64(id), Transport: n, Replica: replica.Config{ExchangeEvery: 50 * time.Millisecond},
 		OnExchange: func(e metadata.Exchange) { n.exchanged[e.Peer].Store(true) },
 	})
@@ -209,37 +212,52 @@ func (n *rigNode) make() {
 	n.current.Store(n.b)
 }
 
-// restart loses all that the broker of a node has in memory, and begins anew
-// with what is stored. The others have noticed.
-func (n *rigNode) restart(t *testing.T) {
-	t.Helper()
-	var ids []wire.NodeID
+// others are all nodes but this one.
+func (n *rigNode) others() (list []*rigNode) {
 	for _, o := range n.m.nodes {
-		ids = append(ids, o.id)
 		if o != n {
-			n.m.cut(n, o, true)
-			n.m.verdict(n, o, false)
+			list = append(list, o)
 		}
 	}
+	return list
+}
+
+// again has a node that is cut off lose all that its broker has in memory, and begin
+// anew with what is stored. lost is called with what was between it and each other one.
+func (n *rigNode) again(t *testing.T, lost func(o *rigNode, h *hop)) {
+	t.Helper()
 	n.kill()
 	<-n.dead
-	for _, o := range n.m.nodes { // what was on its way to it is lost with its streams
-		if o != n {
-			h := n.cluster.hopTo(o.id)
-			h.change(func() {
-				spooled := h.queues[wire.StreamPublish]
-				h.queues = map[wire.Stream][]*parcel{}
-				if o == n.m.dead { // but for the spool
-					h.queues[wire.StreamPublish] = spooled
-				}
-			})
-		}
+	for _, o := range n.others() {
+		h := n.cluster.hopTo(o.id)
+		h.change(func() { lost(o, h) })
 	}
 	n.make()
 	n.run(t)
-	n.b.MembersChanged(ids)
+	var ids []wire.NodeID
 	for _, o := range n.m.nodes {
-		if o != n && o != n.m.dead {
+		ids = append(ids, o.id)
+	}
+	n.b.MembersChanged(ids)
+}
+
+// restart is again, and the others have noticed: what was on its way to the node is
+// lost with its streams.
+func (n *rigNode) restart(t *testing.T) {
+	t.Helper()
+	for _, o := range n.others() {
+		n.m.cut(n, o, true)
+		n.m.verdict(n, o, false)
+	}
+	n.again(t, func(o *rigNode, h *hop) {
+		but := wire.StreamNone
+		if o == n.m.dead || h.paused[wire.StreamPublish] {
+			but = wire.StreamPublish // the spool
+		}
+		h.lose(but)
+	})
+	for _, o := range n.others() {
+		if o != n.m.dead {
 			n.m.cut(n, o, false)
 			n.m.verdict(n, o, true)
 		}

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"tombolo/internal/conn"
-	"tombolo/internal/wire"
 	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
@@ -27,16 +26,16 @@ type round struct {
 	durable  []*client // beside targets
 	receive  []receiver
 	away     []frameTo
-	names    []byte         // of groups in away
-	frame    []byte         // scratch for what is copied on sending
-	mount    *mount         // of the last arrival
+	names    []byte // of groups in away
+	mount    *mount // of the last arrival
+	head     plainHead
 	arena    []byte         // of frames that links hold on to
 	arrived  packet.Publish // of another node
 	live     []byte         // the topic of what is being routed, if it is retained
 	mark     valueMark      // of that value
 	ops      []queue.Op
 	touched  []conn.Conn
-	links    []wire.NodeID // nodes that something waits for
+	links    []linked // nodes that something waits for
 	after    []departure
 
 	locked *client // whose lock this goroutine holds, for recovery from a panic
@@ -50,6 +49,8 @@ type receiver struct {
 	qos    uint8
 	retain bool
 	has    bool // it was sent this as a retained message already
+	asked  bool // its queue was asked for a place before, and place is the answer
+	place  bool
 	ids    []uint32
 }
 
@@ -73,7 +74,7 @@ func (b *Broker) begin() *round {
 	r := rounds.Get().(*round)
 	r.id = roundIDs.Add(1)
 	r.now = b.cfg.Now().UnixMilli()
-	r.mount = nil
+	r.mount, r.head.mount = nil, nil
 	return r
 }
 
@@ -85,28 +86,10 @@ const scratchKeepMax = 64 << 10
 func (b *Broker) end(r *round) {
 	b.settle(r)
 	b.flush(r)
-	if cap(r.own.Out) > scratchKeepMax || cap(r.other.Out) > scratchKeepMax || cap(r.frame) > scratchKeepMax {
+	if cap(r.own.Out) > scratchKeepMax || cap(r.other.Out) > scratchKeepMax {
 		*r = round{}
 	}
 	rounds.Put(r)
-}
-
-// link has what waits for a node leave with the round.
-func (r *round) link(to wire.NodeID) {
-	for _, id := range r.links {
-		if id == to {
-			return
-		}
-	}
-	r.links = append(r.links, to)
-}
-
-// flushLinks sends what waits for other nodes: first, since it has the longer way.
-func (b *Broker) flushLinks(r *round) {
-	for _, id := range r.links {
-		b.cfg.Cluster.Flush(id)
-	}
-	r.links = r.links[:0]
 }
 
 // idle says that the round has nothing to do at its end.
@@ -166,6 +149,10 @@ func (b *Broker) emit(c *client, e *session.Effects, r *round) {
 	}
 	if e.Dropped > 0 {
 		b.count.dropped[dropTooLarge].Add(uint64(e.Dropped))
+	}
+	if excess, expired := c.queue.LetGo(); excess+expired > 0 {
+		b.count.dropped[dropQueueFull].Add(excess)
+		b.count.dropped[dropExpired].Add(expired)
 	}
 	if c.durable && c.queue.HasOps() {
 		r.ops = c.queue.Ops(r.ops[:0])

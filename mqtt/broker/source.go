@@ -37,9 +37,14 @@ func (b *Broker) drainStep() int {
 // rest waits after a batch that was not taken: longer each time, up to
 // max_drain_time.
 func (j *source) rest() {
-	most := positive(j.b.settings.Load().DrainPause, retryPause)
-	j.wait(min(most, retryPause<<min(j.failed, 6)))
+	j.wait(restFor(j.b.settings.Load().DrainPause, j.failed))
 	j.failed++
+}
+
+// restFor is the rest after a batch that was not taken, if that many before it in a row
+// were not either.
+func restFor(most time.Duration, failed int) time.Duration {
+	return min(positive(most, retryPause), retryPause<<min(failed, 6))
 }
 
 // source sends the queue of a session that has another home now (R20, R22).
@@ -56,6 +61,7 @@ type source struct {
 	owed   []wire.NodeID // earlier targets that wait for them
 	failed int           // batches that were not taken, one after the other
 	out    bool          // the session is in no registry and no index here any more
+	given  atomic.Bool   // the target has had all there was
 }
 
 // sources are the migrations from this node. Safe for concurrent use.
@@ -93,6 +99,13 @@ func (b *Broker) EachMoving(yield func(Moving) bool) {
 			return
 		}
 	}
+}
+
+// moving is how many those are.
+func (t *sources) moving() float64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return float64(len(t.mu.jobs))
 }
 
 // homeApplied is called after the index has taken in the record of a session;
@@ -149,10 +162,7 @@ func (b *Broker) letGo(k Key) {
 func (b *Broker) moveAway(c *client, rec *metadata.Session) {
 	c.mu.Lock()
 	c.will, c.willAt = nil, 0 // they are the new home's
-	s := c.shift.Load()
-	if s == nil || s.target {
-		c.setShift(s.begun(rec.Epoch, false))
-	}
+	b.hasLeft(c, rec.Epoch)
 	c.mu.Unlock()
 	t := &b.sources
 	t.mu.Lock()
@@ -243,6 +253,9 @@ func (j *source) step(to wire.NodeID, rec *metadata.Session, at *queue.Place) (p
 		return false, false
 	}
 	sent, err := j.send(to, epoch, at)
+	if err == nil && !sent {
+		j.given.Store(true)
+	}
 	switch {
 	case err != nil:
 		j.rest()
@@ -350,7 +363,7 @@ func (j *source) complete() bool {
 	defer j.c.mu.Unlock()
 	s := j.c.shift.Load()
 	late := now-j.since > cutsMax.Milliseconds()
-	if s != nil && !late && (s.open || !j.b.sureEverywhere(s)) {
+	if s != nil && !late && !j.b.sureEverywhere(s) {
 		return false
 	}
 	return j.c.queue.Pending() == 0 && j.c.importing == 0
@@ -362,6 +375,7 @@ func (j *source) takeOut() bool {
 	if _, free := j.b.registry.tryHold(j.c.key); !free {
 		return false
 	}
+	j.b.letStray(j.c)
 	j.b.forgetClient(j.c)
 	j.b.registry.release(j.c.key)
 	emptied := make(chan error, 1)

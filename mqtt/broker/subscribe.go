@@ -3,7 +3,6 @@ package broker
 import (
 	"sync/atomic"
 
-	"tombolo/metadata"
 	"tombolo/mqtt/packet"
 	"tombolo/mqtt/session"
 	"tombolo/mqtt/topic"
@@ -17,6 +16,9 @@ type wish struct {
 	added   bool   // the session did not have it before
 	fresh   *fresh // not nil: it is to get what is retained
 	reason  packet.ReasonCode
+	undo    *undo  // not nil: it may be taken back
+	owed    *owed  // not nil: what is retained is owed to the session
+	after   string // of what is retained it has what is up to this topic
 }
 
 // subscribe handles SUBSCRIBE: the filters match from now on, SUBACK follows
@@ -58,7 +60,7 @@ func (b *Broker) subscribe(c *client, rules Rules, e *session.Effects, r *round)
 // they do not in time, the subscription is taken back and refused.
 func (b *Broker) spreadSubscription(c *client, token uint64, wishes []wish, detail string, r *round) {
 	if !b.clustered() {
-		b.suback(c, token, wishes, detail, r)
+		b.granted(c, token, wishes, detail, r)
 		return
 	}
 	news := b.unsettled(c, wishes)
@@ -73,7 +75,7 @@ func (b *Broker) spreadSubscription(c *client, token uint64, wishes []wish, deta
 		}
 		b.inCallback(func(r *round) { b.spreadEnded(c, token, wishes, detail, s, r) })
 	}
-	if c.durable && granted(wishes) {
+	if c.durable && anyGranted(wishes) {
 		s.left.Add(1)
 		b.cfg.Cluster.Replicated(end)
 	}
@@ -96,15 +98,37 @@ type spreading struct {
 func (b *Broker) spreadEnded(c *client, token uint64, wishes []wish, detail string, s *spreading, r *round) {
 	if !s.failed.Load() {
 		b.settled(s.news)
-		b.suback(c, token, wishes, detail, r)
+		b.granted(c, token, wishes, detail, r)
 		return
 	}
 	b.failAll(c, wishes, packet.ImplementationSpecificError, r)
-	b.suback(c, token, wishes, "netsplit: not every node has confirmed the subscription in time", r)
+	b.suback(c, token, wishes, unconfirmed, r)
 }
 
-// granted reports whether any of the wishes was.
-func granted(wishes []wish) bool {
+const unconfirmed = "netsplit: not every node has confirmed the subscription in time"
+
+// granted answers a SUBSCRIBE that every node has heard of, once it is noted that
+// what is retained is owed to the session.
+func (b *Broker) granted(c *client, token uint64, wishes []wish, detail string, r *round) {
+	if !c.asks(wishes) {
+		b.suback(c, token, wishes, detail, r)
+		return
+	}
+	b.spawn(func() {
+		b.owe(c, wishes, func(reason packet.ReasonCode) {
+			b.inCallback(func(r *round) {
+				if reason.Failed() {
+					b.failAll(c, wishes, reason, r)
+					detail = unconfirmed
+				}
+				b.suback(c, token, wishes, detail, r)
+			})
+		})
+	})
+}
+
+// anyGranted reports whether any of the wishes was.
+func anyGranted(wishes []wish) bool {
 	for i := range wishes {
 		if !wishes[i].reason.Failed() {
 			return true
@@ -133,7 +157,7 @@ func (b *Broker) mayDo(rules Rules, filter []byte, w *wish, detail string) (pack
 // nothing that is under way (see align).
 func (b *Broker) addAll(c *client, wishes []wish, r *round, done func(error, *round)) bool {
 	limit := b.settings.Load().SubscriptionsPerClient
-	last := -1
+	var stored []*wish
 	r.lock(c)
 	defer r.unlock(c)
 	for i := range wishes {
@@ -145,31 +169,11 @@ func (b *Broker) addAll(c *client, wishes []wish, r *round, done func(error, *ro
 			continue
 		}
 		if c.durable {
-			last = i
+			stored = append(stored, w)
 		}
 	}
-	if last < 0 {
-		return false
-	}
-	key := c.key.meta()
-	epoch := metadata.Epoch{}
-	if c.record != nil {
-		epoch = c.record.Epoch
-	}
-	for i := range wishes {
-		w := &wishes[i]
-		if w.reason.Failed() {
-			continue
-		}
-		o := &w.options
-		v := &metadata.Subscription{QoS: o.QoS, NoLocal: o.NoLocal, RetainAsPublished: o.RetainAsPublished, RetainHandling: o.RetainHandling, ID: o.ID, Epoch: epoch}
-		if i == last {
-			b.cfg.Metadata.PutSubscription(key, w.filter, v, func(err error) { b.inCallback(func(r *round) { done(err, r) }) })
-			break
-		}
-		b.cfg.Metadata.PutSubscription(key, w.filter, v, nil)
-	}
-	return true
+	b.putFilters(c, stored, func(err error) { b.inCallback(func(r *round) { done(err, r) }) })
+	return len(stored) > 0
 }
 
 // add makes one filter match. The caller holds c.mu.
@@ -178,7 +182,7 @@ func (b *Broker) add(c *client, w *wish, limit int) bool {
 		w.reason = packet.UnspecifiedError
 		return false
 	}
-	_, had := c.subs[w.filter]
+	old, had := c.subs[w.filter]
 	if !had && limit > 0 && len(c.subs) >= limit {
 		w.reason = packet.QuotaExceeded
 		return false
@@ -186,6 +190,9 @@ func (b *Broker) add(c *client, w *wish, limit int) bool {
 	w.added = !had
 	if wantsRetained(w) {
 		c.scanBegins(w)
+	}
+	if c.durable || b.clustered() {
+		c.undecided(w, old, had)
 	}
 	b.enterFilter(c, w.filter, w.options)
 	return true
@@ -208,6 +215,7 @@ func (b *Broker) enterFilter(c *client, filter string, o topic.Options) {
 func (b *Broker) dropFilter(c *client, filter string) {
 	c.changes++
 	delete(c.subs, filter)
+	delete(c.owed, filter)
 	b.gauge.subscriptions.Add(-1)
 	b.unindex(c, filter)
 }
@@ -241,8 +249,8 @@ func (b *Broker) unindex(c *client, filter string) {
 	}
 }
 
-// failAll takes back filters that could not be stored, or that not every node
-// has heard of.
+// failAll takes back filters, or their new options, that could not be stored, or
+// that not every node has heard of.
 func (b *Broker) failAll(c *client, wishes []wish, reason packet.ReasonCode, r *round) {
 	r.lock(c)
 	defer r.unlock(c)
@@ -253,12 +261,7 @@ func (b *Broker) failAll(c *client, wishes []wish, reason packet.ReasonCode, r *
 		}
 		w.reason = reason
 		b.scanEnds(c, w)
-		if _, ok := c.subs[w.filter]; ok && w.added {
-			b.dropFilter(c, w.filter)
-			if c.durable {
-				b.cfg.Metadata.DeleteSubscription(c.key.meta(), w.filter, b.counted)
-			}
-		}
+		b.takeBack(c, w)
 	}
 }
 
@@ -269,6 +272,9 @@ func (b *Broker) suback(c *client, token uint64, wishes []wish, detail string, r
 		reasons[i] = wishes[i].reason
 	}
 	r.lock(c)
+	for i := range wishes {
+		c.keep(&wishes[i])
+	}
 	if c.conn == nil {
 		for i := range wishes {
 			b.scanEnds(c, &wishes[i])
@@ -357,5 +363,6 @@ func (b *Broker) remove(c *client, filter string, open bool) packet.ReasonCode {
 		return packet.NoSubscriptionExisted
 	}
 	b.dropFilter(c, filter)
+	delete(c.pending, filter)
 	return packet.Success
 }

@@ -16,6 +16,9 @@ import (
 // caller holds the key.
 func (b *Broker) bringHome(key Key, existing *client, g permission, store func(c *client) error) (*client, error) {
 	from := wire.NodeID(g.record.Home)
+	until := b.cfg.Now().Add(ownMax)
+	b.awaitOwn(existing, g.record.Epoch, until)
+	b.awaitLeftover(existing, g.record, until)
 	b.stopSource(key)
 	c, err := b.openAway(key, existing, from, g)
 	if err != nil {
@@ -33,6 +36,7 @@ func (b *Broker) bringHome(key Key, existing *client, g permission, store func(c
 	}
 	b.tellFinal(key, g.epoch, 0) // what is here stays
 	b.wheel.at(b.cfg.Now().Add(cutsMax).UnixMilli(), shiftCheck{c, g.epoch})
+	b.watchStuck(c, g.epoch)
 	if failed != nil {
 		// All others send to here from now on, so the session stays, for a client
 		// that is not let in.
@@ -43,6 +47,34 @@ func (b *Broker) bringHome(key Key, existing *client, g permission, store func(c
 		return nil, failed
 	}
 	return c, nil
+}
+
+// ownMax is how long a session that comes back waits at most for what was published
+// for its last stay, and for what is left of it here to be at the home between.
+const ownMax = time.Second
+
+// awaitOwn waits until all that is published for c's last stay here is in its queue,
+// if it has left only lately, by a record of an epoch (R21). Taken in after that it
+// would be of the stay that begins now, behind what its publisher sent later to the
+// home between. The record is all that is known of the move where nobody here has
+// followed it yet: what comes for the last stay is this node's all the same. A node that
+// does not say in time that it publishes for the other home is not waited for.
+func (b *Broker) awaitOwn(c *client, left metadata.Epoch, until time.Time) {
+	if c == nil || !c.durable {
+		return
+	}
+	c.mu.Lock()
+	b.hasLeft(c, left)
+	c.mu.Unlock()
+	for !b.sureEverywhere(c.shift.Load()) {
+		if !b.cfg.Now().Before(until) {
+			b.count.orderBroken.Inc()
+			return
+		}
+		if !b.pause(time.Millisecond) {
+			return
+		}
+	}
 }
 
 // written reports whether this node is the home of a session at an epoch by the
@@ -86,13 +118,18 @@ func (b *Broker) openAway(k Key, existing *client, from wire.NodeID, g permissio
 	rec := *g.record
 	c.record, c.expiry, c.ended = &rec, rec.Expiry, false
 	c.will, c.willAt = nil, 0
+	c.owed = nil // as the tables have it
 	b.makeDurable(c, id, st, b.settings.Load())
 	if c.awaits == nil {
 		c.awaits = map[wire.NodeID]metadata.Epoch{}
 	}
 	c.awaits[from] = g.epoch
 	b.awaitIDs(c, from)
-	s := c.shift.Load().begun(g.epoch, true)
+	s := c.shift.Load()
+	if s == nil {
+		s = b.strays.share(k, append(b.others(), wire.NodeID(b.cfg.NodeID)))
+	}
+	s = s.begun(g.epoch, true)
 	for _, id := range b.others() {
 		if !b.cfg.Cluster.Reachable(id) {
 			s = s.with(id, 0) // what it has for the old home comes a second way, if at all
@@ -136,6 +173,7 @@ func (b *Broker) goOnWithout(c *client) {
 		return
 	}
 	c.queue.SetMoving(false)
+	c.blocks.gaveUp = true
 	b.count.orderBroken.Inc()
 }
 
@@ -162,6 +200,12 @@ func (b *Broker) TakeMigration(from wire.NodeID, inc wire.Incarnation, seq uint6
 			return
 		}
 	}
+	b.takePart(c, from, m, &queue.Applied{Peer: uint64(from), Incarnation: uint64(inc), Stream: uint32(wire.StreamMigration), Sequence: seq, Result: wire.Stored}, done)
+}
+
+// takePart stores a part of the queue of a session whose home this node is, with
+// ap in the same commit. from is the node that had it, 0 if it is no member.
+func (b *Broker) takePart(c *client, from wire.NodeID, m *wire.Migration, ap *queue.Applied, done func(wire.Result, uint8)) {
 	c.mu.Lock()
 	s, rec := c.shift.Load(), c.record
 	mine := !c.ended && rec != nil && (s == nil || s.target) && c.paused == nil
@@ -183,7 +227,6 @@ func (b *Broker) TakeMigration(from wire.NodeID, inc wire.Incarnation, seq uint6
 	batch := queue.BatchOf(m)
 	batch.Partial = partial
 	b.count.migratedIn.Add(uint64(len(batch.Records)))
-	ap := &queue.Applied{Peer: uint64(from), Incarnation: uint64(inc), Stream: uint32(wire.StreamMigration), Sequence: seq, Result: wire.Stored}
 	b.cfg.Queue.Import(c.qid, batch, ap, func(stored []queue.Record, err error) {
 		if err != nil {
 			c.mu.Lock()
@@ -224,32 +267,39 @@ func epochOf(m *wire.Migration) metadata.Epoch {
 // arrived notes that a node which was home has sent all it had. done is called
 // when that is durable: the node does not say it again.
 func (b *Broker) arrived(c *client, from wire.NodeID, epoch metadata.Epoch, done func(wire.Result, uint8)) {
-	c.mu.Lock()
-	since, awaited := c.awaits[from]
-	if !epoch.Less(since) {
-		c.idsKnown(from)
-	}
-	if awaited && !epoch.Less(since) { // and not of an earlier move
-		delete(c.awaits, from)
-	}
-	over := awaited && len(c.awaits) == 0 && !c.ended
-	id := c.qid
-	c.mu.Unlock()
-	if !over {
+	r := b.arrivals.begin()
+	whole := b.arrivedIn(c, from, epoch, done, r)
+	b.arrivals.end()
+	if !whole {
 		done(wire.Stored, 0)
-		return
 	}
-	b.cfg.Queue.Moving(id, 0, func(err error) {
+}
+
+// arrivedIn is arrived; true says that nothing of the queue is elsewhere any more, and
+// that done is called later. What it finds and what follows from it are under one lock:
+// in between the session might come back from the next home, with a queue that waits for
+// that one. While it does (paused), the queue of before is as good as gone.
+func (b *Broker) arrivedIn(c *client, from wire.NodeID, epoch metadata.Epoch, done func(wire.Result, uint8), r *round) (whole bool) {
+	r.lock(c)
+	defer r.unlock(c)
+	since, awaited := c.awaits[from]
+	if epoch.Less(since) {
+		return false // of an earlier move
+	}
+	c.idsKnown(from)
+	delete(c.awaits, from)
+	if !awaited || len(c.awaits) > 0 || c.ended || c.paused != nil {
+		return false
+	}
+	c.blocks.complete()
+	b.cfg.Queue.Moving(c.qid, 0, func(err error) {
 		b.counted(err)
 		done(wire.Stored, 0)
 	})
-	r := b.arrivals.begin()
-	defer b.arrivals.end()
-	r.lock(c)
-	defer r.unlock(c)
 	c.queue.SetMoving(false)
 	b.settledLocked(c)
 	b.pump(c, b.settings.Load(), r)
+	return true
 }
 
 // homeLost goes on without the parts of queues that a node has which is down now
@@ -280,4 +330,34 @@ func (b *Broker) homeLost(id wire.NodeID) {
 	if lost > 0 {
 		b.cfg.Log.Warn("sessions go on without what their old home has not sent yet", "node", fmt.Sprintf("%016x", uint64(id)), "sessions", lost)
 	}
+}
+
+// homesGone goes on without the parts of queues that nodes have which are no members
+// any more. What they still have an operator hands over (HandOver); that the store
+// remembers the move helps to know it then.
+func (b *Broker) homesGone(member map[wire.NodeID]bool) {
+	r := b.begin()
+	defer b.end(r)
+	set := b.settings.Load()
+	b.registry.each(func(c *client) bool {
+		r.lock(c)
+		defer r.unlock(c)
+		waited := len(c.awaits)
+		for id := range c.awaits {
+			if !member[id] {
+				delete(c.awaits, id)
+				c.idsKnown(id)
+			}
+		}
+		if len(c.awaits) == waited || c.ended {
+			return true
+		}
+		if len(c.awaits) == 0 {
+			b.goOnWithout(c)
+			c.blocks.lost = 0 // it does not come by itself any more
+		}
+		b.settledLocked(c)
+		b.pump(c, set, r)
+		return true
+	})
 }

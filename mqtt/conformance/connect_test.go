@@ -188,13 +188,14 @@ func TestAssignedClientID(t *testing.T) {
 // 3.1.1/3.1.3-1, 5/3.1.3-1.
 func TestClientIDs(t *testing.T) {
 	inBoth(t, func(t *testing.T, v packet.Version) {
+		b := start(t) // the other version's clients have the same ids
 		const all = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 		for _, id := range []string{"a", all[:23], all[23:46], all[39:]} {
-			shared.connect(t, v, id).leave()
+			b.connect(t, v, id).leave()
 		}
 		c := &packet.Connect{Version: v, CleanStart: true, ClientID: []byte("all-fields"), HasUsername: true, Username: []byte("u"), HasPassword: true, Password: []byte("p")}
 		will("w", "x", 1, true)(c)
-		d := shared.dial(t, v)
+		d := b.dial(t, v)
 		d.send(packet.AppendConnect(nil, c))
 		d.wantPrefix("CONNACK 0x00")
 		d.leave()

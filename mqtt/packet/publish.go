@@ -86,6 +86,52 @@ func AppendPublishHead(dst []byte, v Version, p *Publish) []byte {
 	return dst
 }
 
+// PlainPublishSize is the length of what AppendPlainPublish writes.
+func PlainPublishSize(v Version, topic, payload []byte) int {
+	return packetSize(plainRemaining(v, topic, payload))
+}
+
+func plainRemaining(v Version, topic, payload []byte) int {
+	n := 2 + len(topic) + len(payload)
+	if v == V5 {
+		n++
+	}
+	return n
+}
+
+// AppendPlainPublish is AppendPublish for a message at QoS 0 that has a topic and a
+// payload and nothing else.
+func AppendPlainPublish(dst []byte, v Version, topic, payload []byte) []byte {
+	dst = appendString(appendHead(dst, TypePublish, 0, plainRemaining(v, topic, payload)), topic)
+	if v == V5 {
+		dst = append(dst, 0)
+	}
+	return append(dst, payload...)
+}
+
+// DecodePlainPublish reads what AppendPlainPublish wrote for MQTT 5, in less time than
+// DecodePublish takes. False says that b is something else, or faulty, and nothing of p.
+func DecodePlainPublish(b []byte, p *Publish) bool {
+	if len(b) < 6 || b[0] != byte(TypePublish)<<4 {
+		return false
+	}
+	remaining, in := int(b[1]), b[2:]
+	if remaining >= 0x80 {
+		if b[2] == 0 || b[2] >= 0x80 {
+			return false // 16 KiB and more, or not minimal
+		}
+		remaining, in = remaining&0x7f|int(b[2])<<7, b[3:]
+	}
+	end := 2 + int(in[0])<<8 + int(in[1])
+	if len(in) != remaining || end == 2 || end >= remaining || in[end] != 0 || !wellFormed(in[2:end]) {
+		return false
+	}
+	p.Properties.Reset()
+	p.Dup, p.QoS, p.Retain, p.ID = false, 0, false, 0
+	p.Topic, p.Payload = in[2:end:end], in[end+1:]
+	return true
+}
+
 // PublishIDOffset tells where the packet identifier stands in an encoded
 // PUBLISH with QoS > 0, so that one encoding serves many subscribers. encoded
 // is our own work; anything else panics.

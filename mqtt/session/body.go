@@ -29,8 +29,14 @@ func AsBody(p *packet.Publish) packet.Publish {
 	return q
 }
 
+// IsPlain reports whether EncodeBody gives what packet.AppendPlainPublish writes.
+func IsPlain(p *packet.Publish) bool { return p.Properties.Set&forwarded == 0 }
+
 // DecodeBody reads what EncodeBody wrote into p, as views into body.
 func DecodeBody(body []byte, p *packet.Publish) error {
+	if packet.DecodePlainPublish(body, p) {
+		return nil
+	}
 	f, _, err := packet.Split(body, 0)
 	if err != nil {
 		return err
@@ -109,7 +115,11 @@ func (o *Outgoing) bytes(v packet.Version, retain bool, now int64) []byte {
 	if retain {
 		i += 2
 	}
-	if len(o.variants[i]) == 0 {
+	switch {
+	case len(o.variants[i]) > 0:
+	case !retain && !o.shares && o.expiresAt == 0 && IsPlain(o.p): // as nearly all are
+		o.variants[i] = packet.AppendPlainPublish(o.variants[i], v, o.p.Topic, o.p.Payload)
+	default:
 		o.scratch = packet.Publish{Topic: o.p.Topic, Payload: o.p.Payload, Properties: o.p.Properties, Retain: retain}
 		o.scratch.Properties.Set &= forwarded
 		setExpiry(&o.scratch.Properties, o.expiresAt, now)

@@ -96,3 +96,30 @@ func TestFlightsChangeWithin(t *testing.T) {
 		}
 	}
 }
+
+// TestR19Blocks: each connection of a session takes its packet ids from another one of
+// eight blocks, so that one which lacks what was in flight on those before gives none
+// of theirs again.
+func TestR19Blocks(t *testing.T) {
+	block := func(connects uint8) (ids [packetIDsPerBlock - 1]packet.ID) {
+		o := outbound{}
+		o.attach(&Limits{ReceiveMaxClient: 1<<16 - 1}, &Params{Version: packet.V5, ReceiveMax: 1<<16 - 1}, connects)
+		for i := range ids {
+			ids[i] = o.allocate()
+			o.take(ids[i], flight{qos: 2})
+		}
+		return ids
+	}
+	given := map[packet.ID]uint8{}
+	for connects := uint8(5); connects < 5+Blocks; connects++ {
+		for _, id := range block(connects) {
+			if other, before := given[id]; before || id == 0 {
+				t.Fatalf("connection %d gives identifier %d, which connection %d gave", connects, id, other)
+			}
+			given[id] = connects
+			if got := BlockOf(uint16(id)); got != connects%Blocks {
+				t.Fatalf("identifier %d of block %d counts as of block %d", id, connects%Blocks, got)
+			}
+		}
+	}
+}

@@ -24,12 +24,15 @@ type flight struct {
 	held  *queue.Entry // while binding: what to send then; nil once the connection ended
 }
 
-// packetIDBlocks and packetIDsPerBlock divide the identifiers so that a
-// connection that lost what was in flight cannot reuse one of them (R19).
+// Blocks is into how many blocks packet identifiers are divided, so that a connection
+// that lost what was in flight cannot reuse one of them (R19).
 const (
-	packetIDBlocks    = 8
+	Blocks            = 8
 	packetIDsPerBlock = 8191
 )
+
+// BlockOf is the block that an identifier is of.
+func BlockOf(id uint16) uint8 { return uint8(min((id-1)/packetIDsPerBlock, Blocks-1)) }
 
 // outbound is the sending half of a session. Guarded like its Session.
 // Bound: quota flights, at most one block of identifiers.
@@ -46,14 +49,14 @@ type outbound struct {
 	aliasMax uint16
 }
 
-func (o *outbound) attach(l *Limits, p *Params, connects uint32) {
+func (o *outbound) attach(l *Limits, p *Params, block uint8) {
 	if p.Version == packet.V5 {
 		o.quota = int(min(p.ReceiveMax, l.ReceiveMaxClient))
 	} else if o.quota = l.InflightMax; o.quota <= 0 {
 		o.quota = packetIDsPerBlock
 	}
 	o.quota = min(o.quota, packetIDsPerBlock-1)
-	o.low = 1 + packet.ID(connects%packetIDBlocks)*packetIDsPerBlock
+	o.low = 1 + packet.ID(block%Blocks)*packetIDsPerBlock
 	o.next = 0
 	o.aliases, o.aliasMax = nil, p.AliasMax
 	o.used = o.flights.count
@@ -169,6 +172,17 @@ func (s *Session) Pump(now int64, e *Effects) {
 		}
 		s.launch(&entry, o.identify(&entry), now, e)
 	}
+}
+
+// Early sends a message at QoS 1 that its queue has not committed yet, if that
+// and the quota allow; else it comes out of the queue in its time.
+func (s *Session) Early(entry *queue.Entry, now int64, e *Effects) bool {
+	o := &s.out
+	if !s.attached || e.Closing || o.used >= o.quota || !s.queue.Early(entry, now) {
+		return false
+	}
+	s.launch(entry, o.identify(entry), now, e)
+	return true
 }
 
 // launch sends an entry, or has its identifier bound first.

@@ -227,7 +227,7 @@ func (w *world) attach(a args) {
 		w.session = New(&w.limits, w.queue, w.durable, nil)
 		w.seq = 0
 	}
-	w.session.Attach(w.hs.Params(), a.has("present"), uint32(a.num("connects", 0)), nil, w.now, &w.e)
+	w.session.Attach(w.hs.Params(), a.has("present"), uint8(a.num("connects", 0)), nil, w.now, &w.e)
 }
 
 // step splits raw bytes and has each packet stepped.

@@ -72,9 +72,9 @@ func (s *Session) Attached() bool { return s.attached }
 func (s *Session) Queue() *queue.Queue { return s.queue }
 
 // Attach binds the session to a connection that CONNECT opened, sends CONNACK,
-// sends again what was in flight, and begins to deliver. connects counts the
-// connections of this session and chooses the block of packet ids (R19).
-func (s *Session) Attach(p *Params, present bool, connects uint32, authData []byte, now int64, e *Effects) {
+// sends again what was in flight, and begins to deliver. New messages take
+// their packet ids from a block (R19).
+func (s *Session) Attach(p *Params, present bool, block uint8, authData []byte, now int64, e *Effects) {
 	s.attached = true
 	s.version, s.dialect = p.Version, dialectOf(p.Version)
 	s.problemInfo, s.packetMax, s.authMethod = p.problemInfo, p.PacketMax, p.AuthMethod
@@ -82,7 +82,7 @@ func (s *Session) Attach(p *Params, present bool, connects uint32, authData []by
 	s.reauth = reauthNone
 	s.generation++
 	s.in.attach(s.limits, p)
-	s.out.attach(s.limits, p, connects)
+	s.out.attach(s.limits, p, block)
 	s.connack(p, present, authData, e)
 	s.queue.SetOnline(true, now)
 	if !e.Closing {

@@ -1,4 +1,4 @@
-package cluster
+package link
 
 import (
 	"errors"
@@ -12,25 +12,35 @@ import (
 	"tombolo/internal/wire"
 )
 
+// LastIncarnation is the name of the last run of a process; 0 if there was none.
+func LastIncarnation(path string) (wire.Incarnation, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("incarnation: %w", err)
+	}
+	last, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%s does not hold a number: %w; restore it from a backup, or remove it and wait a second", path, err)
+	}
+	return wire.Incarnation(last), nil
+}
+
 // NextIncarnation names this run of the process: the milliseconds of the wall
 // clock, and more than the last one in any case. It is on the disk before it is
 // used, so that no clock that was set back makes two runs look like one.
 func NextIncarnation(path string, now time.Time) (wire.Incarnation, error) {
-	last := uint64(0)
-	text, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		if last, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63); err != nil {
-			return 0, fmt.Errorf("%s does not hold a number: %w; restore it from a backup, or remove it and wait a second", path, err)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
+	last, err := LastIncarnation(path)
+	if err != nil {
+		return 0, err
+	}
+	next := max(wire.Incarnation(max(now.UnixMilli(), 0)), last+1)
+	if err := writeSynced(path, strconv.FormatUint(uint64(next), 10)+"\n"); err != nil {
 		return 0, fmt.Errorf("incarnation: %w", err)
 	}
-	next := max(uint64(max(now.UnixMilli(), 0)), last+1)
-	if err := writeSynced(path, strconv.FormatUint(next, 10)+"\n"); err != nil {
-		return 0, fmt.Errorf("incarnation: %w", err)
-	}
-	return wire.Incarnation(next), nil
+	return next, nil
 }
 
 // writeSynced replaces a file in one step.
@@ -45,5 +55,3 @@ func writeSynced(path, text string) error {
 	}
 	return os.Rename(path+".new", path)
 }
-
-func hexID(id wire.NodeID) string { return fmt.Sprintf("%016x", uint64(id)) }

@@ -1,19 +1,20 @@
 package pack
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 )
 
-// The faults of a record. A decoder wraps them with what it was reading.
+// The faults of a record or frame. A decoder says what it was reading. They are
+// sentinels, so that a hostile peer costs no allocation and a reason can be counted.
 var (
-	ErrShort = errors.New("record ends too early")
-	ErrKind  = errors.New("record holds a value of another kind")
-	ErrRange = errors.New("record holds a number out of range")
-	ErrTrail = errors.New("record has bytes behind its end")
-	ErrDeep  = errors.New("record is nested too deeply")
+	ErrShort = errors.New("it ends too early")
+	ErrKind  = errors.New("it holds a value of another kind")
+	ErrRange = errors.New("it holds a number out of range")
+	ErrTrail = errors.New("it has bytes behind its end")
+	ErrDeep  = errors.New("it is nested too deeply")
 )
 
 // depthMax bounds the nesting that Skip follows.
@@ -39,7 +40,7 @@ func (r *Reader) Rest() []byte { return r.rest }
 // End is Err, or a fault when bytes are left.
 func (r *Reader) End() error {
 	if r.err == nil && len(r.rest) > 0 {
-		r.err = fmt.Errorf("%w: %d", ErrTrail, len(r.rest))
+		r.Fail(ErrTrail)
 	}
 	return r.err
 }
@@ -92,6 +93,12 @@ func (r *Reader) number(size int) uint64 {
 // Array reads the header of an array. An array of n values has at least n
 // bytes: a larger claim is a fault.
 func (r *Reader) Array() int {
+	if len(r.rest) > 0 && r.rest[0]&0xf0 == 0x90 {
+		if n := int(r.rest[0] & 0x0f); n < len(r.rest) {
+			r.rest = r.rest[1:]
+			return n
+		}
+	}
 	c, ok := r.head()
 	if !ok {
 		return 0
@@ -125,15 +132,23 @@ func (r *Reader) ArrayMin(min int) int {
 	return n
 }
 
-// Uint reads an integer that is not negative.
+// Uint reads an integer that is not negative, in any form.
 func (r *Reader) Uint() uint64 {
+	switch { // the shortest and the longest form are by far the most
+	case len(r.rest) > 0 && r.rest[0] < 0x80:
+		u := uint64(r.rest[0])
+		r.rest = r.rest[1:]
+		return u
+	case len(r.rest) > 8 && r.rest[0] == 0xcf:
+		u := binary.BigEndian.Uint64(r.rest[1:])
+		r.rest = r.rest[9:]
+		return u
+	}
 	c, ok := r.head()
 	if !ok {
 		return 0
 	}
 	switch {
-	case c < 0x80:
-		return uint64(c)
 	case c >= 0xcc && c <= 0xcf:
 		return r.number(1 << (c - 0xcc))
 	case c >= 0xd0 && c <= 0xd3:
@@ -214,6 +229,13 @@ func (r *Reader) Nil() bool {
 
 // Bytes reads a byte string as a part of the input; nil for nil.
 func (r *Reader) Bytes() []byte {
+	if len(r.rest) > 1 && r.rest[0] == 0xc4 {
+		if end := 2 + int(r.rest[1]); end <= len(r.rest) {
+			b := r.rest[2:end:end]
+			r.rest = r.rest[end:]
+			return b
+		}
+	}
 	c, ok := r.head()
 	switch {
 	case !ok || c == 0xc0:
@@ -225,19 +247,32 @@ func (r *Reader) Bytes() []byte {
 	return nil
 }
 
-// String reads a string.
-func (r *Reader) String() string {
+// Text reads a string as a part of the input.
+func (r *Reader) Text() []byte {
 	c, ok := r.head()
 	switch {
 	case !ok:
-		return ""
+		return nil
 	case c&0xe0 == 0xa0:
-		return string(r.body(uint64(c & 0x1f)))
+		return r.body(uint64(c & 0x1f))
 	case c >= 0xd9 && c <= 0xdb:
-		return string(r.body(r.number(1 << (c - 0xd9))))
+		return r.body(r.number(1 << (c - 0xd9)))
 	}
 	r.Fail(ErrKind)
-	return ""
+	return nil
+}
+
+// String reads a string.
+func (r *Reader) String() string { return string(r.Text()) }
+
+// StringMax reads a string of at most limit bytes.
+func (r *Reader) StringMax(limit int) string {
+	b := r.Text()
+	if len(b) > limit {
+		r.Fail(ErrRange)
+		return ""
+	}
+	return string(b)
 }
 
 func (r *Reader) body(n uint64) []byte {
@@ -249,6 +284,15 @@ func (r *Reader) body(n uint64) []byte {
 		return nil
 	}
 	return r.take(int(n))
+}
+
+// Passes says whether value, one value or several, comes next, and if so passes over it.
+func (r *Reader) Passes(value []byte) bool {
+	if len(value) == 0 || !bytes.HasPrefix(r.rest, value) {
+		return false
+	}
+	r.rest = r.rest[len(value):]
+	return true
 }
 
 // Skip passes over one value of any kind and returns its bytes.

@@ -1,4 +1,4 @@
-package wire
+package pack
 
 import (
 	"encoding/binary"
@@ -57,16 +57,20 @@ func AppendBool(dst []byte, b bool) []byte {
 	return append(dst, 0xc2)
 }
 
+// AppendNil appends nil.
+func AppendNil(dst []byte) []byte { return append(dst, 0xc0) }
+
 // AppendBytes appends b as a byte string; nil becomes nil.
 func AppendBytes(dst, b []byte) []byte {
 	if b == nil {
 		return append(dst, 0xc0)
 	}
-	return append(appendBytesHead(dst, len(b)), b...)
+	return append(AppendBytesHeader(dst, len(b)), b...)
 }
 
-// appendBytesHead appends what stands before a byte string of n bytes.
-func appendBytesHead(dst []byte, n int) []byte {
+// AppendBytesHeader appends the header of a byte string of n bytes, which the
+// caller appends next.
+func AppendBytesHeader(dst []byte, n int) []byte {
 	switch {
 	case n <= math.MaxUint8:
 		return append(dst, 0xc4, byte(n))
@@ -76,7 +80,7 @@ func appendBytesHead(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, 0xc6), uint32(n))
 }
 
-// AppendString appends s as a string.
+// AppendString appends s.
 func AppendString[T string | []byte](dst []byte, s T) []byte {
 	n := len(s)
 	switch {
@@ -90,13 +94,4 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 		dst = binary.BigEndian.AppendUint32(append(dst, 0xdb), uint32(n))
 	}
 	return append(dst, s...)
-}
-
-// appendList appends an array whose elements one appends.
-func appendList[T any](dst []byte, list []T, one func([]byte, *T) []byte) []byte {
-	dst = AppendArray(dst, len(list))
-	for i := range list {
-		dst = one(dst, &list[i])
-	}
-	return dst
 }

@@ -5,25 +5,13 @@ import (
 	"math"
 	"testing"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"tombolo/internal/goldentest"
 )
-
-// library encodes v as msgpack/v5 does it with compact integers.
-func library(t *testing.T, v any) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	e := msgpack.NewEncoder(&b)
-	e.UseCompactInts(true)
-	if err := e.Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // TestSameAsLibrary is guarantees 1 and 2 at every border between two forms.
 func TestSameAsLibrary(t *testing.T) {
 	for _, u := range []uint64{0, 1, 127, 128, 255, 256, 65535, 65536, math.MaxUint32, math.MaxUint32 + 1, math.MaxUint64} {
-		want := library(t, u)
+		want := goldentest.Msgpack(t, u)
 		if got := AppendUint(nil, u); !bytes.Equal(got, want) {
 			t.Errorf("uint %d: got %x, want %x", u, got, want)
 		}
@@ -33,7 +21,7 @@ func TestSameAsLibrary(t *testing.T) {
 		}
 	}
 	for _, i := range []int64{0, -1, -32, -33, -128, -129, math.MinInt16, math.MinInt16 - 1, math.MinInt32, math.MinInt32 - 1, math.MinInt64, 127, 128, math.MaxInt64} {
-		want := library(t, i)
+		want := goldentest.Msgpack(t, i)
 		if got := AppendInt(nil, i); !bytes.Equal(got, want) {
 			t.Errorf("int %d: got %x, want %x", i, got, want)
 		}
@@ -44,10 +32,10 @@ func TestSameAsLibrary(t *testing.T) {
 	}
 	for _, n := range []int{0, 1, 31, 32, 255, 256, 65535, 65536} {
 		s := string(bytes.Repeat([]byte{'x'}, n))
-		if got, want := AppendString(nil, s), library(t, s); !bytes.Equal(got, want) {
+		if got, want := AppendString(nil, s), goldentest.Msgpack(t, s); !bytes.Equal(got, want) {
 			t.Errorf("string of %d: got %x", n, got[:3])
 		}
-		if got, want := AppendBytes(nil, []byte(s)), library(t, []byte(s)); !bytes.Equal(got, want) {
+		if got, want := AppendBytes(nil, []byte(s)), goldentest.Msgpack(t, []byte(s)); !bytes.Equal(got, want) {
 			t.Errorf("bytes of %d: got %x", n, got[:3])
 		}
 		r := NewReader(AppendBytes(AppendString(nil, s), []byte(s)))
@@ -55,15 +43,15 @@ func TestSameAsLibrary(t *testing.T) {
 			t.Errorf("string and bytes of %d do not come back: %v", n, r.Err())
 		}
 		list := make([]bool, n)
-		if got, want := AppendArray(nil, n), library(t, list); !bytes.HasPrefix(want, got) {
+		if got, want := AppendArray(nil, n), goldentest.Msgpack(t, list); !bytes.HasPrefix(want, got) {
 			t.Errorf("array of %d: got %x", n, got)
 		}
-		r = NewReader(library(t, list))
+		r = NewReader(goldentest.Msgpack(t, list))
 		if got := r.Array(); got != n || len(r.Rest()) != n {
 			t.Errorf("array of %d: read %d", n, got)
 		}
 	}
-	if !bytes.Equal(AppendBytes(nil, nil), library(t, []byte(nil))) || !bytes.Equal(AppendBool(nil, true), library(t, true)) {
+	if !bytes.Equal(AppendBytes(nil, nil), goldentest.Msgpack(t, []byte(nil))) || !bytes.Equal(AppendBool(nil, true), goldentest.Msgpack(t, true)) {
 		t.Error("nil or true differ")
 	}
 }
@@ -72,7 +60,7 @@ func TestSameAsLibrary(t *testing.T) {
 func TestSkip(t *testing.T) {
 	for _, v := range []any{nil, true, 1, -1, 3.5, float32(1), "s", []byte("b"), []int{1, 2}, map[string]int{"a": 1},
 		[]any{map[string]any{"x": []int{1}}, "y"}, bytes.Repeat([]byte{1}, 70000), make([]int, 70000)} {
-		b := library(t, v)
+		b := goldentest.Msgpack(t, v)
 		r := NewReader(append(bytes.Clone(b), 0x07))
 		if got := r.Skip(); !bytes.Equal(got, b) || r.Uint() != 7 || r.End() != nil {
 			t.Errorf("%T: skipped %d of %d bytes, %v", v, len(got), len(b), r.Err())
@@ -105,6 +93,18 @@ func TestHostileLengths(t *testing.T) {
 				t.Errorf("%s read as %s: no fault", name, kind)
 			}
 		}
+	}
+}
+
+// TestPasses passes over a value that is known, and over no other one.
+func TestPasses(t *testing.T) {
+	known, other := AppendBytes(nil, []byte("abc")), AppendBytes(nil, []byte("abd"))
+	r := NewReader(AppendUint(append(bytes.Clone(known), known...), 7))
+	if r.Passes(other) || r.Passes(nil) || !r.Passes(known) || !r.Passes(known) || r.Passes(known) || r.Uint() != 7 || r.End() != nil {
+		t.Errorf("what is known was not passed over, or something else was: %v", r.Err())
+	}
+	if r.Fail(ErrKind); r.Passes(known) {
+		t.Error("something was read behind a fault")
 	}
 }
 
