@@ -107,6 +107,9 @@ func TestStallCounts(t *testing.T) {
 	if l := res.Latency; l.Max < 280e3 || l.P90 < 150e3 || l.Count < 550 {
 		t.Errorf("a stall of 300 ms in 600 ms gives p90 %.0f µs, max %.0f µs over %d messages", l.P90, l.Max, l.Count)
 	}
+	if w := res.Written; w.P90 < 150e3 || w.Count != res.Latency.Count || w.P50 > res.Latency.P50 {
+		t.Errorf("since they were written p50 %.0f µs, p90 %.0f µs over %d messages", w.P50, w.P90, w.Count)
+	}
 }
 
 // TestWaitingKeepsItsTime: a message that waits for a packet identifier goes
@@ -146,6 +149,9 @@ func TestWaitingKeepsItsTime(t *testing.T) {
 	}
 	if got := sent(); len(got) != 3 || got[0] != 5 || got[1] != 10 || got[2] != 20 {
 		t.Errorf("sent with the times %v, want 5, 10, 20", got)
+	}
+	if p.writtenAt(1) != 10 || p.writtenAt(2) != 20 {
+		t.Errorf("what the broker kept waiting counts from %d and %d", p.writtenAt(1), p.writtenAt(2))
 	}
 }
 
@@ -246,5 +252,44 @@ func TestCheck(t *testing.T) {
 	}
 	if err := (&Config{Scenario: "x"}).Check(); err == nil || !strings.Contains(err.Error(), `no scenario "x"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestAnswersAreGathered: PUBACKs that nothing waits for are read several at a time,
+// and yet all of them: one that is missing is waited for like a lost message.
+func TestAnswersAreGathered(t *testing.T) {
+	for _, missing := range []int{-1, 50} {
+		r := &relay{t: t, answers: func(n int) bool { return n != missing }}
+		cfg := short(FanIn, r.listen())
+		cfg.QoS, cfg.Publishers, cfg.Window, cfg.Tick = 1, 3, 4, func(Progress) {}
+		cfg.Drain = 400 * time.Millisecond
+		run, err := newRun(&cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer run.close()
+		began := time.Now()
+		res, err := run.steady(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Delivery.Lost > 0 || res.Delivery.Received < 200 {
+			t.Fatalf("got %+v", res.Delivery)
+		}
+		acked := uint64(0)
+		for _, p := range run.pubs {
+			acked += p.acked
+			if !p.gathers {
+				t.Error("a publisher reads each answer by itself")
+			}
+		}
+		waited := time.Since(began) >= cfg.WarmUp+cfg.Duration+cfg.Drain
+		want := res.Delivery.Sent
+		if missing >= 0 {
+			want--
+		}
+		if acked != want || waited != (missing >= 0) {
+			t.Errorf("missing %d: %d answers to %d messages, waited for one: %v", missing, acked, res.Delivery.Sent, waited)
+		}
 	}
 }

@@ -87,6 +87,7 @@ func (r *run) addPublisher(cl client, s session, i int) {
 	}
 	e := r.adopt(cl, s)
 	p.end, e.role = e, p
+	p.gather(r)
 	r.pubs = append(r.pubs, p)
 }
 

@@ -130,7 +130,7 @@ func (r *run) advance(ctx context.Context) {
 	if r.phase == measuring && r.now >= r.ended {
 		r.stop()
 	}
-	if r.phase == draining && (r.total.received >= r.expected() || r.now-max(r.progress, r.ended) >= int64(r.cfg.Drain)) {
+	if r.phase == draining && (r.total.received >= r.expected() && r.answered() || r.now-max(r.progress, r.ended) >= int64(r.cfg.Drain)) {
 		r.phase = finished
 	}
 	if !r.tick(ctx, phaseNames[r.phase]) {
@@ -184,7 +184,20 @@ func (r *run) stop() {
 	r.phase = draining
 	for _, p := range r.pubs {
 		r.total.unsent += uint64(len(p.waiting))
+		if p.gathers {
+			r.fault(readableFrom(p.end.fd, 1))
+		}
 	}
+}
+
+// answered reports whether all publishers have the answers that they wait for.
+func (r *run) answered() bool {
+	for _, p := range r.pubs {
+		if !p.answered() {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *run) mark() mark {

@@ -168,6 +168,14 @@ func dialFD(to *net.TCPAddr) (int, error) {
 
 func closeFD(fd int) { unix.Close(fd) }
 
+// readableFrom has a socket count as readable once n bytes are there, or its end.
+func readableFrom(fd, n int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, n); err != nil {
+		return fmt.Errorf("SO_RCVLOWAT: %w", err)
+	}
+	return nil
+}
+
 // readFD and writeFD are raw: the descriptors never block. again means that
 // nothing could be moved now.
 func readFD(fd int, p []byte) (n int, again bool, err error) {

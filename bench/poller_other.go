@@ -24,5 +24,6 @@ func (*poller) close()                                          {}
 func detach(syscall.Conn) (int, error)                          { return 0, errLinux }
 func dialFD(*net.TCPAddr) (int, error)                          { return 0, errLinux }
 func closeFD(int)                                               {}
+func readableFrom(int, int) error                               { return errLinux }
 func readFD(int, []byte) (int, bool, error)                     { return 0, false, errLinux }
 func writeFD(int, []byte) (int, bool, error)                    { return 0, false, errLinux }

@@ -36,6 +36,17 @@ func readUsage(pids []int) (usage, error) {
 	return sum, nil
 }
 
+// PeakMemory is what processes have had resident at most, in bytes; those that
+// have ended are left out.
+func PeakMemory(pids []int) (sum int64) {
+	for _, pid := range pids {
+		if u, err := readProcess(pid); err == nil {
+			sum += u.Peak
+		}
+	}
+	return sum
+}
+
 func readProcess(pid int) (usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -27,11 +27,13 @@ type publisher struct {
 	progress  int64 // when base last moved
 	free      []packet.ID
 	waiting   []int64 // at a fixed rate: when messages that could not go yet were due
+	written   []int64 // at a fixed rate: from when the newest messages count that were due when they were written
 	eager     bool    // stands in run.eager
 	limit     uint64  // messages to send in all, 0 for no end
 	acked     uint64  // of them
 	retain    bool
 	empty     bool // messages have no payload
+	gathers   bool // answers are read when several are there
 	// address, if set, gives the topic of message n and the subscriber that
 	// should have it, plus one. It may use the topic given as its buffer.
 	address func(n uint64, topic []byte) ([]byte, uint32)
@@ -39,6 +41,9 @@ type publisher struct {
 
 func newPublisher(index uint32, cfg *Config, topic string, receivers, receiveMax int) *publisher {
 	p := &publisher{index: index, topic: []byte(topic), receivers: uint32(receivers)}
+	if cfg.Rate > 0 {
+		p.written = make([]int64, writtenKept)
+	}
 	ids := min(receiveMax, windowMax)
 	switch {
 	case cfg.Scenario == Retained || cfg.Scenario == Offline || cfg.Scenario == Migrate:
@@ -54,6 +59,26 @@ func newPublisher(index uint32, cfg *Config, topic string, receivers, receiveMax
 	return p
 }
 
+// answersGathered is how many PUBACKs are read at once where nothing waits for one:
+// the window counts what subscribers received, and there are identifiers enough. A
+// client that reads each by itself spends a system call and a wake-up on it.
+const answersGathered = 32
+
+const ackBytes = 4 // of a PUBACK
+
+// gather has the answers of p read several at a time, until r.stop.
+func (p *publisher) gather(r *run) {
+	if r.cfg.QoS != 1 || len(p.remaining) == 0 || len(p.free) < len(p.remaining)+2*answersGathered {
+		return
+	}
+	p.gathers = true
+	r.fault(readableFrom(p.end.fd, answersGathered*ackBytes))
+}
+
+// answered reports whether all that p sent has its answer, if p gathers them: what is
+// read late is waited for and checked like the rest.
+func (p *publisher) answered() bool { return !p.gathers || p.acked == p.next }
+
 // clear reports whether the connection takes a message now.
 func (p *publisher) clear(r *run) bool {
 	return len(p.end.out) < outMax && (r.cfg.QoS == 0 || len(p.free) > 0)
@@ -62,7 +87,7 @@ func (p *publisher) clear(r *run) bool {
 // fill sends as long as the window has room.
 func (p *publisher) fill(r *run) {
 	for p.next < p.limit && p.clear(r) {
-		p.send(r, r.now)
+		p.send(r, r.now, r.now)
 	}
 	if r.phase == stepping {
 		return // the load has not begun: a PING was written
@@ -73,7 +98,7 @@ func (p *publisher) fill(r *run) {
 			p.progress = r.now
 		}
 		p.remaining[p.next%window] = p.receivers
-		p.send(r, r.now)
+		p.send(r, r.now, r.now)
 	}
 }
 
@@ -83,20 +108,37 @@ func (p *publisher) due(r *run, at int64) {
 		p.waiting = append(p.waiting, at)
 		return
 	}
-	p.send(r, at)
+	p.send(r, at, r.clock())
 }
 
 // catchUp sends what had to wait.
 func (p *publisher) catchUp(r *run) {
 	n := 0
 	for n < len(p.waiting) && p.clear(r) {
-		p.send(r, p.waiting[n])
+		p.send(r, p.waiting[n], p.waiting[n]) // the broker kept it waiting
 		n++
 	}
 	p.waiting = append(p.waiting[:0], p.waiting[n:]...)
 }
 
-func (p *publisher) send(r *run, at int64) {
+// writtenKept is for how many messages of a publisher it is known when they were
+// written: no more are under way at a rate that the broker bears.
+const writtenKept = 1 << 10
+
+// writtenAt is from when message n counts if the generator's own lag does not; -1
+// if that is not known.
+func (p *publisher) writtenAt(n uint64) int64 {
+	if p.written == nil || n+writtenKept < p.next {
+		return -1
+	}
+	return p.written[n%writtenKept]
+}
+
+// send sends a message that was due at a moment, and is written at another.
+func (p *publisher) send(r *run, at, written int64) {
+	if p.written != nil {
+		p.written[p.next%writtenKept] = written
+	}
 	h := header{publisher: p.index, number: p.next, sentAt: at}
 	if p.address != nil {
 		p.topic, h.receiver = p.address(p.next, p.topic[:0])

@@ -8,7 +8,7 @@ import (
 	"tombolo/mqtt/packet"
 )
 
-// relay is a broker that knows exact topics at QoS 0 only, and misbehaves on
+// relay is a broker that knows exact topics at QoS 0 and 1 only, and misbehaves on
 // request: the generator must notice. Its subscriptions are guarded by mu.
 type relay struct {
 	t *testing.T
@@ -17,7 +17,9 @@ type relay struct {
 	deliver func(n int, frame []byte, send func([]byte))
 	// closeAfter messages the relay closes the publisher's connection; 0 never.
 	closeAfter int
-	mu         struct {
+	// answers decides whether the n-th message at QoS 1 has a PUBACK; nil: all have.
+	answers func(n int) bool
+	mu      struct {
 		sync.Mutex
 		subs map[string][]net.Conn
 		n    int
@@ -96,7 +98,7 @@ func (r *relay) act(conn net.Conn, f packet.Frame, frame []byte, out map[net.Con
 		topic := string(s.Subscriptions[0].Filter)
 		r.mu.subs[topic] = append(r.mu.subs[topic], conn)
 		r.mu.Unlock()
-		out[conn] = packet.AppendSuback(out[conn], packet.V311, &packet.Suback{ID: s.ID, Reasons: []packet.ReasonCode{0}})
+		out[conn] = packet.AppendSuback(out[conn], packet.V311, &packet.Suback{ID: s.ID, Reasons: []packet.ReasonCode{packet.ReasonCode(min(s.Subscriptions[0].QoS, 1))}})
 	case packet.TypePublish:
 		var p packet.Publish
 		if packet.DecodePublish(f, packet.V311, &p) != nil {
@@ -109,6 +111,9 @@ func (r *relay) act(conn net.Conn, f packet.Frame, frame []byte, out map[net.Con
 		r.mu.Unlock()
 		if r.closeAfter > 0 && n >= r.closeAfter {
 			return false
+		}
+		if p.QoS == 1 && (r.answers == nil || r.answers(n)) {
+			out[conn] = packet.AppendAck(out[conn], packet.V311, &packet.Ack{Type: packet.TypePuback, ID: p.ID})
 		}
 		send := func(frame []byte) {
 			for _, to := range subs {

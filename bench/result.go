@@ -12,14 +12,17 @@ import (
 // Result is what one run showed. Rates and processor figures are of the
 // measured interval, Delivery of the whole run.
 type Result struct {
-	Settings  Settings     `json:"settings"`
-	Machine   Machine      `json:"machine"`
-	Seconds   float64      `json:"measured_seconds"`
-	Delivery  Delivery     `json:"delivery"`
-	Rates     Rates        `json:"rates"`
-	Latency   Distribution `json:"latency"`
-	Broker    *Broker      `json:"broker,omitempty"` // without --pid nothing is known
-	Generator Generator    `json:"generator"`
+	Settings Settings     `json:"settings"`
+	Machine  Machine      `json:"machine"`
+	Seconds  float64      `json:"measured_seconds"`
+	Delivery Delivery     `json:"delivery"`
+	Rates    Rates        `json:"rates"`
+	Latency  Distribution `json:"latency"`
+	// Written is the latency from when messages were written, not due: without the
+	// generator's own lag, but for what the broker kept waiting.
+	Written   *Distribution `json:"latency_since_written,omitempty"`
+	Broker    *Broker       `json:"broker,omitempty"` // without --pid nothing is known
+	Generator Generator     `json:"generator"`
 	// What a scenario measures beside these.
 	Idle      *IdleFigures      `json:"idle,omitempty"`
 	Connect   *ConnectFigures   `json:"connect,omitempty"`
@@ -131,6 +134,8 @@ func (r *run) result() *Result {
 	if r.cfg.Rate > 0 {
 		lag := r.lag.distribution()
 		res.Generator.Lag = &lag
+		written := r.written.distribution()
+		res.Written = &written
 	}
 	if len(r.cfg.PIDs) > 0 {
 		res.Broker = brokerOf(r.cfg.PIDs, r.atBegin.broker, r.atEnd.broker, measured, received)

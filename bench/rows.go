@@ -103,6 +103,12 @@ var rows = []Row{
 	{"given out /broker CPU s", of(stored, func(f *StoredFigures) float64 { return f.GivenPerCPU }), "%.0f", More},
 	{"sessions forgotten", of(stored, func(f *StoredFigures) float64 { return float64(f.Forgotten) }), "%.0f", Less},
 	{"generator busy", known(func(r *Result) float64 { return r.Generator.Busy }), "%.2f", Neither},
+	{"since written, p50 µs", func(r *Result) (float64, bool) {
+		if r.Written == nil {
+			return 0, false
+		}
+		return r.Written.P50, true
+	}, "%.0f", Neither},
 	{"generator lag p99 µs", func(r *Result) (float64, bool) {
 		if r.Generator.Lag == nil {
 			return 0, false

@@ -49,6 +49,7 @@ type run struct {
 	atEnd     mark
 	latency   recorder
 	lag       recorder
+	written   recorder // latency without lag
 	series    series
 	pool      []stream // of the publishers, when a message has one receiver of many
 	err       error
@@ -153,7 +154,7 @@ func newRun(cfg *Config) (*run, error) {
 	return &run{
 		cfg: cfg, id: id, name: fmt.Sprintf("%08x", id), poll: poll, epoch: time.Now(),
 		read: make([]byte, readBytes), payload: make([]byte, cfg.PayloadSize),
-		latency: newRecorder(), lag: newRecorder(),
+		latency: newRecorder(), lag: newRecorder(), written: newRecorder(),
 	}, nil
 }
 
@@ -207,7 +208,7 @@ func (r *run) sentOne(at int64) {
 
 // receivedOne records a first arrival. Latency counts for what was sent, or
 // due, within the measured interval.
-func (r *run) receivedOne(sentAt int64) {
+func (r *run) receivedOne(sentAt, writtenAt int64) {
 	r.total.received++
 	r.progress = r.now
 	if r.since > 0 {
@@ -216,5 +217,8 @@ func (r *run) receivedOne(sentAt int64) {
 	if r.phase != warmingUp && sentAt >= r.began && (r.phase == measuring || sentAt < r.ended) {
 		r.latency.record(r.now - sentAt)
 		r.series.record(r.now - sentAt)
+		if writtenAt >= 0 && r.since == 0 {
+			r.written.record(r.now - writtenAt)
+		}
 	}
 }

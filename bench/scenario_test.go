@@ -90,7 +90,7 @@ func TestIdle(t *testing.T) {
 // TestIdleOverTLS: as many connections over TLS as descriptors, none of which is taken
 // for broken because of what TLS says by itself.
 func TestIdleOverTLS(t *testing.T) {
-	cert, key, roots := certificate(t)
+	cert, key, roots := pair(t)
 	b := peertest.Mosquitto(t, fmt.Sprintf("certfile %s\nkeyfile %s", cert, key))
 	cfg := short(Idle, "mqtts://"+b.Extra[0])
 	cfg.Connections, cfg.PIDs, cfg.TLS = 100, []int{b.PID}, &tls.Config{RootCAs: roots}

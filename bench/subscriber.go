@@ -78,7 +78,7 @@ func (s *subscriber) handle(r *run, e *endpoint, f packet.Frame) error {
 		r.total.reordered++
 	}
 	s.received++
-	r.receivedOne(h.sentAt)
+	r.receivedOne(h.sentAt, r.pubs[h.publisher].writtenAt(h.number))
 	r.pubs[h.publisher].delivered(r, h.number)
 	return nil
 }

@@ -1,28 +1,22 @@
 package bench
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"tombolo/bench/peertest"
+	"tombolo/internal/certificate"
 )
 
 // TestWays runs a scenario over TLS, WebSocket and both, against a broker of
 // other people.
 func TestWays(t *testing.T) {
-	cert, key, roots := certificate(t)
+	cert, key, roots := pair(t)
 	secured := fmt.Sprintf("certfile %s\nkeyfile %s", cert, key)
 	b := peertest.Mosquitto(t, secured, "protocol websockets", "protocol websockets\n"+secured)
 	for i, way := range []string{"mqtts://", "ws://", "wss://"} {
@@ -79,33 +73,17 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// certificate makes one for loopback that vouches for itself.
-func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
+// pair makes a certificate that vouches for itself.
+func pair(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	p, err := certificate.New("broker")
+	if err != nil {
+		t.Fatal(err)
 	}
-	roots = x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return certFile, keyFile, roots
+	if err := p.Write(certFile, keyFile); err != nil {
+		t.Fatal(err)
+	}
+	return certFile, keyFile, p.Pool()
 }

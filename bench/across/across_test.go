@@ -29,7 +29,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) != 5 || len(order) != 20 || len(r.Faults) > 0 {
+	if len(r.Rows) != 8 || len(order) != 20 || len(r.Faults) > 0 {
 		t.Fatalf("%d rows, %d runs, faults %q", len(r.Rows), len(order), r.Faults)
 	}
 	if !strings.HasSuffix(order[0], "same node") || !strings.HasSuffix(order[1], "across") || !strings.HasSuffix(order[10], "across") {
@@ -38,6 +38,9 @@ func TestRun(t *testing.T) {
 	for i := range r.Rows {
 		if row := &r.Rows[i]; row.Unit == p50 && (row.Same.Median <= 0 || row.Across.Median <= 0 || row.Across.Least > row.Across.Most) {
 			t.Errorf("%+v", row)
+		}
+		if i > 2 && strings.HasSuffix(r.Rows[i].Name, "since due") && r.Rows[i].Across.Least < r.Rows[i-1].Across.Least {
+			t.Errorf("from when messages were due %v, from when they were written %v", r.Rows[i].Across, r.Rows[i-1].Across)
 		}
 	}
 }

@@ -196,19 +196,13 @@ func (c *Cell) add(ctx context.Context, cfg *Config, running []*peer.Broker, sce
 }
 
 // Once starts a broker, runs one scenario on it, and ends it.
-func Once(ctx context.Context, d peer.Definition, cfg bench.Config, p peer.Profile, tick func(bench.Progress)) (*bench.Result, error) {
+func Once(ctx context.Context, d peer.Definition, cfg bench.Config, p peer.Profile, tick func(bench.Progress)) (result *bench.Result, err error) {
 	tick(bench.Progress{Phase: "starting"})
-	b, err := peer.Start(ctx, d, p)
-	if err != nil {
-		return nil, err
-	}
-	result, err := measure(ctx, &d, b, cfg, tick)
-	if err != nil {
-		if words, ended := b.Ended(); ended {
-			err = fmt.Errorf("%w; it ended: %s", err, words)
-		}
-	}
-	return result, errors.Join(err, b.Stop())
+	err = peer.With(ctx, d, p, func(b *peer.Broker) (fault error) {
+		result, fault = measure(ctx, &d, b, cfg, tick)
+		return fault
+	})
+	return result, err
 }
 
 // measure runs a scenario on a broker that is up.

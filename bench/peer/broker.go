@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"tombolo/internal/certificate"
+	"tombolo/internal/freeport"
 	"tombolo/mqtt/packet"
 )
 
@@ -24,6 +25,7 @@ const (
 	stopTimeoutMax  = 20 * time.Second
 	probeEvery      = 20 * time.Millisecond
 	probeTimeoutMax = 2 * time.Second
+	clusterPorts    = 50 // that three nodes of this program take, from their first on
 )
 
 // Broker is a running broker. Owned by who started it.
@@ -87,27 +89,28 @@ func start(ctx context.Context, d *Definition, p Profile) (*Broker, error) {
 
 // launch writes the files and begins the process.
 func (b *Broker) launch(d *Definition, path string, p Profile) error {
-	var ports [3]string
-	for i := range ports {
-		port, err := freePort()
-		if err != nil {
-			return err
-		}
-		ports[i] = strconv.Itoa(port)
+	port, err := freeport.Find(clusterPorts + 2)
+	if err != nil {
+		return err
 	}
-	fill := strings.NewReplacer("{port}", ports[0], "{port+1}", after(ports[0], 1), "{port+2}", after(ports[0], 2),
-		"{port2}", ports[1], "{port3}", ports[2], "{dir}", b.dir, "{kind}", p.Kind, "{profile}", p.Dir)
-	for name, text := range d.Files {
+	text := func(n int) string { return strconv.Itoa(port + n) }
+	fill := strings.NewReplacer("{port}", text(0), "{port+1}", text(1), "{port+2}", text(2),
+		"{port2}", text(clusterPorts), "{port3}", text(clusterPorts+1), "{dir}", b.dir, "{kind}", p.Kind, "{profile}", p.Dir)
+	for name, content := range d.Files {
 		file := filepath.Join(b.dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			return err
 		}
-		if err := os.WriteFile(file, []byte(fill.Replace(text)), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(fill.Replace(content)), 0o600); err != nil {
 			return err
 		}
 	}
 	if d.Certificate {
-		if err := certify(b.dir); err != nil {
+		pair, err := certificate.New("broker")
+		if err != nil {
+			return err
+		}
+		if err := pair.Write(filepath.Join(b.dir, "cert.pem"), filepath.Join(b.dir, "key.pem")); err != nil {
 			return err
 		}
 		b.TLS = &tls.Config{InsecureSkipVerify: true}
@@ -124,7 +127,7 @@ func (b *Broker) launch(d *Definition, path string, p Profile) error {
 		b.Targets = append(b.Targets, fill.Replace(t))
 	}
 	if len(b.Targets) == 0 {
-		b.Targets = []string{net.JoinHostPort("127.0.0.1", ports[0])}
+		b.Targets = []string{net.JoinHostPort("127.0.0.1", text(0))}
 	}
 	b.Address, b.ready = b.Targets[0], d.Ready
 	env := append(environment(), markVariable+"="+b.dir)
@@ -257,23 +260,4 @@ func (b *Broker) lastWords() string {
 		return last
 	}
 	return "nothing"
-}
-
-// after is the port n behind port.
-func after(port string, n int) string {
-	p, _ := strconv.Atoi(port) // it is one of ours
-	return strconv.Itoa(p + n)
-}
-
-// freePort finds a port below the range from which the kernel takes those of
-// outgoing connections.
-func freePort() (int, error) {
-	for range 200 {
-		port := 20_000 + rand.IntN(12_000)
-		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			l.Close()
-			return port, nil
-		}
-	}
-	return 0, errors.New("no free port between 20000 and 32000")
 }

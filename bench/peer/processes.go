@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -68,6 +69,20 @@ func (b *Broker) strays() (pids []int) {
 		}
 	}
 	return pids
+}
+
+// With starts a broker, runs do, and ends the broker. The error says how a broker
+// ended that did so by itself.
+func With(ctx context.Context, d Definition, p Profile, do func(*Broker) error) error {
+	b, err := Start(ctx, d, p)
+	if err != nil {
+		return err
+	}
+	err = do(b)
+	if words, ended := b.Ended(); err != nil && ended {
+		err = fmt.Errorf("%w; it ended: %s", err, words)
+	}
+	return errors.Join(err, b.Stop())
 }
 
 // Dir is where the broker has its files: {dir} of its definition.

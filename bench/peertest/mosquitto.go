@@ -8,7 +8,6 @@ package peertest
 import (
 	"bufio"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tombolo/internal/freeport"
 )
 
 // startTimeoutMax bounds one start on a busy machine.
@@ -126,16 +127,10 @@ func listen(conf *strings.Builder, address, lines string) {
 	fmt.Fprintf(conf, "listener %s %s\n%s\n", port, host, lines)
 }
 
-// freeAddress finds a free port below the range from which the kernel takes
-// the ports of outgoing connections.
 func freeAddress(tb testing.TB) string {
-	for range 200 {
-		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
+	address, err := freeport.Address()
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("no free port between 20000 and 32000")
-	return ""
+	return address
 }

@@ -130,15 +130,7 @@ func (r *row) tombolo(options ...string) peer.Definition {
 
 // on starts a broker for as long as do runs.
 func (r *row) on(ctx context.Context, d peer.Definition, do func(b *peer.Broker) error) error {
-	b, err := peer.Start(ctx, d, peer.Profile{})
-	if err != nil {
-		return err
-	}
-	err = do(b)
-	if words, ended := b.Ended(); err != nil && ended {
-		err = fmt.Errorf("%w; it ended: %s", err, words)
-	}
-	return errors.Join(err, b.Stop())
+	return peer.With(ctx, d, peer.Profile{}, do)
 }
 
 // load runs a scenario on a broker and notes what it lost.
