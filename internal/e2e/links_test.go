@@ -1,83 +1,47 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"tombolo/internal/certificate"
 )
 
 // linkAuthority signs the certificates of nodes. Immutable.
 type linkAuthority struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	*certificate.Pair
+	dir string
 }
 
 func newLinkAuthority(tb testing.TB) *linkAuthority {
 	tb.Helper()
-	a := &linkAuthority{dir: tb.TempDir()}
-	var err error
-	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+	p, err := certificate.New("authority")
+	if err != nil {
 		tb.Fatal(err)
 	}
-	c := a.template("authority", 1)
-	c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign
-	a.cert = c
-	der := a.sign(tb, c, &a.key.PublicKey)
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		tb.Fatal(err)
-	}
-	write(tb, a.file("ca.crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	a := &linkAuthority{Pair: p, dir: tb.TempDir()}
+	write(tb, a.file("ca.crt"), string(p.PEM()))
 	return a
 }
 
 func (a *linkAuthority) file(name string) string { return filepath.Join(a.dir, name) }
 
-func (a *linkAuthority) template(name string, serial int64) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-}
-
-func (a *linkAuthority) sign(tb testing.TB, c *x509.Certificate, public any) []byte {
-	tb.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, public, a.key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return der
-}
-
 // issue writes the certificate and key of a node, for both ends of a link.
-func (a *linkAuthority) issue(tb testing.TB, name string, serial int64) {
+func (a *linkAuthority) issue(tb testing.TB, name string) tls.Certificate {
 	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	p, err := a.Issue(name)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := a.template(name, serial)
-	c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	c.KeyUsage = x509.KeyUsageDigitalSignature
-	c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	der := a.sign(tb, c, &key.PublicKey)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
+	if err := p.Write(a.file(name+".crt"), a.file(name+".key")); err != nil {
 		tb.Fatal(err)
 	}
-	write(tb, a.file(name+".crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(tb, a.file(name+".key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})))
+	return p.TLS()
 }
 
 // greets says whether the link port at address speaks to somebody with these
@@ -102,8 +66,9 @@ func greets(tb testing.TB, address string, c *tls.Config) bool {
 // who has no certificate, or one of another authority, is not spoken to.
 func TestMutualTLSLinks(t *testing.T) {
 	a := newLinkAuthority(t)
-	for i := range int64(3) {
-		a.issue(t, fmt.Sprintf("node%d", i+1), 10+i)
+	var certs []tls.Certificate
+	for i := range 3 {
+		certs = append(certs, a.issue(t, fmt.Sprintf("node%d", i+1)))
 	}
 	c := newTrio(t, true, "cluster.cafile", a.file("ca.crt"), "cluster.certfile", a.file("$(nodename).crt"), "cluster.keyfile", a.file("$(nodename).key"))
 	c.whole()
@@ -126,24 +91,13 @@ func TestMutualTLSLinks(t *testing.T) {
 	c.cut(2)
 	c.whole()
 	port := net.JoinHostPort("127.0.0.1", c.nodes[0].options["cluster.link_port"])
-	own, err := tls.LoadX509KeyPair(a.file("node2.crt"), a.file("node2.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := newLinkAuthority(t)
-	other.issue(t, "node2", 11)
-	strange, err := tls.LoadX509KeyPair(other.file("node2.crt"), other.file("node2.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
+	strange := newLinkAuthority(t).issue(t, "node2")
 	for _, who := range []struct {
 		name  string
 		certs []tls.Certificate
 		ok    bool
-	}{{"a node", []tls.Certificate{own}, true}, {"nobody", nil, false}, {"a node of another authority", []tls.Certificate{strange}, false}} {
-		if got := greets(t, port, &tls.Config{RootCAs: pool, Certificates: who.certs}); got != who.ok {
+	}{{"a node", certs[1:2], true}, {"nobody", nil, false}, {"a node of another authority", []tls.Certificate{strange}, false}} {
+		if got := greets(t, port, &tls.Config{RootCAs: a.Pool(), Certificates: who.certs}); got != who.ok {
 			t.Errorf("%s: spoken to: %v, want %v", who.name, got, who.ok)
 		}
 	}

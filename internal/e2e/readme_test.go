@@ -45,7 +45,7 @@ func readme(t *testing.T) (two, sub, pub, look, split, server []string) {
 		t.Fatal(err)
 	}
 	b := shellBlocks(string(page))
-	if len(b) < 6 || len(b[0]) != 2 || b[0][0] != "make run" || len(b[1]) != 1 || len(b[2]) != 1 || !strings.Contains(b[4][0], "dev split") ||
+	if len(b) != 6 || len(b[0]) != 2 || b[0][0] != "make run" || len(b[1]) != 1 || len(b[2]) != 1 || !strings.Contains(b[4][0], "dev split") ||
 		!strings.Contains(b[5][len(b[5])-1], "tombolo start") {
 		t.Fatalf("README.md has other commands than this test pastes: %q", b)
 	}
@@ -154,7 +154,7 @@ func defaultsFree(t *testing.T) {
 }
 
 // TestFirstTenMinutes pastes the README's commands as they stand into a clean
-// copy.
+// copy, and those that make run prints. Ctrl-C leaves nothing of it.
 func TestFirstTenMinutes(t *testing.T) {
 	two, sub, pub, look, split, server := readme(t)
 	defaultsFree(t)
@@ -176,9 +176,11 @@ func TestFirstTenMinutes(t *testing.T) {
 	pasteSplit(t, dir, split)
 	subscriber.interrupt()
 	<-subscriber.ended
+	pasteBanner(t, dir, broker)
 	broker.interrupt()
 	<-broker.ended
 	defaultsFree(t)
+	leavesNothing(t, dir)
 	pasteServer(t, dir, server)
 }
 

@@ -21,7 +21,7 @@ func loner(tb testing.TB, options ...string) *node {
 
 // TestRefusedJoins: tombolo cluster join says within seconds why nothing comes of
 // it, and what to do: nobody listens, another name, another secret, none, data of
-// its own, another durability.
+// its own, another durability (R35).
 func TestRefusedJoins(t *testing.T) {
 	founder := loner(t, "nodename", "node1")
 	seed := "127.0.0.1:" + founder.options["cluster.gossip_port"]
@@ -59,6 +59,16 @@ func TestRefusedJoins(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestR35DurabilityForced: two nodes of different durability are one cluster if both
+// sides say that they may be; otherwise they are refused (TestRefusedJoins).
+func TestR35DurabilityForced(t *testing.T) {
+	founder := loner(t, "nodename", "node1", "cluster.durability_may_differ", "on")
+	n := loner(t, "durability", "os", "cluster.durability_may_differ", "on")
+	c := &trio{tb: t, nodes: []*node{founder, n}}
+	c.must("cluster", "join", "127.0.0.1:"+founder.options["cluster.gossip_port"], "--socket", c.socket(1))
+	c.whole()
 }
 
 // TestRemovedNodeStarts: a node that was removed while it was down, and starts

@@ -1,11 +1,10 @@
 package e2e
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"testing"
 	"time"
+
+	"tombolo/internal/freeport"
 )
 
 // patience bounds every wait for something that should happen at once. It is
@@ -58,17 +57,12 @@ func receive[T any](tb testing.TB, what string, c <-chan T) T {
 // pause lets load run for a while: the one thing that only time can do.
 func pause(d time.Duration) { <-time.After(d) }
 
-// freeAddress finds a free port below the range from which the kernel takes
-// the ports of outgoing connections, so that it is still free after a restart.
+// freeAddress finds a free port, which is still free after a restart.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	for range 200 {
-		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
+	address, err := freeport.Address()
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("no free port between 10000 and 32000")
-	return ""
+	return address
 }

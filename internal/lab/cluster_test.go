@@ -48,19 +48,21 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// must waits until nodes see something, at most as long as is promised.
+// must waits until nodes see something, at most as long as is promised, and as the
+// machine did not run.
 func must(t *testing.T, trial *Trial, since time.Time, promised time.Duration, what string, nodes []int, seen Seen) {
 	t.Helper()
 	took, err := trial.Await(within(t, promised+10*time.Second), since, nodes, seen)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
+	lost := standstill.since(since)
 	for i, d := range took {
-		if d > promised {
-			t.Errorf("%s: node %d after %v, promised are %v", what, nodes[i]+1, d.Round(time.Millisecond), promised)
+		if d > promised+lost {
+			t.Errorf("%s: node %d after %v, promised are %v, and the machine did not run for %v", what, nodes[i]+1, d.Round(time.Millisecond), promised, lost)
 		}
 	}
-	t.Logf("%s: %v", what, took)
+	t.Logf("%s: %v; the machine did not run for %v", what, took, lost)
 }
 
 // allow sets the four flags on all nodes.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -124,7 +125,7 @@ func (h *Host) inside(f func() error) error {
 			return
 		}
 		defer home.Close()
-		there, err := os.Open("/run/netns/" + h.name)
+		there, err := os.Open(filepath.Join(namespaces, h.name))
 		if err != nil {
 			done <- fmt.Errorf("lab: %w", err)
 			return

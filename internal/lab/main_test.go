@@ -18,6 +18,7 @@ var programFlag = flag.String("lab.program", "", "a tombolo that is built alread
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	go standstill.beat()
 	// These tests wait for timers of real nodes, not for the processor.
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("4") // a number it is

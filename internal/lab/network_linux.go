@@ -84,9 +84,12 @@ func newNetwork(n int, here bool) (*Network, error) {
 	return w, nil
 }
 
+// namespaces is where the ip command keeps them.
+const namespaces = "/run/netns"
+
 // sweep removes the namespaces of laboratories that were killed.
 func sweep() error {
-	list, err := os.ReadDir("/run/netns")
+	list, err := os.ReadDir(namespaces)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -106,6 +109,9 @@ func sweep() error {
 			continue
 		}
 		if err := ip("netns", "del", e.Name()); err != nil {
+			if _, gone := os.Stat(filepath.Join(namespaces, e.Name())); errors.Is(gone, os.ErrNotExist) {
+				continue // another laboratory sweeps at the same time
+			}
 			return err
 		}
 	}

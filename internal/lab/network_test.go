@@ -9,6 +9,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -68,6 +71,33 @@ func dial(t *testing.T, h *Host, at string) net.Conn {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// TestSweep: laboratories that begin side by side all remove what one that was killed
+// has left, and none fails because another was first.
+func TestSweep(t *testing.T) {
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	left := fmt.Sprint(prefix, dead.Process.Pid, "-")
+	for i := range 8 {
+		if err := ip("netns", "add", fmt.Sprint(left, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := sweep(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if there, err := filepath.Glob(filepath.Join(namespaces, left+"*")); err != nil || len(there) > 0 {
+		t.Errorf("left are %v (%v)", there, err)
+	}
 }
 
 // TestCut: a cut in one direction is silent, stops what is under way, leaves the

@@ -31,6 +31,7 @@ type Robot struct {
 	History *History
 	Pause   time.Duration // between two messages of a publisher, and two attempts to connect
 	Resumes bool          // a subscriber whose session has its subscription from before
+	Size    int           // of a publisher's payloads, which are filled with spaces up to it
 	Within  time.Duration // how long an answer is waited for before the connection is given up; 20 s
 
 	brokers atomic.Pointer[[]string]
@@ -78,6 +79,11 @@ func (r *Robot) within() time.Duration {
 	return 20 * time.Second
 }
 
+// sessionLasts is the expiry of a subscriber's session: longer than any two wall
+// clocks are apart (clockSteps), since a moment that one node has stored is read by
+// the clock of another (docs/guarantees.md, "When a clock is set").
+const sessionLasts = 48 * time.Hour
+
 // connect opens one session and starts its reader; the context that comes back
 // ends with the connection.
 func (r *Robot) connect(ctx context.Context, clean bool) (*client.Client, context.Context, error) {
@@ -87,7 +93,7 @@ func (r *Robot) connect(ctx context.Context, clean bool) (*client.Client, contex
 	}}
 	if !clean && r.Version == packet.V5 {
 		cfg.Connect.Properties.Set |= packet.PropSessionExpiry
-		cfg.Connect.Properties.SessionExpiry = 3600
+		cfg.Connect.Properties.SessionExpiry = uint32(sessionLasts / time.Second)
 	}
 	c, err := client.Dial(ctx, cfg)
 	r.History.Answered("connect "+outcome(err), time.Since(began))
@@ -148,7 +154,7 @@ func (r *Robot) publishOne(ctx context.Context, c *client.Client, number int) bo
 	began := time.Now()
 	within, cancel := context.WithTimeout(ctx, r.within())
 	defer cancel()
-	p := packet.Publish{Topic: []byte(r.Topic), QoS: r.QoS, Payload: fmt.Appendf(nil, "%s %d", r.Name, number)}
+	p := packet.Publish{Topic: []byte(r.Topic), QoS: r.QoS, Payload: fmt.Appendf(nil, "%-*s", r.Size, fmt.Sprintf("%s %d", r.Name, number))}
 	reason, _, err := c.Publish(within, &p)
 	switch {
 	case err != nil:

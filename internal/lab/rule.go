@@ -13,6 +13,8 @@ import (
 // lets all of them pass at once. A value.
 type Rule struct {
 	Cut            bool          // drop everything
+	Protocol       byte          // drop what is of this IP protocol (TCP, UDP); 0: none
+	Largest        int           // drop packets that are larger, and tell nobody; 0: none
 	Loss           float64       // share of packets that is dropped, 0 to 1
 	Delay          time.Duration // before a packet is delivered
 	Jitter         time.Duration // up to so much more, at random; packets keep their order
@@ -21,7 +23,18 @@ type Rule struct {
 
 // plain reports whether packets pass at once.
 func (r *Rule) plain() bool {
-	return !r.Cut && r.Loss == 0 && r.Delay == 0 && r.Jitter == 0 && r.BytesPerSecond == 0
+	return !r.Cut && r.Protocol == 0 && r.Largest == 0 && r.Loss == 0 && r.Delay == 0 && r.Jitter == 0 && r.BytesPerSecond == 0
+}
+
+// The protocols of Rule.Protocol.
+const (
+	TCP = 6
+	UDP = 17
+)
+
+// stops reports whether the rule drops an IPv4 packet whatever chance says.
+func (r *Rule) stops(packet []byte) bool {
+	return r.Cut || r.Protocol != 0 && packet[9] == r.Protocol || r.Largest > 0 && len(packet) > r.Largest
 }
 
 // String tells the rule in words.
@@ -29,6 +42,12 @@ func (r *Rule) String() string {
 	var words []string
 	if r.Cut {
 		words = append(words, "cut")
+	}
+	if r.Protocol != 0 {
+		words = append(words, fmt.Sprintf("nothing of protocol %d", r.Protocol))
+	}
+	if r.Largest > 0 {
+		words = append(words, fmt.Sprintf("nothing above %d bytes", r.Largest))
 	}
 	if r.Delay > 0 || r.Jitter > 0 {
 		words = append(words, fmt.Sprintf("delay %v to %v", r.Delay, r.Delay+r.Jitter))
@@ -82,7 +101,7 @@ func (d *direction) take(packet []byte) {
 	switch {
 	case r.plain() && !d.waiting():
 		d.out(packet)
-	case r.Cut, r.Loss > 0 && rand.Float64() < r.Loss:
+	case r.stops(packet), r.Loss > 0 && rand.Float64() < r.Loss:
 		d.dropped.Add(1)
 	default:
 		d.put(r, packet, time.Now())

@@ -34,6 +34,12 @@ var actionNames = [actions]string{"split", "one way", "apart", "slow", "heal", "
 // String is the action's name.
 func (a Action) String() string { return actionNames[a] }
 
+// pair says that the action is between two nodes, A[0] and B.
+func (a Action) pair() bool { return a == OneWay || a == Apart || a == Slow }
+
+// everywhere says that the action names no nodes.
+func (a Action) everywhere() bool { return a == Heal || a == Wander }
+
 // Step is one thing that happens to a cluster. A value.
 type Step struct {
 	After  time.Duration // since the step before
@@ -45,12 +51,12 @@ type Step struct {
 
 // String tells the step.
 func (s Step) String() string {
-	switch s.Action {
-	case OneWay, Apart, Slow:
+	switch {
+	case s.Action.pair():
 		return fmt.Sprintf("%s %d and %d", s.Action, s.A[0], s.B)
-	case Heal, Wander:
+	case s.Action.everywhere():
 		return s.Action.String()
-	case Clock:
+	case s.Action == Clock:
 		return fmt.Sprintf("%s %v by %v", s.Action, s.A, s.By)
 	}
 	return fmt.Sprintf("%s %v", s.Action, s.A)
@@ -136,9 +142,9 @@ func parseStep(part string) (Step, error) {
 		return s, fmt.Errorf("lab: %q is no step", part)
 	}
 	list, after := "", rest
-	switch s.Action {
-	case Heal, Wander:
-	case OneWay, Apart, Slow:
+	switch {
+	case s.Action.everywhere():
+	case s.Action.pair():
 		words := strings.Fields(strings.Replace(rest, " and ", " ", 1))
 		n := min(2, len(words))
 		list, after = strings.Join(words[:n], " "), strings.Join(words[n:], " ")
@@ -157,12 +163,12 @@ func parseStep(part string) (Step, error) {
 		}
 		nodes = append(nodes, n)
 	}
-	if s.Action == OneWay || s.Action == Apart || s.Action == Slow {
+	if s.Action.pair() {
 		if len(nodes) != 2 {
 			return s, fmt.Errorf("lab: %q wants two nodes", part)
 		}
 		s.B, nodes = nodes[1], nodes[:1]
-	} else if s.Action != Heal && s.Action != Wander && len(nodes) == 0 {
+	} else if !s.Action.everywhere() && len(nodes) == 0 {
 		return s, fmt.Errorf("lab: %q wants a node", part)
 	}
 	s.A = nodes

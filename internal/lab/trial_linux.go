@@ -26,6 +26,7 @@ type TrialConfig struct {
 	Publishers  int               // for each node, at QoS 1 and 2 in turn
 	Subscribers int               // for each node
 	Pace        time.Duration     // between two messages of one publisher
+	Size        int               // of their payloads, at least
 	Small       []int             // nodes whose disk is small enough to be filled
 	Log         func(format string, args ...any)
 }
@@ -155,6 +156,7 @@ func (t *Trial) Run(ctx context.Context) {
 		for i := range t.cfg.Publishers {
 			r := t.robot(fmt.Sprintf("p%d-%d", n+1, i), n, i)
 			r.Topic, r.QoS, r.Pause = "lab/"+r.Name+"/data", byte(1+i%2), t.cfg.Pace
+			r.Size = t.cfg.Size
 			t.Publishers = append(t.Publishers, r)
 			t.wg.Go(func() { r.Publish(publishing) })
 		}

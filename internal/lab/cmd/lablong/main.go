@@ -33,6 +33,7 @@ func main() {
 	nodes := flag.Int("nodes", 0, "nodes of a cluster, 3 to 5; 0: the seed says")
 	steady := flag.String("play", "", "play these steps in place of random schedules: wander 0.5, one way 2 and 0, restart [1]")
 	labs := flag.Int("labs", 1, "laboratories at a time; one takes a quarter of a core or more")
+	within := flag.Duration("for", 24*time.Hour, "begin no seed after this time")
 	archive := flag.String("archive", "lab-failures", "directory for the stories of failed seeds")
 	all := flag.Bool("all", false, "archive the stories of all seeds, not only of those that failed")
 	measure := flag.Bool("measure", false, "measure in place of playing seeds")
@@ -52,7 +53,7 @@ func main() {
 		if *measure {
 			err = measureAll(ctx, c, *trials, *busy, *only)
 		} else {
-			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps, Plan: plan}, count: *seeds, archive: *archive, all: *all}
+			p := player{trial: c, first: lab.Seed{Number: *from, Nodes: *nodes, Steps: *steps, Plan: plan}, count: *seeds, until: time.Now().Add(*within), archive: *archive, all: *all}
 			err = p.play(ctx, *labs)
 		}
 	}
@@ -67,6 +68,7 @@ type player struct {
 	trial   lab.TrialConfig
 	first   lab.Seed
 	count   int
+	until   time.Time // no seed begins after it
 	archive string
 	all     bool // stories are archived
 
@@ -104,7 +106,7 @@ func (p *player) next(ctx context.Context) bool {
 	if s.Nodes == 0 {
 		s.Nodes = lab.NodesOf(s.Number)
 	}
-	over := p.begun > p.count || ctx.Err() != nil
+	over := p.begun > p.count || time.Now().After(p.until) || ctx.Err() != nil
 	p.mu.Unlock()
 	if over {
 		return false
