@@ -37,13 +37,18 @@ check: ## formatting, vet, staticcheck
 	GOOS=darwin $(GO) vet ./internal/conn ./cmd/tombolo
 	$(GO) tool staticcheck ./...
 
+# These measure, or hold real nodes to promised times: one after the other, with
+# the machine to themselves, after all the others side by side.
+ALONE := /internal/lab|/internal/e2e|/bench
+
 unit: ## all tests
-	$(GO) test -count=1 -timeout 20m ./...
+	$(GO) test -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)')
+	$(GO) test -count=1 -timeout 20m -p 1 $$($(GO) list ./... | grep -E '$(ALONE)')
 
 # The end-to-end tests, the laboratory and the benchmarks drive child processes,
 # which the race detector does not see into; of the laboratory its own parts run.
 race: ## the same under the race detector, in a smaller dose
-	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '/internal/e2e|/internal/lab|/bench')
+	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '$(ALONE)')
 	$(GO) test -race -count=1 -timeout 5m ./internal/lab -run 'Cut|Groups|Delay|Throttle|History|Parse'
 
 long: ## hours of kill -9 under load, and of simulated clusters; seeds are printed
@@ -64,7 +69,7 @@ conformance: ## Eclipse Paho's interoperability suite: make conformance SUITE=DI
 pgo: build ## make cmd/tombolo/default.pgo anew: a profile of the broker under load (100 s; machine otherwise idle)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(BIN) bench compare --broker tombolo --profile cpu --profile-dir "$$dir" \
-		--run 'latency --pairs 50 --duration 20s' --run 'p2p --duration 5s' --run 'p2p -q 1 --duration 5s' \
+		--run 'latency --pairs 50 --duration 20s' --run 'p2p --duration 5s' --run 'p2p -q 1 --duration 5s' --run 'p2p -q 1 --persistent --duration 4s' \
 		--run 'fanout --duration 4s' --run 'fanout -q 1 --duration 3s' --run 'fanin --duration 3s' \
 		--run 'connect --connections 10000' --run 'connect --connections 10000 --window 50' && \
 	$(BIN) bench compare --broker tombolo-3-cross --profile cpu --profile-dir "$$dir/across" \

@@ -15,7 +15,7 @@ import (
 const module = "tombolo/"
 
 // ground is what everything may stand on.
-const ground = "internal/invariant internal/clock internal/kv internal/wire internal/metric "
+const ground = "internal/invariant internal/clock internal/kv internal/pack internal/wire internal/metric "
 
 // arrows says for each package, or for all below a path that ends in "/...",
 // which packages of ours it may import, beside those of its own tree. A
@@ -25,8 +25,9 @@ const ground = "internal/invariant internal/clock internal/kv internal/wire inte
 var arrows = map[string]string{
 	"internal/invariant": "",
 	"internal/clock":     "internal/invariant",
-	"internal/wire":      "internal/invariant",
+	"internal/wire":      "internal/invariant internal/pack",
 	"internal/metric":    "internal/invariant",
+	"internal/pack":      "internal/invariant",
 	"internal/kv/...":    "internal/invariant internal/clock",
 
 	"dvv":              "internal/invariant internal/wire",
@@ -39,20 +40,23 @@ var arrows = map[string]string{
 	"mqtt/broker":      ground + "dvv metadata netsplit queue internal/conn mqtt/packet mqtt/topic mqtt/session",
 	"mqtt/conformance": "", // its tests start a node and speak to it
 
-	"internal/conn":       ground,
-	"internal/option":     ground,
-	"internal/auth":       ground,
-	"internal/log":        ground,
-	"internal/admin":      ground,
-	"internal/link":       ground,
-	"internal/member":     ground + "metadata",
-	"internal/spool":      ground + "internal/link",
-	"internal/storepage":  "internal/kv metadata",
-	"internal/systemd":    "",
-	"internal/goldentest": "",
-	"internal/doctor":     "",
-	"internal/tidy":       "",
-	"internal/registrar":  ground + "metadata netsplit",
+	"internal/conn":        ground,
+	"internal/option":      ground,
+	"internal/auth":        ground,
+	"internal/log":         ground,
+	"internal/admin":       ground,
+	"internal/link":        ground,
+	"internal/member":      ground + "metadata",
+	"internal/spool":       ground + "internal/link",
+	"internal/storepage":   "internal/kv metadata",
+	"internal/handover":    ground + "metadata queue mqtt/packet mqtt/topic mqtt/session internal/link internal/spool",
+	"internal/systemd":     "",
+	"internal/goldentest":  "",
+	"internal/certificate": "",
+	"internal/freeport":    "",
+	"internal/doctor":      "",
+	"internal/tidy":        "",
+	"internal/registrar":   ground + "metadata netsplit",
 
 	"internal/cluster": ground + "metadata netsplit queue mqtt/broker internal/link internal/member internal/registrar internal/spool",
 
@@ -61,7 +65,7 @@ var arrows = map[string]string{
 	"internal/node/...": "*",
 	"internal/e2e":      "*", // its tests start the built binary and load it with bench
 	"internal/sim/...":  "*",
-	"bench/...":         "internal/client mqtt/packet mqtt/topic",
+	"bench/...":         "internal/certificate internal/freeport internal/client mqtt/packet mqtt/topic",
 	"cmd/...":           "* bench/...",
 }
 

@@ -21,7 +21,7 @@ var cores = []core{
 	{dir: "metadata/replica"},
 	{dir: "netsplit"},
 	{dir: "queue", shell: []string{"store.go", "commit.go", "open.go", "lease.go"}}, // the Store is the shell with the disk
-	{dir: "internal/member", shell: []string{"set.go", "loop.go", "finder.go", "gossip.go", "transport.go", "file.go", "table.go", "config.go", "refused.go"}},
+	{dir: "internal/member", shell: []string{"set.go", "loop.go", "finder.go", "gossip.go", "complain.go", "transport.go", "file.go", "table.go", "config.go", "refused.go"}},
 	{dir: "mqtt/packet"},
 	{dir: "mqtt/topic"},
 	{dir: "mqtt/session"},

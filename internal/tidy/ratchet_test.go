@@ -9,5 +9,4 @@ var oversizedOnce = map[string]int{}
 // longCommentOnce names the files whose package comment should move to doc.go.
 var longCommentOnce = map[string]bool{
 	"internal/invariant/invariant.go": true,
-	"metadata/internal/pack/pack.go":  true,
 }
