@@ -39,7 +39,7 @@ check: ## formatting, vet, staticcheck
 
 # These measure, or hold real nodes to promised times: one after the other, with
 # the machine to themselves, after all the others side by side.
-ALONE := /internal/lab|/internal/e2e|/bench
+ALONE := /internal/lab|/internal/e2e|/internal/cluster|/bench
 
 unit: ## all tests
 	$(GO) test -count=1 -timeout 20m $$($(GO) list ./... | grep -vE '$(ALONE)')
@@ -49,6 +49,7 @@ unit: ## all tests
 # which the race detector does not see into; of the laboratory its own parts run.
 race: ## the same under the race detector, in a smaller dose
 	$(GO) test -race -short -count=1 -timeout 25m $$($(GO) list ./... | grep -vE '$(ALONE)')
+	$(GO) test -race -short -count=1 -timeout 5m ./internal/cluster
 	$(GO) test -race -count=1 -timeout 5m ./internal/lab -run 'Cut|Groups|Delay|Throttle|History|Parse'
 
 long: ## hours of kill -9 under load, and of simulated clusters; seeds are printed

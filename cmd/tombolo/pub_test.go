@@ -52,7 +52,7 @@ func (b *toolOutput) String() string {
 // until waits for words to appear.
 func (b *toolOutput) until(t *testing.T, words string) {
 	t.Helper()
-	limit := time.NewTimer(20 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	for {
 		b.mu.Lock()

@@ -9,7 +9,7 @@ import (
 )
 
 // patience bounds every wait of the tests: far beyond what a busy machine needs.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // harness is one running listener of a test. Owned by the test goroutine.
 type harness struct {

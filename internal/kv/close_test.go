@@ -35,8 +35,22 @@ func blocks(t *testing.T, db kv.DB, n int) {
 
 // TestCloseWithFullCache: to close takes a small part of the time in which the
 // cache was filled from the files. goleveldb by itself takes several times as long
-// as that here, and minutes for a cache of some hundred megabytes.
+// as that here, and minutes for a cache of some hundred megabytes. The machine may
+// do something else meanwhile: one of a few attempts has to do.
 func TestCloseWithFullCache(t *testing.T) {
+	for range 5 {
+		filled, took := closeFull(t)
+		t.Logf("filled in %v, closed in %v", filled, took)
+		if took <= filled/4 {
+			return
+		}
+	}
+	t.Error("to close took more than a quarter of the time in which the cache was filled, each time")
+}
+
+// closeFull fills the cache of a store from its files and closes it.
+func closeFull(t *testing.T) (filled, took time.Duration) {
+	t.Helper()
 	const n = 16_000
 	db, _, err := kv.OpenLevel(t.TempDir(), kv.Options{Sync: kv.SyncNever, NoCompression: true, MemoryBudget: 256 << 20})
 	if err != nil {
@@ -51,7 +65,7 @@ func TestCloseWithFullCache(t *testing.T) {
 	for it.Next() {
 	}
 	it.Close()
-	filled := time.Since(began)
+	filled = time.Since(began)
 	if grew := db.Stats().MemoryBytes - before; grew < n*4000 {
 		t.Fatalf("the cache grew by %d bytes only", grew)
 	}
@@ -59,11 +73,7 @@ func TestCloseWithFullCache(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	took := time.Since(began)
-	t.Logf("filled in %v, closed in %v", filled, took)
-	if took > filled/4 {
-		t.Errorf("%v to close what was filled in %v", took, filled)
-	}
+	return filled, time.Since(began)
 }
 
 // heldDisk holds the reads of tables up once it is told to, and counts them.

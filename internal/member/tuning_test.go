@@ -121,9 +121,15 @@ func TestMuteSeed(t *testing.T) {
 	u.config.Gossip.TCPTimeout = 200 * time.Millisecond
 	u.start()
 	<-u.set.gossip.started
-	began := time.Now()
-	err = u.set.gossip.contact(0, mute.Addr().String())
-	if took := time.Since(began); err == nil || took < 200*time.Millisecond || took > 2500*time.Millisecond {
+	var took time.Duration
+	for range 3 { // the machine may be late with one
+		began := time.Now()
+		err = u.set.gossip.contact(0, mute.Addr().String())
+		if took = time.Since(began); err == nil || took < 2500*time.Millisecond {
+			break
+		}
+	}
+	if err == nil || took < 200*time.Millisecond || took > 2500*time.Millisecond {
 		t.Errorf("%v after %v; the limit is 200 ms, the default 3 s", err, took)
 	}
 }

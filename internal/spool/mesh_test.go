@@ -86,13 +86,13 @@ func runs(t *testing.T, id link.NodeID, incarnation wire.Incarnation, spool link
 // within polls until ok holds.
 func within(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline, tick := time.NewTimer(30*time.Second), time.NewTicker(2*time.Millisecond)
+	deadline, tick := time.NewTimer(time.Minute), time.NewTicker(2*time.Millisecond)
 	defer deadline.Stop()
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("%s: not within 30 s", what)
+			t.Fatalf("%s: not within a minute", what)
 		case <-tick.C:
 		}
 	}

@@ -25,7 +25,7 @@ func TestR17Takeover(t *testing.T) {
 			at := m.nodes[i%3]
 			began := time.Now()
 			next := at.dial(t, "c", kind)
-			if took := time.Since(began); took > 2*time.Second {
+			if took := time.Since(began); took > 5*time.Second { // bounded; how long it takes on an idle machine the laboratory measures
 				t.Errorf("takeover took %v", took)
 			}
 			<-first.ended
@@ -206,7 +206,7 @@ func (s *seen) note(m *packet.Publish) {
 
 // take reads some messages, if they come soon.
 func (s *seen) take(p *person, n int) {
-	late := time.NewTimer(5 * time.Second)
+	late := time.NewTimer(20 * time.Second)
 	defer late.Stop()
 	for range n {
 		select {
@@ -222,7 +222,7 @@ func (s *seen) take(p *person, n int) {
 }
 
 func (s *seen) until(p *person, sent []int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
 		whole := true
