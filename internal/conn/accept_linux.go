@@ -87,7 +87,7 @@ func (l *Listener) admitRaw(socket int, peer netip.AddrPort, accept Accept) {
 	c := l.newStream(peer)
 	t := newRawSocket(c, socket)
 	c.t = t
-	if !l.admits(peer.String) || !l.add(c) {
+	if !l.admits(socket, peer.String) || !l.add(c) {
 		_ = t.close()
 		return
 	}

@@ -17,6 +17,10 @@ type Config struct {
 	Address string
 	// MaxConnections bounds the connections alive at once; 0 is no bound.
 	MaxConnections int
+	// DescriptorsMax bounds the number of a connection's descriptor; 0 is no bound.
+	// The system gives the lowest number that is free, so that those from here on
+	// are left to the rest of the process, however many clients come.
+	DescriptorsMax int
 
 	// OutboxHighMark and OutboxLowMark are the bytes between which OnWritable
 	// works; 0 for the high mark turns it off.

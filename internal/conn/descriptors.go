@@ -2,6 +2,7 @@ package conn
 
 import (
 	"errors"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -12,6 +13,22 @@ const (
 	backoffMin = 5 * time.Millisecond
 	backoffMax = time.Second
 )
+
+var errDescriptorsKept = errors.New("the limit of open files leaves room for no further client, what is left is kept for files and links: raise it (LimitNOFILE= in the systemd unit, ulimit -n in a shell)")
+
+// descriptor returns the number of a connection's descriptor if there is a bound to it, else 0.
+func (l *Listener) descriptor(nc net.Conn) (number int) {
+	s, ok := nc.(syscall.Conn)
+	if !ok || l.cfg.DescriptorsMax == 0 {
+		return 0
+	}
+	rc, err := s.SyscallConn()
+	if err != nil {
+		return 0 // closed already: whoever drives it will see
+	}
+	_ = rc.Control(func(fd uintptr) { number = int(fd) })
+	return number
+}
 
 // acceptFailed deals with an accept that brought no connection. At the
 // descriptor limit the pending connection would stay pending and accept fail at

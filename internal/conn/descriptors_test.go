@@ -59,3 +59,22 @@ func TestDescriptorLimit(t *testing.T) {
 		return err == nil
 	})
 }
+
+// What lies from DescriptorsMax on is not for clients, however they are driven.
+func TestDescriptorsMax(t *testing.T) {
+	eachDriver(t, func(t *testing.T, d driver) {
+		h := d.serve(t, Config{DescriptorsMax: 1}, echo) // all but that of standard input
+		network, address := "tcp", h.l.AddrString()
+		if d.unix {
+			network, address = "unix", h.l.unixPath
+		}
+		nc, err := net.Dial(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustBeClosed(t, closeLater(t, nc))
+		if s := h.l.Stats(); s.Refused(RefusedDescriptors) != 1 || s.Accepted() != 1 || s.Active() != 0 {
+			t.Fatalf("refused %d, accepted %d, active %d", s.Refused(RefusedDescriptors), s.Accepted(), s.Active())
+		}
+	})
+}

@@ -185,7 +185,7 @@ func (l *Listener) acceptOne(accept Accept) bool {
 		l.acceptFailed(err)
 		return true
 	}
-	if !l.admits(nc.RemoteAddr().String) {
+	if !l.admits(l.descriptor(nc), nc.RemoteAddr().String) {
 		_ = nc.Close()
 		return true
 	}
@@ -196,9 +196,13 @@ func (l *Listener) acceptOne(accept Accept) bool {
 var errMaxConnections = errors.New("max_connections of the listener is reached")
 
 // admits counts a connection and says whether there is room for it.
-func (l *Listener) admits(peer func() string) bool {
+func (l *Listener) admits(descriptor int, peer func() string) bool {
 	l.backoff = 0
 	l.stats.accepted.Add(1)
+	if most := l.cfg.DescriptorsMax; most > 0 && descriptor >= most {
+		l.refuse(peer(), RefusedDescriptors, errDescriptorsKept)
+		return false
+	}
 	if most := l.cfg.MaxConnections; most > 0 && l.stats.active.Load() >= int64(most) {
 		l.refuse(peer(), RefusedMaxConnections, errMaxConnections)
 		return false

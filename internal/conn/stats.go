@@ -8,7 +8,8 @@ type Refusal uint8
 const (
 	// RefusedMaxConnections: the listener's MaxConnections was reached.
 	RefusedMaxConnections Refusal = iota
-	// RefusedDescriptors: the process or the system has no descriptor left.
+	// RefusedDescriptors: the process or the system has no descriptor left, or
+	// none below DescriptorsMax.
 	RefusedDescriptors
 	// RefusedByHandler: Accept returned nil.
 	RefusedByHandler

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -343,6 +345,57 @@ func TestDescriptorLimit(t *testing.T) {
 	if refused := n.metric("tombolo_connections_refused_descriptors_total", ""); refused < 10 {
 		t.Errorf("%v connections were counted as refused, want at least 10", refused)
 	}
+}
+
+// TestDescriptorsKeptForFiles: however many clients come, there are descriptors
+// left for what the store writes next, and for who asks the node what is wrong.
+// The store took nothing more until a restart, and nobody got an answer.
+func TestDescriptorsKeptForFiles(t *testing.T) {
+	n := newNode(t, "leveldb.maximum_memory", "16MB") // the write buffer is 2 MB of it
+	n.under = []string{"prlimit", "--nofile=256:256"}
+	n.start()
+	n.joined("away", keeping(3600), "news").Disconnect(packet.Success)
+	pub := n.join("pub", nil)
+	served := 0
+	for refused := 0; refused < 5; {
+		switch err := n.occupy(fmt.Sprint("many", served)); {
+		case err == nil:
+			served++
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			t.Fatal("a connection at the limit is neither served nor closed")
+		default:
+			refused++
+		}
+	}
+	for i := range 12 {
+		pub.send("news", fmt.Sprint(i, strings.Repeat("x", 500_000)), 1, false) // several files of the store
+	}
+	if status, body := n.ask("/ready"); status != http.StatusOK {
+		t.Errorf("/ready: %d %s", status, body)
+	}
+	if got := tool(t, "session", "show", "--socket", filepath.Join(n.dir, "data", "admin.sock")); got.code != 0 || !strings.Contains(got.out, "away") {
+		t.Errorf("tombolo session show: %+v", got)
+	}
+	if served < 100 || served > 192 {
+		t.Errorf("%d clients were let in with a limit of 256 descriptors, of which 64 are to be kept", served)
+	}
+	n.logged("connection refused", "descriptors", "LimitNOFILE")
+}
+
+// occupy connects a client of MQTT 3.1.1 that stays until the test ends.
+func (n *node) occupy(id string) error {
+	c, err := net.DialTimeout("tcp", n.tcp, patience)
+	if err != nil {
+		return err
+	}
+	n.tb.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	b := append([]byte{0x10, byte(12 + len(id)), 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, byte(len(id))}, id...)
+	if _, err := c.Write(b); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(c, make([]byte, 4))
+	return err
 }
 
 // cpu is the processor time that the node has used.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"math"
 	"syscall"
 
 	"tombolo/internal/option"
@@ -23,6 +24,19 @@ func (n *Node) warnDescriptors() {
 	if limit := uint64(r.Max); want+descriptorsReserve > limit {
 		n.logger.Warn(fmt.Sprintf("max_connections of all MQTT listeners is %d together, but this process may open %d files only; further clients will be refused: raise the limit (LimitNOFILE= in the systemd unit, ulimit -n in a shell) or lower max_connections", want, limit))
 	}
+}
+
+// clientDescriptors is the number from which on descriptors are not for clients:
+// without one the store cannot begin its next file, and takes nothing more until
+// a restart; nor do links come back, or tools and scrapes get an answer. Of a low
+// limit a quarter is kept. 0 is a limit that is not known.
+func clientDescriptors() int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 0
+	}
+	limit := min(uint64(r.Cur), math.MaxInt32)
+	return int(limit - min(descriptorsReserve, limit/4))
 }
 
 // promised is how many MQTT clients the listeners take together; a listener

@@ -131,7 +131,7 @@ func (p *ports) listenConfig(one *port) conn.Config {
 	outbox := int(set.Bytes("max_outbox_bytes"))
 	c := conn.Config{
 		Name: l.Name, Kind: l.Kind, Mountpoint: l.Mountpoint,
-		Address: l.Address.String(), MaxConnections: max(l.MaxConnections, 0),
+		Address: l.Address.String(), MaxConnections: max(l.MaxConnections, 0), DescriptorsMax: clientDescriptors(),
 		OutboxHighMark: outbox / 2, OutboxLowMark: outbox / 4,
 		CloseLinger: max(min(set.Duration("shutdown_timeout")/2, linger), time.Millisecond),
 		SendBuffer:  l.SendBuffer, ReceiveBuffer: l.ReceiveBuffer,
