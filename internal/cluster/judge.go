@@ -17,7 +17,8 @@ type judge struct {
 	send    func(to wire.NodeID, h *wire.Heartbeat)
 	ticks   int
 	counted bool  // the split that lasts has been counted
-	found   int64 // when this node opened into a split that nobody has counted yet; 0: it did not
+	found   int64 // in ms, when this node opened into a split that nobody has counted yet; 0: it did not
+	argued  int64 // in ms, since when those that this starting node reaches have not reached each other; 0: they do
 	founds  bool  // the node has begun a cluster that nobody else is a member of yet
 }
 
@@ -30,6 +31,11 @@ const (
 	graceMin = 3 * time.Second
 	graceMax = 15 * time.Second
 )
+
+// agreeMax is how long a node that starts, and reaches whom it waits for, waits for
+// them to reach each other and to have heard of it: they see that a link is up one
+// after the other, and who opens between them refuses clients for a moment.
+const agreeMax = time.Second
 
 // Heard implements link.Detector.
 func (j *judge) Heard(from wire.NodeID, inc wire.Incarnation, h *wire.Heartbeat, now int64) {
@@ -143,6 +149,14 @@ func (j *judge) open(now int64) {
 			return
 		}
 	}
+	if !s.argues() {
+		j.argued = 0
+	} else if j.argued == 0 {
+		j.argued = now
+	}
+	if j.argued != 0 && now-j.argued < agreeMax.Milliseconds() {
+		return
+	}
 	c.opened.Store(true)
 	c.refresh(nil)
 	c.nudge()
@@ -158,7 +172,7 @@ func (j *judge) met(now int64) {
 	case j.found == 0:
 	case !j.d.Verdict().Split:
 		j.found = 0
-	case now-j.found >= int64(graceMin):
+	case now-j.found >= graceMin.Milliseconds():
 		j.found = 0
 		j.event(&netsplit.Event{Kind: netsplit.SplitBegan})
 	}

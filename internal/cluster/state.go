@@ -15,6 +15,14 @@ func (s *state) reaches(id wire.NodeID) bool {
 	return ok
 }
 
+// argues reports whether two members that this node reaches do not reach each other
+// by verdict. This node is one of those that it reaches.
+func (s *state) argues() bool {
+	return slices.ContainsFunc(s.verdict.Missing, func(p [2]netsplit.NodeID) bool {
+		return s.reaches(wire.NodeID(p[0])) && s.reaches(wire.NodeID(p[1]))
+	})
+}
+
 // name is what an operator knows a node by.
 func (s *state) name(id wire.NodeID) string {
 	for i := range s.members {
