@@ -149,12 +149,7 @@ func (j *judge) open(now int64) {
 			return
 		}
 	}
-	if !s.argues() {
-		j.argued = 0
-	} else if j.argued == 0 {
-		j.argued = now
-	}
-	if j.argued != 0 && now-j.argued < agreeMax.Milliseconds() {
+	if !j.agreed(s, now) {
 		return
 	}
 	c.opened.Store(true)
@@ -163,6 +158,19 @@ func (j *judge) open(now int64) {
 	if j.d.Verdict().Split {
 		j.found = now
 	}
+}
+
+// agreed reports whether those that this node reaches reach each other, or have not for
+// so long that this is a split.
+func (j *judge) agreed(s *state, now int64) bool {
+	switch {
+	case !s.argues():
+		j.argued = 0
+		return true
+	case j.argued == 0:
+		j.argued = now
+	}
+	return now-j.argued >= agreeMax.Milliseconds()
 }
 
 // met counts a split that was there before this node opened. While a cluster
