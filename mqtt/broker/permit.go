@@ -178,7 +178,8 @@ func (b *Broker) releaseClient(k Key, epoch metadata.Epoch, newHome wire.NodeID)
 	}
 	b.settle(r)
 	b.end(r)
-	if existed {
+	if kept {
+		// Also what its leave has yet to note: the new home is to go on from there.
 		noted := make(chan struct{})
 		b.noteOwed(c, func() { close(noted) })
 		<-noted
