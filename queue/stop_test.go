@@ -42,7 +42,8 @@ func TestStopDoesNotWaitForCompaction(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatal("the store waits for the compaction")
+		t.Error("the store waits for the compaction")
+		defer func() { <-ended }() // which the close of the database ends
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)
