@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,15 +74,18 @@ func (w *wireman) leaves(expiry uint32) {
 	w.send(packet.AppendDisconnect(nil, packet.V5, &d))
 }
 
-// haltingDisk is a disk whose writes wait while halt is locked.
+// haltingDisk is a disk whose writes wait while halt is locked. Their bytes are
+// counted.
 type haltingDisk struct {
 	kv.DB
-	halt *sync.RWMutex
+	halt  *sync.RWMutex
+	wrote *atomic.Int64
 }
 
 func (d haltingDisk) Write(b *kv.Batch, synced bool) error {
 	d.halt.RLock()
 	defer d.halt.RUnlock()
+	d.wrote.Add(int64(b.Bytes()))
 	return d.DB.Write(b, synced)
 }
 

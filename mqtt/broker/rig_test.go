@@ -45,6 +45,7 @@ type rigNode struct {
 	exchanged [8]atomic.Bool
 	silent    atomic.Bool  // it sends no metadata
 	halting   sync.RWMutex // locked: its metadata waits for the disk
+	wrote     atomic.Int64 // bytes, by the metadata store
 	// current is b, for the queue store, which runs on while b is replaced.
 	current atomic.Pointer[Broker]
 }
@@ -179,7 +180,7 @@ func (m *mesh) node(t *testing.T, id wire.NodeID) *rigNode {
 	n.cluster.mu.full = map[wire.NodeID]bool{}
 	n.cluster.mu.timeout = 10 * time.Second
 	var err error
-	n.meta, err = metadata.Open(haltingDisk{kv.OpenMemory(), &n.halting}, metadata.Config{
+	n.meta, err = metadata.Open(haltingDisk{kv.OpenMemory(), &n.halting, &n.wrote}, metadata.Config{
 		Node: uint64(id), Transport: n, Replica: replica.Config{ExchangeEvery: 50 * time.Millisecond},
 		OnExchange: func(e metadata.Exchange) { n.exchanged[e.Peer].Store(true) },
 	})
