@@ -99,11 +99,12 @@ func (n *Node) run(ctx context.Context) error {
 	}
 	defer n.log.Close()
 	n.warnDescriptors()
+	dir := n.set.String("data_dir")
 	if err := n.openStores(); err != nil {
-		return errors.Join(err, n.closeStores())
+		return noSpace(dir, errors.Join(err, n.closeStores()))
 	}
 	err := n.serve(ctx)
-	return errors.Join(err, n.closeStores())
+	return noSpace(dir, errors.Join(err, n.closeStores()))
 }
 
 // checkListeners refuses a configuration with which the node would be of no

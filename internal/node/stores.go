@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"tombolo/internal/kv"
 	"tombolo/internal/metric"
@@ -184,7 +185,10 @@ func (n *Node) memoryBudgets() (meta, messages int64) {
 // what to do.
 func writable(dir string) error {
 	f, err := os.CreateTemp(dir, ".write-test-")
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return err // its owner is not to blame
+	case err != nil:
 		return fmt.Errorf("data_dir %s is not writable: %w; change its owner, or set data_dir", dir, err)
 	}
 	name := f.Name()
