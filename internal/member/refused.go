@@ -72,6 +72,8 @@ func (s *Set) explain(seed string, err error) error {
 		return false
 	}
 	switch name := s.config.Cluster; {
+	case has("not encrypted"):
+		return fmt.Errorf("what listens at %s does not encrypt: it is no port for gossip between nodes (cluster.gossip_port), such as one for HTTP, or its node has no cluster.secret_key and this one has: give both the same", seed)
 	case has("decrypt", "encrypt"):
 		return fmt.Errorf("%s has another cluster.secret_key than this node, or only one of the two has one: give both the same", seed)
 	case has("EOF", "reset by peer", "broken pipe"):

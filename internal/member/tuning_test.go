@@ -3,6 +3,8 @@ package member
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -131,6 +133,21 @@ func TestMuteSeed(t *testing.T) {
 	}
 	if err == nil || took < 200*time.Millisecond || took > 2500*time.Millisecond {
 		t.Errorf("%v after %v; the limit is 200 ms, the default 3 s", err, took)
+	}
+}
+
+// TestSeedIsHTTP: of a seed that is another port of a node the operator hears that,
+// not only of secrets.
+func TestSeedIsHTTP(t *testing.T) {
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	u := newRig(t).unit(1)
+	u.config.Gossip.Secret = []byte("a secret of some length")
+	u.start()
+	<-u.set.gossip.started
+	err := u.set.contactOne([]string{other.Listener.Addr().String()})
+	if err == nil || !strings.Contains(err.Error(), "no port for gossip") || !strings.Contains(err.Error(), "cluster.gossip_port") {
+		t.Errorf("%v; want it to say that the port is another one", err)
 	}
 }
 
