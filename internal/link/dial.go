@@ -69,7 +69,14 @@ func (p *peer) fail(err error) {
 	if known {
 		p.mu.refused = r.Code
 	}
-	if known || errors.As(err, &h) && !h.quiet {
+	advice := errors.As(err, &h) && !h.quiet
+	if advice {
+		if p.mu.advice == err.Error() {
+			return // other failures were between
+		}
+		p.mu.advice = err.Error()
+	}
+	if known || advice {
 		p.m.config.Log("link to node " + nameOf(p.mu.info.Name, p.id) + ": " + err.Error())
 	}
 }
@@ -111,7 +118,7 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (*connection, error) 
 	segment := p.width.segment()
 	raw, err := hedge(timed, address, segment)
 	if err != nil {
-		return nil, err
+		return nil, unanswered(address, false, err)
 	}
 	tune(raw, c.SilenceMax)
 	deadline := time.Now().Add(c.DialTimeout)
@@ -124,7 +131,7 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (*connection, error) 
 		secure := tls.Client(raw, t)
 		if err := secure.HandshakeContext(timed); err != nil {
 			_ = raw.Close()
-			return nil, err
+			return nil, unanswered(address, true, err)
 		}
 		raw = secure
 	}
@@ -134,7 +141,7 @@ func (p *peer) dial(ctx context.Context, plane wire.Plane) (*connection, error) 
 	stop()
 	if err != nil || ctx.Err() != nil {
 		_ = raw.Close()
-		return nil, err
+		return nil, unanswered(address, true, err)
 	}
 	_ = raw.SetDeadline(time.Time{})
 	conn := newConnection(p, plane, raw, h.peer)

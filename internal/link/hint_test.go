@@ -3,6 +3,8 @@ package link
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -75,4 +77,45 @@ func (h *heardLog) has(part string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return strings.Contains(h.text, part)
+}
+
+// TestUnanswered: at an address where somebody takes connections and says nothing, the
+// node that dials says so, and what it may be, in its log once.
+func TestUnanswered(t *testing.T) {
+	pair, err := certificate.New("ours")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, secure := range map[string]*tls.Config{"plain": nil, "TLS": {Certificates: []tls.Certificate{pair.TLS()}, RootCAs: pair.Pool(), MinVersion: tls.VersionTLS13}} {
+		t.Run(name, func(t *testing.T) {
+			mute, err := net.Listen("tcp", "127.0.0.1:0") // the system takes connections for it
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer mute.Close()
+			var said heardLog
+			a := prepare(t, 1, func(x *Config) { x.TLS, x.Log, x.DialTimeout = secure, said.line, 50*time.Millisecond })
+			if err := a.mesh.AddPeer(2, mute.Addr().String()); err != nil {
+				t.Fatal(err)
+			}
+			a.start(t)
+			const told = "takes the connection and says nothing"
+			within(t, "what is wrong", func() bool { return strings.Contains(a.mesh.Status()[0].LastError, mute.Addr().String()+" "+told) })
+			within(t, "a line of the log", func() bool { return said.has(told) })
+			within(t, "the reason in the counter", func() bool { return a.mesh.Stats().Refusals[Silence] > 0 })
+			for range 6 { // and as many attempts
+				c, err := mute.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, c)
+				_ = c.Close()
+			}
+			said.mu.Lock()
+			defer said.mu.Unlock()
+			if got := strings.Count(said.text, told); got != 1 {
+				t.Errorf("it was logged %d times, want once:\n%s", got, said.text)
+			}
+		})
+	}
 }

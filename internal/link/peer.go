@@ -83,6 +83,7 @@ type peer struct {
 		told      toldState
 		lost      []ended // to be told
 		lastError string
+		advice    string           // what the log was told to do about it, since a link stood
 		parted    string           // why the first of the two connections ended
 		refused   wire.RefusalCode // why the last handshake came to nothing; 0: it did not
 	}
@@ -254,7 +255,7 @@ func (p *peer) detach(c *connection, reason string) {
 		return
 	}
 	p.mu.conns[c.plane] = nil
-	p.mu.lastError = reason
+	p.mu.lastError, p.mu.advice = reason, ""
 	if p.mu.conns[wire.Control] != nil || p.mu.conns[wire.Bulk] != nil {
 		p.mu.parted = reason // the other one follows
 	}

@@ -38,6 +38,7 @@ func TestSeedsThatDoNotTakeUs(t *testing.T) {
 			b.start(c.seed)
 			for _, text := range c.says {
 				within(t, text, func() bool { return strings.Contains(b.set.Status().Text, text) })
+				within(t, "in its log: "+text, func() bool { return b.said(text) })
 			}
 			if c.hears != "" {
 				within(t, c.hears, func() bool { return a.said(c.hears) })

@@ -213,8 +213,14 @@ func (l *loop) step(input func(c *core)) error {
 			return err
 		}
 	}
-	l.status.Store(l.explained(l.core.status()))
+	st := l.core.status()
+	waits := st.Text
+	st = l.explained(st)
+	l.status.Store(st)
 	for _, line := range out.log {
+		if line.text == waits {
+			line.text = st.Text // with what contact with others tells
+		}
 		l.config.Log([...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[line.severity], line.text)
 	}
 	l.table.write(&l.core.kept.record)
