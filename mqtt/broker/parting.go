@@ -18,12 +18,13 @@ func (b *Broker) Part(limit time.Duration) {
 	}
 }
 
-// parting reports whether a session is on its way from here, or may be about to.
+// parting reports whether a session is on its way from here, or may be about to. One of
+// which a peer has said that it has left, ahead of the tables, is not on its way yet.
 func (b *Broker) parting() bool {
 	left := b.parted[:0]
 	for _, c := range b.parted {
 		c.mu.Lock()
-		if !c.ended && !c.leaving() {
+		if !c.ended {
 			left = append(left, c)
 		}
 		c.mu.Unlock()

@@ -57,3 +57,44 @@ func TestR27HandsOver(t *testing.T) {
 		t.Errorf("it was waited for %v", took)
 	}
 }
+
+// TestR27HandsOverLate: another node says that a session has left the node that stops
+// before that has followed its tables there. It waits for the session all the same.
+func TestR27HandsOverLate(t *testing.T) {
+	const messages = 600
+	m := rig(t, 3)
+	a, b, c := m.nodes[0], m.nodes[1], m.nodes[2]
+	a.dial(t, "s", lasting).subscribe(1, "t")
+	pub := c.dial(t, "pub")
+	for i := range messages {
+		pub.send("t", fmt.Sprint(i), 1)
+	}
+	a.b.Shutdown()
+	goOn := a.lags()
+	s := b.dial(t, "s", lasting)
+	at := a.b.registry.get(Key{ClientID: "s"})
+	eventually(t, "it is said that the session has left", func() bool {
+		at.mu.Lock()
+		defer at.mu.Unlock()
+		return at.leaving()
+	})
+	if !a.b.parting() {
+		t.Error("nothing is waited for")
+	}
+	goOn()
+	goOn()
+	a.b.Part(20 * time.Second)
+	m.dies(a)
+	pub.send("t", fmt.Sprint(messages), 1)
+	for next := -1; next != messages; {
+		p := <-s.Messages()
+		if p == nil {
+			t.Fatal("the connection ended")
+		}
+		var at int
+		if _, err := fmt.Sscan(string(p.Payload), &at); err != nil || next >= 0 && at != next+1 {
+			t.Fatalf("%s came after %d", p.Payload, next)
+		}
+		next = at
+	}
+}
