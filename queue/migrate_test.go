@@ -345,6 +345,37 @@ func TestPacketIDsComeOnce(t *testing.T) {
 	}
 }
 
+// TestLatePacketIDs: once the client of a moving queue goes on with the packet ids that
+// are here, none of its own publishing is taken from another node, though that be after
+// a crash; those of deliveries are. The next move begins anew.
+func TestLatePacketIDs(t *testing.T) {
+	db := kv.NewMemory()
+	b, c := start(t, kv.OpenMemory(), StoreConfig{}), start(t, db, StoreConfig{})
+	source, _ := b.generation("s", 100)
+	b.InboundOnly(Inbound{source, 7, false}, MessageID{5, 1}, nil)
+	b.append(b.event("x", source))
+	b.do(source, Op{Kind: OpBind, Seq: 1, PacketID: 9})
+	b.do(source, Op{Kind: OpRelease, Seq: 1, PacketID: 9})
+	b.sync()
+	batch := carried(t, b.export(source, Place{}, 100, 1<<20))
+	if len(batch.Records) != 2 {
+		t.Fatalf("%d packet ids go out, want 2", len(batch.Records))
+	}
+	target, _ := c.generation("s", 200)
+	c.Moving(target, 11, nil)
+	c.NoInbound(target)
+	c.sync()
+	c = start(t, db.Fork(), StoreConfig{})
+	target, _ = c.generation("s", 200)
+	if stored, err := c.bring(target, batch, nil); err != nil || len(stored) != 1 || !stored[0].Released {
+		t.Errorf("%+v taken, %v; want that of the delivery", stored, err)
+	}
+	c.Moving(target, 11, nil)
+	if stored, err := c.bring(target, batch, nil); err != nil || len(stored) != 2 {
+		t.Errorf("%+v taken in the next move, %v; want both", stored, err)
+	}
+}
+
 // TestPacketIDsComeWhileMessagesDo: packet ids have no place in any generation,
 // so they do not wait for what is being appended, which may never pause.
 func TestPacketIDsComeWhileMessagesDo(t *testing.T) {

@@ -19,7 +19,7 @@ const idsMax = 4096
 // Guarded by Store.mu.
 type moving struct {
 	from     uint64              // the node
-	taken    uint64              // of generation 0, QoS 2 packet ids, what is here or was: up to this sequence
+	taken    uint64              // of generation 0, QoS 2 packet ids, what is here or was, or comes too late: up to this sequence
 	appended map[MessageID]Place // where they are
 	imported map[MessageID]Place
 	order    []MessageID // of imported, in a circle
@@ -86,11 +86,28 @@ func (s *Store) Moving(id QueueID, from uint64, done Done) {
 	case from != 0 && l.moving == nil:
 		l.moving = &moving{from: from}
 		s.movingLocked(g, l)
-	case from != 0 && l.moving.from != from:
+	case from != 0:
 		l.moving.from, l.moving.taken = from, 0
 		s.movingLocked(g, l)
 	}
 	s.handedLocked(g, before, done)
+}
+
+// NoInbound notes that the client of a moving queue goes on with the packet ids of its
+// own publishing that are here: what comes of them from another node is late, and left
+// out. It is on the disk before whatever is handed in for the queue after this.
+func (s *Store) NoInbound(id QueueID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.mu.lanes[id]
+	if l == nil || l.dropped || l.moving == nil || l.moving.taken >= releasedFrom || s.refusalLocked() != nil {
+		return
+	}
+	l.moving.taken = releasedFrom
+	g := s.groupLocked(0)
+	before := g.batch.Bytes()
+	s.movingLocked(g, l)
+	s.grewLocked(g, before)
 }
 
 func (s *Store) movingLocked(g *group, l *lane) {

@@ -14,6 +14,11 @@ import (
 // again would be a new one otherwise, and a PUBREL that of nothing (R4, R21). The
 // old home sends them first, before the queue and without waiting for its turn, and
 // says when these are all; CONNACK and deliveries do not wait.
+//
+// From a home that is lost they do not come before the client is read. What it sends
+// again is a new message then, and it goes on to use its packet ids for others: when the
+// home is back they are of the past. Taken in, each would have the next message under it
+// taken for one that came again: answered, and given to nobody.
 
 // idsMax is how long a connection is not read at most for want of the packet ids.
 const idsMax = 5 * time.Second
@@ -36,8 +41,30 @@ func (c *client) idsKnown(from wire.NodeID) {
 	}
 	c.idsFrom = 0
 	if c.peer != nil {
+		c.goesOn()
 		c.peer.release(holdIDs)
 	}
+}
+
+// goesOn is for a client that is read from now on, with the packet ids that are here:
+// those that still come are late. The caller holds c.mu.
+func (c *client) goesOn() {
+	if c.durable {
+		c.mount.broker.cfg.Queue.NoInbound(c.qid)
+	}
+}
+
+// outdated reports whether the packet ids that are here of an earlier stay may be of the
+// past: the client of the session, whose record that is, was let in elsewhere since, and
+// the home there did not get them in time (awaitLeftover). If it did not because a
+// publish is with this node still, it waits for them, or did until now. The caller holds
+// c.mu, or nobody knows c yet.
+func (c *client) outdated(now *metadata.Session) bool {
+	if c.core.Receiving() {
+		return false
+	}
+	own := c.record
+	return own == nil || own.Home != c.mount.broker.cfg.NodeID || own.Connects < now.Connects
 }
 
 // lastIDs is done of a frame with which a node has sent all packet ids.
@@ -49,6 +76,17 @@ func (b *Broker) lastIDs(c *client, from wire.NodeID, done func(wire.Result, uin
 			c.mu.Unlock()
 		}
 		done(res, reason)
+	}
+}
+
+// dropIDs forgets packet ids of a queue.
+func (b *Broker) dropIDs(id queue.QueueID, list []queue.Received) {
+	ops := make([]queue.Op, 0, len(list))
+	for i := range list {
+		ops = append(ops, queue.Op{Kind: queue.OpInboundDone, PacketID: list[i].PacketID})
+	}
+	if len(ops) > 0 {
+		b.cfg.Queue.Do(id, ops, nil)
 	}
 }
 
@@ -114,8 +152,8 @@ func (j *source) sendIDs(to wire.NodeID, epoch metadata.Epoch) (sent bool, err e
 // newTarget begins anew with the packet ids, since the session has another home. The
 // home before, 0 for none, hears that none come to it if it waits for them.
 func (j *source) newTarget(before wire.NodeID) {
-	if before != 0 && !j.ids {
+	if before != 0 && !j.ids.Load() {
 		j.owed = append(j.owed, before)
 	}
-	j.ids = false
+	j.ids.Store(false)
 }

@@ -100,6 +100,13 @@ func (c *client) forgetBegun(id packet.ID) {
 	c.anyBegun.Store(len(c.begun) > 0)
 }
 
+// forgetAllBegun is for a session that begins anew with what is stored. The caller
+// holds c.mu, or nobody knows c yet.
+func (c *client) forgetAllBegun() {
+	c.begun = nil
+	c.anyBegun.Store(false)
+}
+
 // answer tells c how its publish ended. One that has begun and is refused is
 // forgotten durably before a client of version 5 is told, which may use the packet
 // id for another message then; any other client sends it again. The caller holds

@@ -305,6 +305,7 @@ func (b *Broker) makeDurable(c *client, id queue.QueueID, st queue.State, set *S
 	c.queue = queue.New(set.Queue, true, st)
 	c.onOp = func(tag uint64, es []queue.Entry, more bool, err error) { b.queueDone(c, tag, es, more, err) }
 	c.core.Init(set.Limits, c.queue, true, nil)
+	c.forgetAllBegun()
 	for i := range st.Received {
 		b.receivedOf(c, &st.Received[i])
 	}
@@ -399,6 +400,8 @@ func (p *peer) attach(c *client, epoch metadata.Epoch, present bool, id *Identit
 	b.gauge.online.Add(1)
 	if c.idsFrom != 0 {
 		p.hold(holdIDs)
+	} else {
+		c.goesOn()
 	}
 	r.own.Reset()
 	c.queue.SetLimits(b.settings.Load().Queue)

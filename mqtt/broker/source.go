@@ -57,7 +57,7 @@ type source struct {
 	sent   atomic.Int64 // messages
 	to     atomic.Uint64
 	since  int64         // unix ms
-	ids    bool          // the target has the QoS 2 packet ids
+	ids    atomic.Bool   // the target has the QoS 2 packet ids
 	owed   []wire.NodeID // earlier targets that wait for them
 	failed int           // batches that were not taken, one after the other
 	out    bool          // the session is in no registry and no index here any more
@@ -238,9 +238,10 @@ func (j *source) step(to wire.NodeID, rec *metadata.Session, at *queue.Place) (p
 		j.rest()
 		return false, false
 	}
-	if !j.ids {
+	if !j.ids.Load() {
 		sent, err := j.sendIDs(to, epoch)
-		switch j.ids = sent; {
+		j.ids.Store(sent)
+		switch {
 		case err != nil:
 			j.rest()
 		case !sent:

@@ -115,6 +115,10 @@ func (b *Broker) openAway(k Key, existing *client, from wire.NodeID, g permissio
 	st.MovingFrom = uint64(from)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.outdated(g.record) {
+		b.dropIDs(id, st.Received)
+		st.Received = nil
+	}
 	rec := *g.record
 	c.record, c.expiry, c.ended = &rec, rec.Expiry, false
 	c.will, c.willAt = nil, 0

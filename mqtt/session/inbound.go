@@ -354,6 +354,9 @@ func (s *Session) Receiving() bool {
 	return false
 }
 
+// Remembers reports whether an inbound QoS 2 identifier of the client is known.
+func (s *Session) Remembers() bool { return len(s.in.qos2) > 0 }
+
 // Forgotten tells that the inbound identifier of token is durably forgotten,
 // so that PUBCOMP may go out and the client may use it for a new message.
 func (s *Session) Forgotten(token uint64, e *Effects) {
