@@ -87,6 +87,11 @@ func (p *peer) OnBytes(data []byte) (consumed, want int, err error) {
 	r := p.round
 	p.heard.Store(r.now)
 	defer p.recovered(&err)
+	if p.client.Load() == nil && p.hs.Fresh() {
+		if why := strange(data); why != "" {
+			return 0, 0, p.turnAway(why)
+		}
+	}
 	limit := p.b.settings.Load().Limits.PacketBytesMax
 	for consumed < len(data) {
 		f, n, err := packet.Split(data[consumed:], limit)

@@ -68,6 +68,9 @@ func NewHandshake(l *Limits) *Handshake { return &Handshake{limits: l} }
 // holds back further packets until then.
 func (h *Handshake) Waiting() bool { return h.state == wantVerdict }
 
+// Fresh reports whether CONNECT has not come yet.
+func (h *Handshake) Fresh() bool { return h.state == wantConnect }
+
 // Packet steps one packet that came before the session was attached.
 func (h *Handshake) Packet(f packet.Frame, e *Effects) {
 	switch {
