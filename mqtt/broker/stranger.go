@@ -11,8 +11,8 @@ import (
 // bytes that they begin with. None of these begins a CONNECT.
 var strangers = []struct{ begin, hint string }{
 	{"\x16\x03", "the client speaks TLS, and this listener does not: give it the port of a listener.ssl or listener.wss"},
-	{"PROXY ", "a header of the PROXY protocol came first: set proxy_protocol = on for this listener, or have the proxy send none"},
-	{"\r\n\r\n\x00\r\nQUIT\n", "a header of the PROXY protocol came first: set proxy_protocol = on for this listener, or have the proxy send none"},
+	{"PROXY ", proxyHint},
+	{"\r\n\r\n\x00\r\nQUIT\n", proxyHint},
 	{"GET ", httpHint},
 	{"HEAD ", httpHint},
 	{"POST ", httpHint},
@@ -20,7 +20,10 @@ var strangers = []struct{ begin, hint string }{
 	{"CONNECT ", httpHint},
 }
 
-const httpHint = "the client speaks HTTP: for MQTT over WebSocket give it the port of a listener.ws, for a check of health that of the HTTP API"
+const (
+	proxyHint = "a header of the PROXY protocol came first: set proxy_protocol = on for this listener, or have the proxy send none"
+	httpHint  = "the client speaks HTTP: for MQTT over WebSocket give it the port of a listener.ws, for a check of health that of the HTTP API"
+)
 
 // strange says why the first bytes of a connection can never be a CONNECT, which has
 // to come first ([MQTT-3.1.0-1]); "" if they can, or if there are too few to tell. Who
@@ -39,7 +42,7 @@ func strange(data []byte) string {
 	if len(data) == 0 || packet.Type(data[0]>>4) == packet.TypeConnect {
 		return ""
 	}
-	return "first packet is not CONNECT"
+	return errStrange.Error()
 }
 
 // strangeMin is how many bytes tell the strangers from each other.
